@@ -1,0 +1,8 @@
+"""Database: engines, unit of work, column types, keys, numbering, history."""
+
+from his_server.db.base import Base, Keyed, SealedText
+from his_server.db.database import Database, after_commit, now, of, today
+from his_server.db.types import Instant, Money, Price, Quantity
+
+__all__ = ["Base", "Database", "Instant", "Keyed", "Money", "Price", "Quantity", "SealedText", "after_commit", "now",
+           "of", "today"]

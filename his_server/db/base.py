@@ -1,0 +1,85 @@
+"""The declarative base: integer keys given at construction, sealed attributes, tracked fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, MetaData, inspect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from his_server.db import context
+
+NAMING = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of every mapped class. ``metadata`` holds all tables of all loaded modules."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+    __history__: tuple[str, ...] = ()
+    """Attributes whose every change becomes a row of ``field_change`` (:mod:`his_server.db.history`)."""
+
+
+class Keyed(Base):
+    """A table with a block-allocated integer key, known as soon as the object exists."""
+
+    __abstract__ = True
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+    def __init__(self, **values: Any) -> None:
+        self.id = values.pop("id", None) or context.database().keys.next()
+        cls = type(self)
+        for name, value in values.items():
+            if not hasattr(cls, name):
+                raise TypeError(f"{cls.__name__} has no attribute {name!r}")
+            setattr(self, name, value)
+
+
+class SealedText:
+    """``EncryptedText``: an attribute kept as SM4-GCM in ``<name>_sealed``, bound to table, column and row.
+
+    With ``index=True`` a keyed HMAC-SM3 of the normalised text stands in ``<name>_index`` for exact search
+    (COMPLIANCE MP-12, MP-13). Use :meth:`blind` to compute the value to search for.
+    """
+
+    def __init__(self, *, index: bool = False, normalise: Any = None) -> None:
+        self.index = index
+        self.normalise = normalise or (lambda text: text)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.table = getattr(owner, "__tablename__", owner.__name__)
+
+    def _place(self, row_id: int) -> str:
+        return f"{self.table}.{self.name}:{row_id}"
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        blob = getattr(instance, f"{self.name}_sealed")
+        if blob is None:
+            return None
+        return context.database().sealer.open("column", bytes(blob), self._place(instance.id)).decode()
+
+    def __set__(self, instance: Any, value: str | None) -> None:
+        database = context.database()
+        text = None if value is None or value == "" else value
+        if text is not None and inspect(instance).persistent and self.__get__(instance, type(instance)) == text:
+            return
+        sealed = None if text is None else database.sealer.seal("column", text.encode(), self._place(instance.id))
+        setattr(instance, f"{self.name}_sealed", sealed)
+        if self.index:
+            setattr(instance, f"{self.name}_index", None if text is None else self.blind(text))
+
+    def blind(self, text: str) -> str:
+        """The blind index of ``text``: 64 hex digits, equal for equal normalised texts of this attribute."""
+        value: str = context.database().sealer.blind_index("index", f"{self.table}.{self.name}:{self.normalise(text)}")
+        return value

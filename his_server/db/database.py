@@ -1,0 +1,177 @@
+"""Engines and the unit of work (DESIGN sections 3, 10).
+
+SQLite runs in WAL mode behind one writer queue: a write unit of work takes a file lock that all
+processes share before ``BEGIN IMMEDIATE``, so nobody meets "database is locked".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+
+from his_server.clock import Clock
+from his_server.db import context
+from his_server.db.keys import KeyAllocator
+
+SQLITE_BUSY_MS = 30_000
+
+
+class Database:
+    """One database with its engine, keys, clock and sealer. Units of work come from :meth:`begin`."""
+
+    def __init__(self, url: str | URL, *, clock: Clock | None = None, sealer: Any = None, pool_size: int = 10) -> None:
+        self.url = make_url(url)
+        self.clock = clock or Clock()
+        self.sealer = sealer
+        self.single_writer = self.url.get_backend_name() == "sqlite"
+        self._local = threading.local()
+        self._lock_path = _lock_path(self.url) if self.single_writer else None
+        self._thread_lock = threading.Lock()
+        self.engine = self._engine(pool_size)
+        self.keys = KeyAllocator(self)
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _engine(self, pool_size: int) -> Engine:
+        if not self.single_writer:
+            return create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=False,
+                                 pool_recycle=1800)
+        engine = create_engine(self.url, poolclass=QueuePool, pool_size=pool_size, max_overflow=-1,
+                               connect_args={"timeout": SQLITE_BUSY_MS / 1000, "check_same_thread": False})
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", self._begin_sqlite)
+        return engine
+
+    def _after_fork(self) -> None:
+        self._local = threading.local()
+        self._thread_lock = threading.Lock()
+        self.engine.dispose(close=False)
+
+    def _begin_sqlite(self, connection: Any) -> None:
+        write = getattr(self._local, "writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    @contextmanager
+    def _writer(self) -> Iterator[None]:
+        """The writer queue of SQLite: one thread of one process at a time."""
+        if self._lock_path is None:
+            yield
+            return
+        with self._thread_lock:
+            handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                self._local.writing = True
+                yield
+            finally:
+                self._local.writing = False
+                os.close(handle)
+
+    def write_session(self) -> Session | None:
+        """The write unit of work that this thread has open, if any."""
+        found: Session | None = getattr(self._local, "session", None)
+        return found
+
+    @contextmanager
+    def begin(self, *, write: bool = True) -> Iterator[Session]:
+        """A unit of work: committed when the block ends, rolled back when it raises.
+
+        Read-only ones (``write=False``) refuse to write. Units of work do not nest in one thread.
+        """
+        if write and self.write_session() is not None:
+            raise RuntimeError("a unit of work is open already in this thread")
+        token = context.current.set(self)
+        try:
+            if write:
+                self.keys.top_up()
+                with self._writer(), self._session() as session:
+                    self._local.session = session
+                    try:
+                        yield session
+                        session.commit()
+                    finally:
+                        self._local.session = None
+                for call in session.info.get("after_commit", ()):
+                    call()
+            else:
+                with self._session() as session:
+                    session.info["read_only"] = True
+                    if self.url.get_backend_name() == "postgresql":
+                        session.connection(execution_options={"postgresql_readonly": True})
+                    yield session
+        finally:
+            context.current.reset(token)
+
+    @contextmanager
+    def apart(self) -> Iterator[Session]:
+        """A short transaction of its own, besides whatever this thread has open (not on SQLite then)."""
+        if self.single_writer and self.write_session() is not None:
+            raise RuntimeError("SQLite has one writer: no second transaction inside a unit of work")
+        with self._writer(), self._session() as session:
+            yield session
+            session.commit()
+
+    def _session(self) -> Session:
+        session = UnitOfWork(self.engine, expire_on_commit=False, autoflush=True)
+        session.info["database"] = self
+        return session
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+class UnitOfWork(Session):
+    """Our session class; platform listeners attach to it."""
+
+
+@event.listens_for(UnitOfWork, "before_flush")
+def _refuse_read_only_writes(session: Session, *_: Any) -> None:
+    if session.info.get("read_only") and (session.new or session.dirty or session.deleted):
+        raise RuntimeError("this unit of work is read-only")
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we emit BEGIN ourselves
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={SQLITE_BUSY_MS}",
+                   "cache_size=-32000", "temp_store=MEMORY"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _lock_path(url: URL) -> Path:
+    if not url.database or url.database == ":memory:":
+        raise ValueError("SQLite needs a file: several connections share the database")
+    return Path(url.database + ".writer")
+
+
+def of(session: Session) -> Database:
+    """The database a session belongs to."""
+    database: Database = session.info["database"]
+    return database
+
+
+def now(session: Session) -> datetime:
+    """The injected clock's instant, aware UTC."""
+    return of(session).clock.now()
+
+
+def today(session: Session) -> date:
+    """The injected clock's business date."""
+    return of(session).clock.today()
+
+
+def after_commit(session: Session, call: Callable[[], None]) -> None:
+    """Run ``call`` once the unit of work is committed; not at all if it is rolled back."""
+    session.info.setdefault("after_commit", []).append(call)

@@ -1,0 +1,71 @@
+"""Idempotency-Key: the first answer is stored in the same transaction and replayed (DESIGN section 4).
+
+The key belongs to the acting account. The same key with another body is refused: it is a client's defect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import BigInteger, Index, Integer, String, Text, delete, insert, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from his_server.db import database as db
+from his_server.db.base import Base
+from his_server.db.types import Instant
+from his_server.errors import Conflict
+
+KEEP = timedelta(days=30)
+
+
+class IdempotencyKey(Base):
+    """A stored answer."""
+
+    __tablename__ = "idempotency_key"
+    __table_args__ = (Index("ix_idempotency_key_created_at", "created_at"),)
+    actor_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    key: Mapped[str] = mapped_column(String(80), primary_key=True)
+    request_hash: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int] = mapped_column(Integer)
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """What was answered the first time."""
+
+    status: int
+    body: str
+
+
+def request_hash(method: str, path: str, body: bytes) -> str:
+    """SM3 of the request, 64 hex digits: tells a repeat from a reused key."""
+    return hashlib.new("sm3", b"\n".join((method.encode(), path.encode(), body))).hexdigest()
+
+
+def find(session: Session, actor_id: int, key: str, digest: str) -> StoredAnswer | None:
+    """The stored answer. :raises Conflict: the key was used for another request."""
+    row = session.execute(
+        select(IdempotencyKey.request_hash, IdempotencyKey.status, IdempotencyKey.body)
+        .where(IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key)
+    ).first()
+    if row is None:
+        return None
+    if row.request_hash != digest:
+        raise Conflict("idempotency.reused", "同一提交编号用于了不同的内容，请刷新页面后重新提交")
+    return StoredAnswer(row.status, row.body)
+
+
+def store(session: Session, actor_id: int, key: str, digest: str, status: int, body: str) -> None:
+    """Store the answer; a unique violation here means that a twin request was first."""
+    session.execute(insert(IdempotencyKey).values(actor_id=actor_id, key=key, request_hash=digest, status=status,
+                                                  body=body, created_at=db.now(session)))
+
+
+def purge(session: Session) -> int:
+    """Delete answers older than :data:`KEEP`; returns how many."""
+    done = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < db.now(session) - KEEP))
+    return int(done.rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,31 @@
+"""The product's key ring: opened from the settings, made on first use in a new data folder."""
+
+from __future__ import annotations
+
+import secrets
+
+from crypto import get_provider
+from crypto.keyring import KeyRing, MasterKey
+from crypto.seal import Sealer
+from his_server.settings import Settings
+
+PURPOSES = ("column", "index", "session", "cookie", "audit", "integrity", "export")
+SM2_PURPOSES = ("login-sm2", "sign-sm2")
+
+
+def open_sealer(settings: Settings) -> Sealer:
+    """The sealer over the key ring of the settings.
+
+    :raises CryptoError: the ring or its master key is missing a part, unreadable or open to others.
+    """
+    provider = get_provider(settings.crypto_provider, **({"library": settings.crypto_library}
+                                                         if settings.crypto_library else {}))
+    master_path, ring_path = settings.master_key_path, settings.key_ring_path
+    if not master_path.exists() and not ring_path.exists():
+        master_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        master_path.touch(mode=0o600)
+        master_path.write_bytes(secrets.token_bytes(32))
+    master = MasterKey.from_file(master_path)
+    ring = KeyRing.open(ring_path, master) if ring_path.exists() else KeyRing.create(ring_path, master)
+    ring.ensure((*PURPOSES, *SM2_PURPOSES))
+    return Sealer(ring, provider)

@@ -1,0 +1,19 @@
+"""Prometheus metrics; scraped at ``/metrics``, no personal data in labels."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+
+request_seconds = Histogram(
+    "his_request_seconds", "Time to answer, by route", ["method", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+responses = Counter("his_responses", "Answers by status", ["status"])
+deliveries = Counter("his_deliveries", "Outbox deliveries by destination and outcome", ["destination", "outcome"])
+jobs = Counter("his_jobs", "Scheduled jobs by outcome", ["job", "outcome"])
+sign_ins = Counter("his_sign_ins", "Sign-ins by outcome", ["outcome"])
+
+
+def exposition() -> bytes:
+    """The text exposition of this process."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,116 @@
+"""What a module or an interface declares of itself; the composition root reads nothing else (DESIGN section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from his_server.actor import Actor
+    from his_server.db.numbering import Series
+    from his_server.http import Routes
+
+
+@dataclass(frozen=True)
+class Permission:
+    """A permission, its Chinese title and the standard roles that hold it in a new installation."""
+
+    code: str
+    title: str
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MenuItem:
+    """A menu entry: shown to whoever holds ``permission``. ``page`` is ``<module>/<file in pages/>``."""
+
+    section: str
+    title: str
+    path: str
+    page: str
+    permission: str
+    order: int = 50
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A subscription to an event. ``deliver(session, event)`` runs in the worker, in a unit of work of its own.
+
+    ``lost_answer``: ``retry`` when a repeat does no harm, ``ask`` when a person or a query must decide.
+    """
+
+    event: str
+    destination: str
+    deliver: Callable[[Session, Any], None]
+    lost_answer: str = "retry"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scheduled job: ``run(database)`` at most once per period over all workers. ``at`` = "HH:MM" local, daily."""
+
+    name: str
+    title: str
+    run: Callable[[Any], object]
+    every: timedelta | None = None
+    at: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row that breaks an invariant."""
+
+    check: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """An invariant: yields a finding for each row that breaks it (``his-server balance``)."""
+
+    name: str
+    title: str
+    run: Callable[[Session], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class LiveTopic:
+    """A live topic: ``state(session, actor, args)`` is a small JSON-able value whose change is pushed to screens."""
+
+    permission: str
+    state: Callable[[Session, Actor, Mapping[str, str]], Any]
+
+
+@dataclass(frozen=True)
+class ReportSource:
+    """A table report: ``build(session, actor, args)`` returns (Report, rows). ``args`` is a marshmallow schema."""
+
+    name: str
+    title: str
+    permission: str
+    args: Any
+    build: Callable[[Session, Actor, Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class Module:
+    """The declaration of a module or an interface."""
+
+    name: str
+    title: str
+    routes: tuple[Routes, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    menu: tuple[MenuItem, ...] = ()
+    handlers: tuple[Handler, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    checks: tuple[Check, ...] = ()
+    numbering: tuple[Series, ...] = ()
+    reports: tuple[ReportSource, ...] = ()
+    live: Mapping[str, LiveTopic] = field(default_factory=dict)
+    settings: type | None = None
+    cli: Any = None
