@@ -1,0 +1,1 @@
+"""The demo hospital: catalogues as data files and invented people."""
