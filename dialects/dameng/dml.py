@@ -1,0 +1,36 @@
+"""MERGE, DM8's upsert, as a form of INSERT: column defaults, bind types and batches work as for any
+INSERT."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from sqlalchemy import Table
+from sqlalchemy.sql.dml import Insert
+
+
+class Merge(Insert):
+    """`MERGE INTO table USING (SELECT … FROM DUAL) … WHEN MATCHED … WHEN NOT MATCHED …`.
+
+    Two transactions that merge the same new key at once: the second gets a unique violation, and may repeat.
+    """
+
+    inherit_cache = False
+    stringify_dialect = "dm"
+    merge_keys: tuple[str, ...] = ()
+    merge_updates: tuple[str, ...] = ()
+
+    def on(self, *key_columns: str) -> Self:
+        """Name the columns that decide whether the row is there."""
+        self.merge_keys = key_columns
+        return self
+
+    def update(self, *columns: str) -> Self:
+        """Name the columns to set where the row is there; none leaves it alone."""
+        self.merge_updates = columns
+        return self
+
+
+def merge(table: Table) -> Any:
+    """A MERGE into `table`; complete it by `.on(…)` and `.update(…)`."""
+    return Merge(table)
