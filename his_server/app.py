@@ -105,7 +105,8 @@ def _on_error(error: Exception) -> Response:
         found = Unavailable("database.unavailable", "数据库暂时没有响应，本次操作没有保存，请稍后重试")
     else:
         log.error("defect", exc_info=error)
-        found = AppError("internal", "系统内部错误，本次操作没有保存。请重试；若仍出现，请把追踪号告诉信息科", status=500)
+        found = AppError("internal", "系统内部错误，本次操作没有保存。请重试；若仍出现，请把追踪号告诉信息科",
+                         status=500)
     return Response(json.dumps(error_body(found), ensure_ascii=False), status=found.status,
                     mimetype="application/json")
 

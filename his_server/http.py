@@ -24,7 +24,7 @@ from dialects import portable
 from his_server import metrics
 from his_server.actor import Actor
 from his_server.db import Database, idempotency
-from his_server.errors import AppError, FieldError, Forbidden, Invalid, Unauthenticated
+from his_server.errors import AppError, Conflict, FieldError, Forbidden, Invalid, Unauthenticated
 
 log = logging.getLogger("his.http")
 
@@ -177,7 +177,7 @@ def _run(view: Callable[..., Any], route: Route, call: Call, out: Schema | None,
                 continue
             if isinstance(error, IntegrityError) and portable.is_unique_violation(error):
                 log.warning("unique violation", exc_info=error)
-                raise AppError("conflict.unique", "同样的记录已经存在或正被他人提交，请刷新后核对", status=409) from error
+                raise Conflict("conflict.unique", "同样的记录已经存在或正被他人提交，请刷新后核对") from error
             raise
     raise AssertionError("unreachable")
 

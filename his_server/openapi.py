@@ -44,7 +44,8 @@ def document(hospital: Hospital) -> dict[str, Any]:
         warnings.simplefilter("ignore", UserWarning)  # two roles of one schema (partial, many) share a name
         spec.components.schema("Error", schema=Error)
         for route in hospital.routes:
-            spec.path(path=_CONVERTER.sub(r"{\g<name>}", route.rule), operations={route.method.lower(): _operation(route)})
+            spec.path(path=_CONVERTER.sub(r"{\g<name>}", route.rule),
+                      operations={route.method.lower(): _operation(route)})
     return spec.to_dict()
 
 

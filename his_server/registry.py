@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 from his_server.http import Route
-
 from his_server.module import Check, Handler, Job, LiveTopic, MenuItem, Module, Permission, ReportSource
 from his_server.settings import Settings, SettingsError
 

@@ -44,7 +44,7 @@ class Text(fields.String):
         text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs)).strip()
         for char in text:
             category = unicodedata.category(char)
-            if char in _BIDI or category in {"Cc", "Cs", "Co", "Cn"} and not (self.multiline and char in "\n\t"):
+            if char in _BIDI or (category in {"Cc", "Cs", "Co", "Cn"} and not (self.multiline and char in "\n\t")):
                 raise ValidationError(f"含有不允许的字符 U+{ord(char):04X}")
         if len(text) > self.max:
             raise ValidationError(f"最多 {self.max} 个字")

@@ -86,7 +86,7 @@ def start_postgres(tmpdir: Path | str | None = None) -> str:
             server = subprocess.Popen(
                 [str(programs / "postgres"), "-D", str(home / "data"), "-k", str(sockets), "-p", str(port), *options],
                 stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=home, env=environment,
-                preexec_fn=_die_with_parent, **who,  # type: ignore[call-overload]  # noqa: PLW1509
+                preexec_fn=_die_with_parent, **who,  # type: ignore[call-overload]
             )  # fmt: skip
         if _wait_until_ready(server, sockets / f".s.PGSQL.{port}", log):
             atexit.register(_stop, server, home, sockets, os.getpid())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -25,6 +26,7 @@ from his_server.db import context
 from his_server.db.keys import KeyAllocator
 
 SQLITE_BUSY_MS = 30_000
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Database:
@@ -40,7 +42,10 @@ class Database:
         self._thread_lock = threading.Lock()
         self.engine = self._engine(pool_size)
         self.keys = KeyAllocator(self)
-        os.register_at_fork(after_in_child=self._after_fork)
+        self.number_blocks: dict[tuple[str, str], Iterator[int]] = {}
+        """Business numbers taken ahead, by series and scope (:mod:`his_server.db.numbering`)."""
+        self.blocks_lock = threading.Lock()
+        _databases.add(self)
 
     def _engine(self, pool_size: int) -> Engine:
         if not self.single_writer:
@@ -55,6 +60,9 @@ class Database:
     def _after_fork(self) -> None:
         self._local = threading.local()
         self._thread_lock = threading.Lock()
+        self.number_blocks = {}  # the parent goes on using its own
+        self.blocks_lock = threading.Lock()
+        self.keys.forget()
         self.engine.dispose(close=False)
 
     def _begin_sqlite(self, connection: Any) -> None:
@@ -139,6 +147,14 @@ class UnitOfWork(Session):
 def _refuse_read_only_writes(session: Session, *_: Any) -> None:
     if session.info.get("read_only") and (session.new or session.dirty or session.deleted):
         raise RuntimeError("this unit of work is read-only")
+
+
+def _after_fork() -> None:
+    for database in list(_databases):
+        database._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from his_server.actor import SYSTEM
 from his_server.db import database as db
-from his_server.db.base import Base, Keyed, SealedText
+from his_server.db.base import Keyed, SealedText
 from his_server.db.types import Instant
 
 

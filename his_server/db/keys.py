@@ -6,9 +6,7 @@ transaction of its own, so a rolled-back unit of work loses numbers but never re
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, Column, String, Table, insert, select, update
@@ -28,7 +26,6 @@ key_block = Table(
 )
 FIRST = 1000
 BLOCK = 2000
-_allocators: weakref.WeakSet[KeyAllocator] = weakref.WeakSet()
 
 
 class KeyAllocator:
@@ -39,7 +36,6 @@ class KeyAllocator:
         self._block = block
         self._lock = threading.Lock()
         self._next = self._end = 0
-        _allocators.add(self)
 
     def next(self) -> int:
         """One new key."""
@@ -95,11 +91,3 @@ class KeyAllocator:
         """Drop the unused rest of the block (in a forked child, whose parent keeps it)."""
         self._lock = threading.Lock()
         self._next = self._end = 0
-
-
-def _after_fork() -> None:
-    for allocator in list(_allocators):
-        allocator.forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -8,8 +8,6 @@ used, void (with a reason) or unused (COMPLIANCE FN-07).
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -77,10 +75,6 @@ class Series:
     block: int = 20
 
 
-_blocks: dict[tuple[int, str, str], Iterator[int]] = {}
-_blocks_lock = threading.Lock()
-
-
 def take(session: Session, series: Series) -> str:
     """The next number of a series, formatted."""
     day = db.today(session)
@@ -92,22 +86,17 @@ def _take(session: Session, series: Series, scope: str) -> int:
     database = db.of(session)
     if series.gap_free or database.single_writer:
         return _advance(session, series.name, scope, 1)
-    slot = (id(database), series.name, scope)
-    with _blocks_lock:
-        found = next(_blocks.get(slot, iter(())), None)
+    slot = (series.name, scope)
+    with database.blocks_lock:
+        found = next(database.number_blocks.get(slot, iter(())), None)
     if found is None:
         with database.apart() as other:
             start = _advance(other, series.name, scope, series.block)
         numbers = iter(range(start, start + series.block))
         found = next(numbers)
-        with _blocks_lock:
-            _blocks[slot] = numbers
+        with database.blocks_lock:
+            database.number_blocks[slot] = numbers
     return found
-
-
-def forget_blocks() -> None:
-    """Drop numbers taken ahead (in a forked child, whose parent keeps them)."""
-    _blocks.clear()
 
 
 def _advance(session: Session, series: str, scope: str, count: int) -> int:
