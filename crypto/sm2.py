@@ -50,11 +50,16 @@ def check_signature(signature: bytes) -> bool:
     return 1 <= r < N and 1 <= s < N
 
 
-def za(public: bytes, uid: bytes) -> bytes:
-    """Z of GB/T 32918.2 5.5: SM3 over identity length, identity, curve and public key. uid at most 8191 bytes."""
+def za_input(public: bytes, uid: bytes) -> bytes:
+    """What Z is the digest of (GB/T 32918.2 5.5): identity length, identity, curve and public key."""
     if not isinstance(uid, bytes) or len(uid) > 8191:
         raise CryptoError("SM2 identity refused")
-    return hashlib.new("sm3", (len(uid) * 8).to_bytes(2, "big") + uid + _CURVE + public).digest()
+    return (len(uid) * 8).to_bytes(2, "big") + uid + _CURVE + public
+
+
+def za(public: bytes, uid: bytes) -> bytes:
+    """Z, 32 bytes. uid at most 8191 bytes."""
+    return hashlib.new("sm3", za_input(public, uid)).digest()
 
 
 def digest(public: bytes, data: bytes, uid: bytes) -> bytes:
