@@ -1,0 +1,72 @@
+"""Opening, finishing and cancelling visits."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dialects import portable
+from his_server.actor import Actor
+from his_server.clock import local
+from his_server.db import now, numbering, today
+from his_server.errors import Conflict, NotFound, invalid
+from modules.kernel.encounters.models import Encounter
+from modules.kernel.patients import ports
+
+VISIT_NO = numbering.Series("visit_no", "就诊号", "{date:%Y%m%d}{n:05d}", per_day=True)
+KINDS = ("outpatient", "emergency", "inpatient")
+STATES = {"waiting": "候诊", "seen": "就诊中", "finished": "已结束", "cancelled": "已取消"}
+
+ports.number_lookups.append(lambda number: select(Encounter.person_id).where(Encounter.visit_no == number))
+
+
+def open_encounter(session: Session, actor: Actor, *, person_id: int, kind: str, department_id: int,
+                   doctor_id: int | None = None, insurance: str = "自费") -> Encounter:
+    """Open a visit in state ``waiting``. ``kind``: outpatient, emergency or inpatient. :raises Invalid: other kinds."""
+    if kind not in KINDS:
+        raise invalid("kind", "就诊类别只能是门诊、急诊或住院")
+    instant = now(session)
+    found = Encounter(visit_no=numbering.take(session, VISIT_NO), person_id=person_id, kind=kind,
+                      department_id=department_id, doctor_id=doctor_id, state="waiting", insurance=insurance,
+                      started_at=instant, business_date=today(session), changed_at=instant, changed_by=actor.user_id,
+                      changed_by_name=actor.name)
+    session.add(found)
+    session.flush()
+    return found
+
+
+def get(session: Session, encounter_id: int) -> Encounter:
+    """The visit. :raises NotFound: there is none."""
+    found = session.get(Encounter, encounter_id)
+    if found is None:
+        raise NotFound("encounters.none", "没有这次就诊记录，请刷新后重试")
+    return found
+
+
+def start(session: Session, actor: Actor, encounter_id: int, doctor_id: int | None = None) -> Encounter:
+    """The doctor has called the patient: waiting → seen. :raises Conflict: it isn't waiting."""
+    values = {} if doctor_id is None else {"doctor_id": doctor_id}
+    return _move(session, actor, encounter_id, ("waiting",), "seen", **values)
+
+
+def finish(session: Session, actor: Actor, encounter_id: int) -> Encounter:
+    """The visit is over: waiting or seen → finished. :raises Conflict: it is over or cancelled already."""
+    return _move(session, actor, encounter_id, ("waiting", "seen"), "finished")
+
+
+def cancel(session: Session, actor: Actor, encounter_id: int, reason: str) -> Encounter:
+    """The visit doesn't take place: waiting → cancelled. :raises Conflict: it has begun, is over or cancelled."""
+    return _move(session, actor, encounter_id, ("waiting",), "cancelled", cancel_reason=reason)
+
+
+def _move(session: Session, actor: Actor, encounter_id: int, before: tuple[str, ...], after: str,
+          **values: object) -> Encounter:
+    moved = portable.guarded_update(
+        session, Encounter, (Encounter.id == encounter_id) & Encounter.state.in_(before),
+        {"state": after, "changed_at": now(session), "changed_by": actor.user_id, "changed_by_name": actor.name,
+         **values})
+    found = get(session, encounter_id)
+    if moved != 1:
+        raise Conflict("encounters.state", f"{found.changed_by_name} 已于 {local(found.changed_at):%m-%d %H:%M} "
+                       f"把本次就诊改为“{STATES[found.state]}”，请刷新后核对")
+    return found

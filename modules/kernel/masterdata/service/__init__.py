@@ -1,0 +1,20 @@
+"""What other parts ask of the master data, and what its keepers do with it."""
+
+from modules.kernel.masterdata.service.lookups import (
+    current_set,
+    department,
+    department_by_code,
+    departments,
+    drug_prices,
+    drugs,
+    item_by_code,
+    item_prices,
+    items,
+    set_lines,
+    staff,
+    staff_by_code,
+    staff_members,
+)
+
+__all__ = ["current_set", "department", "department_by_code", "departments", "drug_prices", "drugs", "item_by_code",
+           "item_prices", "items", "set_lines", "staff", "staff_by_code", "staff_members"]
