@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from his_server.actor import Actor
+    from his_server.db import Database
     from his_server.db.numbering import Series
     from his_server.http import Routes
+    from his_server.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,20 @@ class MenuItem:
 
 @dataclass(frozen=True)
 class Handler:
-    """A subscription to an event. ``deliver(session, event)`` runs in the worker, in a unit of work of its own.
+    """A subscription to an event.
 
-    ``lost_answer``: ``retry`` when a repeat does no harm, ``ask`` when a person or a query must decide.
+    ``deliver(session, event)`` runs in the worker, in the unit of work that also marks the delivery done: its
+    effect happens exactly once. With ``network=True`` it is ``deliver(database, event)``, called with no unit
+    of work open; it may call a peer and says what it knows by :class:`~his_server.messaging.outbox.NotSent`,
+    ``LostAnswer`` or ``Refused``. ``lost_answer``: ``retry`` when a repeat does no harm (the peer
+    de-duplicates by our key), ``ask`` when a query or a person must decide.
     """
 
     event: str
     destination: str
-    deliver: Callable[[Session, Any], None]
-    lost_answer: str = "retry"
+    deliver: Callable[[Any, Any], None]
+    lost_answer: Literal["retry", "ask"] = "retry"
+    network: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,5 +119,7 @@ class Module:
     numbering: tuple[Series, ...] = ()
     reports: tuple[ReportSource, ...] = ()
     live: Mapping[str, LiveTopic] = field(default_factory=dict)
+    ports: Mapping[str, Callable[[Settings, Database], Any]] = field(default_factory=dict)
+    """Adapters that an interface offers, by port name (``payment:scan``); bound by the composition root."""
     settings: type | None = None
     cli: Any = None

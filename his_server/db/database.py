@@ -37,6 +37,7 @@ class Database:
         self.clock = clock or Clock()
         self.sealer = sealer
         self.single_writer = self.url.get_backend_name() == "sqlite"
+        self.ports: dict[str, Any] = {}
         self._local = threading.local()
         self._lock_path = _lock_path(self.url) if self.single_writer else None
         self._thread_lock = threading.Lock()

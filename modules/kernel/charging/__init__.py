@@ -1,0 +1,30 @@
+"""Charging: the first ledger."""
+
+from datetime import timedelta
+
+from his_server.module import Check, Job, Module, Permission
+from modules.kernel.charging import queries
+from modules.kernel.charging.service import intents
+from modules.kernel.charging.service.refunding import INTENT_SERIES
+from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
+from modules.kernel.charging.service.shifts import SHIFT_SERIES
+
+module = Module(
+    name="kernel.charging",
+    title="收费账",
+    permissions=(
+        Permission("charging.refund_as_cash", "电子支付改退现金", ("finance",)),
+        Permission("charging.approve_refund", "审批退费", ("finance",)),
+    ),
+    numbering=(SETTLEMENT_SERIES, INTENT_SERIES, SHIFT_SERIES),
+    jobs=(Job("payment-recovery", "未明支付查询与退回", intents.recover, every=timedelta(seconds=10)),),
+    checks=(
+        Check("charging.settlement", "每次结算：费用＝票据＝支付", queries.settlements_balance),
+        Check("charging.line_state", "每条费用：已退＝冲销", queries.line_states_agree),
+        Check("charging.payment_state", "每笔支付：已退＝退款", queries.payment_states_agree),
+        Check("charging.receipt_chain", "每张票据：净额＝费用净额", queries.receipt_chains),
+        Check("charging.numbers", "票据号：不重、不漏", queries.numbers_complete),
+        Check("charging.shift", "班次：结账后不变，每次结算只属于一个班次", queries.closed_shifts_frozen),
+        Check("charging.intent", "电子支付：只入账一次", queries.intents_used_once),
+    ),
+)

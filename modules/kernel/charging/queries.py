@@ -1,0 +1,125 @@
+"""Invariants of the charging ledger: lines = receipts = payments, everywhere (M1.18, FN-13)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from his_server.db.numbering import NumberRange, NumberVoid
+from his_server.module import Finding
+from his_server.money import ZERO
+from modules.kernel.charging import statement
+from modules.kernel.charging.models import (
+    ChargeLine,
+    ChargeLineState,
+    Payment,
+    PaymentIntent,
+    PaymentState,
+    Receipt,
+    Settlement,
+    Shift,
+)
+
+
+def settlements_balance(session: Session) -> Iterator[Finding]:
+    """Per settlement: Σ lines = Σ receipts = Σ payments = total. Three grouped sums, compared in the database."""
+
+    def sums(model: type[ChargeLine] | type[Receipt] | type[Payment], title: str) -> dict[int, Decimal]:
+        return dict(session.execute(
+            select(model.settlement_id, func.sum(model.amount)).where(model.settlement_id.is_not(None))
+            .group_by(model.settlement_id)).tuples().all())  # type: ignore[arg-type]
+
+    lines, receipts, payments = sums(ChargeLine, "费用"), sums(Receipt, "票据"), sums(Payment, "支付")
+    for key, number, total in session.execute(select(Settlement.id, Settlement.number, Settlement.total)):
+        found = lines.pop(key, ZERO), receipts.pop(key, ZERO), payments.pop(key, ZERO)
+        if any(value != total for value in found):
+            yield Finding("charging.settlement", number,
+                          f"结算 {total}，费用 {found[0]}，票据 {found[1]}，支付 {found[2]}")
+    for title, rest in (("费用", lines), ("票据", receipts), ("支付", payments)):
+        for key, amount in rest.items():
+            yield Finding("charging.orphan", f"settlement {key}", f"{title} {amount} 没有对应的结算")
+
+
+def line_states_agree(session: Session) -> Iterator[Finding]:
+    """Per line: refunded = Σ negative lines that name it; every settled positive line has a state."""
+    reversed_: dict[int, Decimal] = dict(session.execute(
+        select(ChargeLine.reverses_line_id, -func.sum(ChargeLine.quantity))
+        .where(ChargeLine.reverses_line_id.is_not(None)).group_by(ChargeLine.reverses_line_id)
+    ).tuples().all())  # type: ignore[arg-type]
+    rows = session.execute(
+        select(ChargeLine.id, ChargeLine.quantity, ChargeLineState.quantity, ChargeLineState.refunded)
+        .outerjoin(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
+        .where(ChargeLine.state == "settled", ChargeLine.reverses_line_id.is_(None)))
+    for key, quantity, tracked, refunded in rows:
+        back = reversed_.pop(key, Decimal(0))
+        if tracked != quantity or refunded != back:
+            yield Finding("charging.line_state", f"line {key}", f"数量 {quantity}/{tracked}，已退 {refunded}，冲销 {back}")
+    for key in reversed_:
+        yield Finding("charging.line_state", f"line {key}", "冲销了不存在或未结算的费用")
+
+
+def payment_states_agree(session: Session) -> Iterator[Finding]:
+    """Per payment: returned = −Σ returns that name it (rounding included)."""
+    back: dict[int, Decimal] = dict(session.execute(
+        select(Payment.returns_payment_id, -func.sum(Payment.amount))
+        .where(Payment.returns_payment_id.is_not(None)).group_by(Payment.returns_payment_id)
+    ).tuples().all())  # type: ignore[arg-type]
+    for key, returned in session.execute(select(PaymentState.payment_id, PaymentState.returned)):
+        if back.get(key, ZERO) != returned:
+            yield Finding("charging.payment_state", f"payment {key}", f"已退 {returned}，退款合计 {back.get(key, ZERO)}")
+
+
+def receipt_chains(session: Session) -> Iterator[Finding]:
+    """Per receipt chain: Σ receipts = Σ of the chain's lines; at most one live blue receipt."""
+    receipts: dict[int, Decimal] = dict(session.execute(
+        select(Receipt.root_id, func.sum(Receipt.amount)).group_by(Receipt.root_id)).tuples().all())
+    lines: dict[int, Decimal] = dict(session.execute(
+        select(Receipt.root_id, func.sum(ChargeLine.amount)).join(ChargeLine, ChargeLine.receipt_id == Receipt.id)
+        .group_by(Receipt.root_id)).tuples().all())
+    for root, amount in receipts.items():
+        if lines.get(root, ZERO) != amount:
+            yield Finding("charging.receipt_chain", f"receipt {root}", f"票据净额 {amount}，费用净额 {lines.get(root, ZERO)}")
+
+
+def numbers_complete(session: Session) -> Iterator[Finding]:
+    """Every number of a range before its next one is used once or void (FN-07)."""
+    spent = case((NumberRange.next > NumberRange.last + 1, NumberRange.last + 1), else_=NumberRange.next)
+    for series, prefix, width, first, upto in session.execute(
+            select(NumberRange.series, NumberRange.prefix, NumberRange.width, NumberRange.first, spent)
+            .where(NumberRange.series == "receipt")):
+        low, high = f"{prefix}{first:0{width}d}", f"{prefix}{upto:0{width}d}"
+        used = session.scalar(select(func.count()).select_from(Receipt)
+                              .where(Receipt.number >= low, Receipt.number < high)) or 0
+        void = session.scalar(select(func.count()).select_from(NumberVoid)
+                              .where(NumberVoid.series == series, NumberVoid.number >= low, NumberVoid.number < high)) or 0
+        if used + void != upto - first:
+            yield Finding("charging.numbers", f"{low}…{high}", f"号码 {upto - first} 个，使用 {used}，作废 {void}")
+
+
+def closed_shifts_frozen(session: Session) -> Iterator[Finding]:
+    """A closed shift's frozen statement equals what its rows say now; every settlement is in one shift."""
+    for shift in session.scalars(select(Shift).where(Shift.state != "open")):
+        figures = json.loads(json.dumps(statement.build(session, shift), ensure_ascii=False, default=str))
+        if shift.statement is None or json.loads(shift.statement) != figures:
+            yield Finding("charging.shift", shift.number, "班次结账后数据有变化")
+    orphans = session.scalars(
+        select(Settlement.number).outerjoin(Shift, Shift.id == Settlement.shift_id).where(Shift.id.is_(None)))
+    for number in orphans:
+        yield Finding("charging.shift", number, "结算不属于任何班次")
+
+
+def intents_used_once(session: Session) -> Iterator[Finding]:
+    """Every used payment intent stands in exactly one payment of the same amount; every return has its intent."""
+    rows = session.execute(
+        select(PaymentIntent.number, PaymentIntent.amount, PaymentIntent.purpose, func.count(Payment.id),
+               func.sum(Payment.amount))
+        .outerjoin(Payment, Payment.intent_id == PaymentIntent.id)
+        .where(PaymentIntent.state == "used")
+        .group_by(PaymentIntent.id, PaymentIntent.number, PaymentIntent.amount, PaymentIntent.purpose))
+    for number, amount, _, count, paid in rows:
+        if count != 1 or paid != amount:
+            yield Finding("charging.intent", number, f"金额 {amount}，入账 {count} 笔合计 {paid}")
