@@ -21,8 +21,8 @@ TABLE_FLOOR = 7.0
 
 @dataclass(slots=True)
 class Piece:
-    """What stays together on a page: height, and draw(sheet, x, top). `repeat` is drawn first when a page begins
-    with this piece (the header of a table); `keep` keeps the piece on one page with the next."""
+    """What stays together on a page: height, and draw(sheet, x, top). `repeat` is drawn first when a page
+    begins with this piece (the header of a table); `keep` keeps the piece on one page with the next."""
 
     height: float
     draw: Draw
@@ -33,10 +33,10 @@ class Piece:
 class Document:
     """A document as a flow of blocks; each method adds one and returns the document.
 
-    `paper` as in `paper_size` (A4, A5, 80mm, 241mm/2, '70x50mm' …); `size` is the body font size in points, None = by
-    paper. `reprint` is the boxed mark of a later print, `watermark` a text under the content. The same calls give
-    the same bytes, so a reprint differs from the first print by its mark alone (M1.6). Characters that no font has
-    are drawn as [U+XXXX]. Raises ValueError for an unknown paper.
+    `paper` as in `paper_size` (A4, A5, 80mm, 241mm/2, '70x50mm' …); `size` is the body font size in points,
+    None = by paper. `reprint` is the boxed mark of a later print, `watermark` a text under the content. The
+    same calls give the same bytes, so a reprint differs from the first print by its mark alone (M1.6).
+    Characters that no font has are drawn as [U+XXXX]. Raises ValueError for an unknown paper.
     """
 
     def __init__(self, paper: str = "A5", *, name: str = "", landscape: bool = False, size: float | None = None,
@@ -69,8 +69,8 @@ class Document:
 
     def pairs(self, items: Iterable[tuple[str, str]], *, columns: int = 2, size: float | None = None,
               bold_values: bool = False) -> Self:
-        """Labels with values in a grid of equal columns ('姓名：张三'); a value that is too wide takes lines of its
-        own width, never its neighbour's. An empty value leaves its place for the pen."""
+        """Labels with values in a grid of equal columns ('姓名：张三'); a value that is too wide takes lines
+        of its own width, never its neighbour's. An empty value leaves its place for the pen."""
         actual = size or self.size
         cell = self.inner / columns
         listed = [(printable(a) + "：", printable(b)) for a, b in items]
@@ -94,10 +94,10 @@ class Document:
 
     def table(self, columns: Sequence[Column], rows: Iterable[Row], *, size: float | None = None,
               grid: bool | None = None, unmasked: bool = True) -> Self:
-        """A table over the full width with the total of the columns that have one; its header is repeated on every
-        page. `grid`: vertical lines too (None: not on rolls and labels). Unlike a report, a document shows its own
-        person's data, so masked columns are shown unless `unmasked` is False. Raises ValueError for a table that
-        does not fit the width at 7 pt."""
+        """A table over the full width with the total of the columns that have one; its header is repeated on
+        every page. `grid`: vertical lines too (None: not on rolls and labels). Unlike a report, a document
+        shows its own person's data, so masked columns are shown unless `unmasked` is False. Raises
+        ValueError for a table that does not fit the width at 7 pt."""
         actual = size or self.size
         ruled = self.inner > 100 * MM if grid is None else grid
         report = Report(self.name or "document", self.name, columns)
@@ -118,7 +118,7 @@ class Document:
             return Piece(row.height, draw, repeat, keep)
 
         head = piece(heading(columns, laid), None, keep=True)
-        self.pieces.append(head)
+        self.gap(0.8).pieces.append(head)
         self.pieces += [piece(p, head) for row in cells for p in physical(columns, row, laid, tallest)]
         return self.gap(1)
 
@@ -140,8 +140,8 @@ class Document:
 
     def barcode(self, text: str, *, height_mm: float = 10, align: Literal["left", "center", "right"] = "center",
                 caption: bool = True) -> Self:
-        """A Code 128 with its text under it. Raises ValueError for other than visible ASCII, or if its bars would be
-        thinner than 0.19 mm (the narrowest that 203 dpi printers and common readers manage)."""
+        """A Code 128 with its text under it. Raises ValueError for other than visible ASCII, or if its bars
+        would be thinner than 0.19 mm (the narrowest that 203 dpi printers and common readers manage)."""
         if not text or not text.isascii() or not text.isprintable():
             raise ValueError("Code 128 takes visible ASCII only")
         thin = code128.Code128(text, barWidth=1, barHeight=1, quiet=False)
@@ -161,8 +161,8 @@ class Document:
         return self
 
     def qr(self, text: str, *, size_mm: float = 25, align: Literal["left", "center", "right"] = "center") -> Self:
-        """A QR code (UTF-8, error correction M) with its quiet zone inside `size_mm`. Raises ValueError if the text
-        needs modules below 0.25 mm at this size."""
+        """A QR code (UTF-8, error correction M) with its quiet zone inside `size_mm`. Raises ValueError if
+        the text needs modules below 0.25 mm at this size."""
         code = qrencoder.QRCode(None, qrencoder.QRErrorCorrectLevel.M)
         code.addData(qrencoder.QR8bitByte(text.encode()))
         code.make()

@@ -12,8 +12,9 @@ from .page import Sheet
 from .table import Column, Line, show
 
 LEADING = 1.32
-PAD_X, PAD_Y = 2.2, 2.0
+PAD_X, PAD_Y = 2.8, 2.0
 TEXT_WIDEST = 26.0
+TEXT_EASY = 9.0
 TEXT_NARROWEST = 5.0
 STRETCH = 1.6
 # Unbreakable pieces: a run of letters and digits stays whole; closing marks stay with what they close.
@@ -56,16 +57,18 @@ def texts(columns: Sequence[Column], table: Sequence[Line]) -> list[Cells]:
 def plan(columns: Sequence[Column], table: Sequence[Cells], width: float, size: float, floor: float) -> Plan:
     """Fit the columns into `width` points.
 
-    First at `size`: natural widths, stretched a little to fill the page; else with text columns wrapped narrower;
-    else at smaller sizes down to `floor`; else at `size` in several parts, the fixed columns (or the first) in each.
-    Numbers and dates are never wrapped. (M1.11, M9.1)
+    First at `size`, then at smaller sizes down to `floor`: natural widths, stretched a little to fill the page,
+    or text columns wrapped but easy to read; else the same sizes with text columns wrapped narrow; else at `size`
+    in several parts, the fixed columns (or the first) in each. Numbers and dates are never wrapped. (M1.11, M9.1)
     """
     natural, least = _measure(columns, table)
-    step = size
-    while step >= floor - 1e-9:
-        if (found := _one_part(natural, least, width, step)) is not None:
-            return _planned(step, [found])
-        step -= 0.5
+    easy = [max(s, min(n, TEXT_EASY)) for n, s in zip(natural, least, strict=True)]
+    for narrowest in (easy, least):
+        step = size
+        while step >= floor - 1e-9:
+            if (found := _one_part(natural, narrowest, width, step)) is not None:
+                return _planned(step, [found])
+            step -= 0.5
     return _planned(size, _parts(columns, natural, least, width, size))
 
 

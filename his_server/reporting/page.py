@@ -1,4 +1,5 @@
-"""Paper, and a canvas that draws text with a fallback font per character. All lengths are points unless named mm."""
+"""Paper, and a canvas that draws text with a fallback font per character. All lengths are points unless
+named mm."""
 
 from __future__ import annotations
 
@@ -14,15 +15,16 @@ PAPERS: dict[str, tuple[float, float | None]] = {
     "A4": (210, 297), "A5": (148, 210), "80mm": (80, None), "58mm": (58, None),
     "241mm": (241, 279.4), "241mm/2": (241, 139.7), "241mm/3": (241, 93.1),
 }
-"""Width and height in mm; None = a roll, as long as its content. 241 mm is pin-feed paper, whole, half, third."""
+"""Width and height in mm; None = a roll, as long as its content. 241 mm is pin-feed paper, whole, half,
+third."""
 ROLL_LIMIT = 14400.0
 """Longest page that PDF readers take (200 inches)."""
 _CUSTOM = re.compile(r"(\d{2,3}(?:\.\d)?)x(\d{2,3}(?:\.\d)?)mm\Z")
 
 
 def paper_size(paper: str, landscape: bool = False) -> tuple[float, float | None]:
-    """Width and height of a paper in points; labels are written '70x50mm'. Raises ValueError for an unknown paper
-    and for a roll in landscape."""
+    """Width and height of a paper in points; labels are written '70x50mm'. Raises ValueError for an unknown
+    paper and for a roll in landscape."""
     custom = _CUSTOM.match(paper)
     if custom:
         width, height = float(custom[1]), float(custom[2])
@@ -39,8 +41,8 @@ def paper_size(paper: str, landscape: bool = False) -> tuple[float, float | None
 
 
 def margins(paper: str) -> tuple[float, float]:
-    """Side and top/bottom margin of a paper: printers of rolls and labels print nearly to the edge, pin-feed paper
-    has its holes."""
+    """Side and top/bottom margin of a paper: printers of rolls and labels print nearly to the edge, pin-feed
+    paper has its holes."""
     if paper in ("80mm", "58mm"):
         return 4 * MM, 4 * MM
     if _CUSTOM.match(paper):
@@ -55,18 +57,15 @@ class Sheet:
 
     def __init__(self, file: IO[bytes] | str, title: str, *, watermark: str | None = None,
                  reprint: str | None = None) -> None:
-        self.canvas = Canvas(file, invariant=1, pageCompression=1, initialFontName="Helvetica")
+        self.canvas = Canvas(file, invariant=1, pageCompression=1, initialFontName=font_name())
         self.canvas.setTitle(title)
         self.canvas.setProducer("his-server")
         self.canvas.setCreator("his-server")
-        self._catalog_language()
+        self.canvas.setCatalogEntry("Lang", "zh-CN")
         self.watermark, self.reprint = watermark, reprint
         self.width = self.height = 0.0
         self._texts: dict[float, Any] = {}
         self._grays: dict[float, float] = {}
-
-    def _catalog_language(self) -> None:
-        self.canvas.setCatalogEntry("Lang", "zh-CN")
 
     def begin(self, width: float, height: float, margin: float) -> None:
         """Start a page; draws the watermark under and the reprint mark into the top right corner."""
@@ -104,8 +103,8 @@ class Sheet:
         drawn = self._texts.get(weight)
         if drawn is None:
             drawn = self._texts[weight] = self.canvas.beginText()
-            if weight:
-                drawn.setTextRenderMode(2)
+            # The mode is part of the page's state, not of the text object's: it must be set both ways.
+            drawn.setTextRenderMode(2 if weight else 0)
         if self._grays.get(weight, 0.0) != gray:
             drawn.setFillGray(gray)
             self._grays[weight] = gray

@@ -12,8 +12,8 @@ from .table import Column, Report, Row, lines
 
 SIZE = {"A4": 9.5, "A5": 9.0, "80mm": 8.5, "58mm": 8.0}
 FLOOR = {"80mm": 7.5, "58mm": 7.0}
-"""Smallest body size in points by paper; 8 elsewhere, a little above 六号. M1.11: one page with too small a print is
-what people complained of, so beyond this the table takes more pages."""
+"""Smallest body size in points by paper; 8 elsewhere, a little above 六号. M1.11: one page with too small a
+print is what people complained of, so beyond this the table takes more pages."""
 TITLE, SUBTITLE, FOOT = 15.0, 9.0, 8.0
 
 
@@ -22,12 +22,12 @@ def to_pdf(report: Report, rows: Iterable[Row], file: IO[bytes] | str, *, paper:
            watermark: str | None = None) -> int:
     """Write the report as PDF; return the number of pages.
 
-    `paper`: A4, A5, 80mm, 58mm (rolls: one page as long as needed), 241mm, 241mm/2, 241mm/3, or WxHmm. `landscape`:
-    None = as the report says. `reprint`: text of the boxed mark in the corner ('补打 第2次 2026-11-23 10:05'),
-    `watermark`: text under the table (user, time). Every page has title, subtitle, column header and 第x页 共y页; a
-    table too wide at the smallest readable size is cut into parts, page by page, with the fixed columns in each.
-    Same input, same bytes. Holds the text of all rows in memory. Raises ValueError for an unknown paper. (M1.6,
-    M1.11, M9.1, M9.8, FN-18)
+    `paper`: A4, A5, 80mm, 58mm (rolls: one page as long as needed), 241mm, 241mm/2, 241mm/3, or WxHmm.
+    `landscape`: None = as the report says. `reprint`: text of the boxed mark in the corner ('补打 第2次
+    2026-11-23 10:05'), `watermark`: text under the table (user, time). Every page has title, subtitle,
+    column header and 第x页 共y页; a table too wide at the smallest readable size is cut into parts, page by
+    page, with the fixed columns in each. Same input, same bytes. Holds the text of all rows in memory.
+    Raises ValueError for an unknown paper. (M1.6, M1.11, M9.1, M9.8, FN-18)
     """
     flat = report.orientation == "landscape" if landscape is None else landscape
     roll = paper_size(paper)[1] is None
@@ -100,7 +100,8 @@ class _Title:
 
 
 def _pages(columns: Sequence[Column], table: list[Cells], laid: Plan, body: float) -> list[list[Physical]]:
-    """Rows page by page; an empty report has one page with its header. A total never stands alone on a page."""
+    """Rows page by page; an empty report has one page with its header. A total never stands alone on a
+    page."""
     pages: list[list[Physical]] = [[]]
     left = body
     for row in table:

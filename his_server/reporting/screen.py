@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from .table import FEN, ROUND_HALF_UP, Column, Report, Row, lines, local, places, trimmed
+from .table import FEN, Column, Report, Row, lines, local, places, trimmed
 
 
 def to_json(report: Report, rows: Iterable[Row], *, unmasked: bool = False) -> dict[str, Any]:
     """The report as plain JSON types: `columns` (with resolved alignment), `rows` as objects by column key,
     `subtotals` ({after: number of rows before it, level, count, cells}) and `total` ({count, cells}) or None.
 
-    Numbers other than 'int' are strings, exact; times are ISO 8601 in Asia/Shanghai; None stays null. Masked columns
-    are masked unless `unmasked`. (M1.11, M9.1)
+    Numbers other than 'int' are strings, exact; times are ISO 8601 in Asia/Shanghai; None stays null. Masked
+    columns are masked unless `unmasked`. (M1.11, M9.1)
     """
     plain: list[dict[str, Any]] = []
     subtotals: list[dict[str, Any]] = []

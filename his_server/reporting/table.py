@@ -26,11 +26,12 @@ SUBTOTAL, TOTAL = "小计", "合计"
 class Column:
     """One column.
 
-    key: where the row holds the value. kind: 'money' two places, 'price' two to four, 'quantity' as exact as it is,
-    'percent' a fraction (0.125 is shown 12.50%), 'datetime' aware (shown in Asia/Shanghai). width: wanted width in
-    half-width characters, None = measured. align: None = by kind. total: summed in subtotals and total. fixed:
-    stays in view when scrolled and is repeated when a wide table is cut over pages. masked: personal data, shown
-    masked unless the caller says that the reader may see it. Raises ValueError for a total of text or dates.
+    key: where the row holds the value. kind: 'money' two places, 'price' two to four, 'quantity' as exact as
+    it is, 'percent' a fraction (0.125 is shown 12.50%), 'datetime' aware (shown in Asia/Shanghai). width:
+    wanted width in half-width characters, None = measured. align: None = by kind. total: summed in subtotals
+    and total. fixed: stays in view when scrolled and is repeated when a wide table is cut over pages.
+    masked: personal data, shown masked unless the caller says that the reader may see it. Raises ValueError
+    for a total of text or dates.
     """
 
     key: str
@@ -56,8 +57,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A table report: `name` (file and route name), `title`, columns, `subtitle` lines (hospital, period, operator,
-    printed at), `group_by` column keys for subtotals (rows must come sorted by them), orientation on paper.
+    """A table report: `name` (file and route name), `title`, columns, `subtitle` lines (hospital, period,
+    operator, printed at), `group_by` column keys for subtotals (rows must come sorted by them), orientation
+    on paper.
 
     Raises ValueError for no columns, doubled keys or a group that is no column.
     """
@@ -79,7 +81,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of output: a row, the subtotal of a group (level 0 = outermost) or the total. `count` rows in it."""
+    """One line of output: a row, the subtotal of a group (level 0 = outermost) or the total. `count` rows in
+    it."""
 
     kind: Literal["row", "subtotal", "total"]
     cells: Row
@@ -88,10 +91,11 @@ class Line:
 
 
 def lines(report: Report, rows: Iterable[Row], *, unmasked: bool = False) -> Iterator[Line]:
-    """Rows in their order with subtotals after each group and, if any column is totalled, the total at the end.
+    """Rows in their order with subtotals after each group and, if any column is totalled, the total at the
+    end.
 
-    Streams: holds one running sum per group level. Masks the masked columns unless `unmasked`. Raises TypeError
-    for a float: sums of floats don't balance.
+    Streams: holds one running sum per group level. Masks the masked columns unless `unmasked`. Raises
+    TypeError for a float: sums of floats don't balance.
     """
     summed = [c.key for c in report.columns if c.total]
     hidden = [] if unmasked else [c.key for c in report.columns if c.masked]
@@ -146,8 +150,9 @@ def _sum_cells(report: Report, sums: Mapping[str, Decimal], label: str, last: Ro
 
 
 def show(column: Column, value: Any) -> str:
-    """A value as people read it: 1,234.50, 2026-11-23 08:30. Money is rounded half up to the fen, which changes
-    nothing if the caller rounded per line as the ledgers do. A str is shown as it is (labels, masked values)."""
+    """A value as people read it: 1,234.50, 2026-11-23 08:30. Money is rounded half up to the fen, which
+    changes nothing if the caller rounded per line as the ledgers do. A str is shown as it is (labels, masked
+    values)."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -194,8 +199,9 @@ def places(value: Decimal) -> int:
 
 
 def mask(value: Any) -> Any:
-    """Personal data with its middle hidden, cut by code point (XC-10): eight or more ASCII characters (ID number,
-    phone, card) keep the first three and the last four, all else (names, addresses) the first character."""
+    """Personal data with its middle hidden, cut by code point (XC-10): eight or more ASCII characters (ID
+    number, phone, card) keep the first three and the last four, all else (names, addresses) the first
+    character."""
     if value is None or value == "":
         return value
     text = value.isoformat() if isinstance(value, (date, datetime)) else str(value)

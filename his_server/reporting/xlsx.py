@@ -1,4 +1,5 @@
-"""A report as xlsx: typed cells, a header that stays on screen and on every printed page, no gaps, no merges."""
+"""A report as xlsx: typed cells, a header that stays on screen and on every printed page, no gaps, no
+merges."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ FORMATS = {"int": "#,##0", "money": "#,##0.00", "price": "#,##0.00##", "quantity
            "date": "yyyy-mm-dd", "datetime": "yyyy-mm-dd hh:mm:ss", "text": "@"}
 SHEET_ROWS = 1_048_576
 CELL_CHARACTERS = 32_767
+MEASURED = 2000
+"""Rows that decide the width of a column; sums, the longest numbers, always count."""
 EXACT_DIGITS = 15
 """A spreadsheet keeps 15 significant digits. A longer number is written as text rather than changed."""
 
@@ -24,12 +27,12 @@ def to_xlsx(report: Report, rows: Iterable[Row], file: IO[bytes] | str, *, unmas
             heading: bool = True) -> int:
     """Write the report; return the number of lines below the header (rows, subtotals, total).
 
-    Above the table stand title and subtitle lines in column A (left out without `heading`, for sheets that another
-    program reads); then the column header, frozen, filterable and repeated on every printed page; then one typed
-    cell per value: numbers and dates are numbers and dates, text is text even if it begins with '=', '+', '-' or
-    '@', so that nothing a patient typed can become a formula. No blank rows, no merged cells. Memory is constant: rows
-    are written as they come. More rows than a sheet holds go on in a further sheet with its own header. Text longer
-    than a cell holds raises ValueError. (M9.1, M9.7, M9.8, FN-18)
+    Above the table stand title and subtitle lines in column A (left out without `heading`, for sheets that
+    another program reads); then the column header, frozen, filterable and repeated on every printed page;
+    then one typed cell per value: numbers and dates are numbers and dates, text is text even if it begins
+    with '=', '+', '-' or '@', so that nothing a patient typed can become a formula. No blank rows, no merged
+    cells. Memory is constant: rows are written as they come. More rows than a sheet holds go on in a further
+    sheet with its own header. Text longer than a cell holds raises ValueError. (M9.1, M9.7, M9.8, FN-18)
     """
     with xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
                                     "strings_to_numbers": False, "default_date_format": FORMATS["date"]}) as book:
@@ -68,7 +71,7 @@ class _Writer:
                 self._begin()
             formats = self.formats if line.kind == "row" else self.sums
             for i, column in enumerate(self.report.columns):
-                self._cell(i, column, line.cells.get(column.key), formats[i])
+                self._cell(i, column, line.cells.get(column.key), formats[i], line.kind != "row")
             self.row += 1
             total += 1
         self._end()
@@ -83,7 +86,8 @@ class _Writer:
         self.widths = [min(_units(c.title), 16) for c in columns]
         if self.heading:
             sheet.write_string(0, 0, self.report.title, self.title)
-            for self.row, text in enumerate(self.report.subtitle, 1):
+            for text in self.report.subtitle:
+                self.row += 1
                 sheet.write_string(self.row, 0, text, self.plain)
             self.row += 1
         self.top = self.row
@@ -108,16 +112,16 @@ class _Writer:
         for i, (column, seen) in enumerate(zip(self.report.columns, self.widths, strict=True)):
             self.sheet.set_column(i, i, column.width or min(max(seen + 2, 6), 60))
 
-    def _cell(self, i: int, column: Column, value: Any, formats: tuple[Any, Any]) -> None:
+    def _cell(self, i: int, column: Column, value: Any, formats: tuple[Any, Any],
+              bold: bool) -> None:
         sheet, row, (typed, text) = self.sheet, self.row, formats
         if value is None or value == "":
             sheet.write_blank(row, i, None, typed)
             return
-        shown = show(column, value)
-        units = _units(shown)
-        if units > self.widths[i]:
-            self.widths[i] = units
+        if self.row < MEASURED or bold:
+            self.widths[i] = max(self.widths[i], _units(show(column, value)))
         if isinstance(value, str) or column.kind == "text":
+            shown = show(column, value)
             if len(shown) > CELL_CHARACTERS:
                 raise ValueError(f"column {column.title}: text of {len(shown)} characters does not fit a cell")
             sheet.write_string(row, i, shown, text)
@@ -127,7 +131,7 @@ class _Writer:
                 number = number.quantize(FEN, ROUND_HALF_UP)
             exact = trimmed(number)
             if len(exact.as_tuple().digits) > EXACT_DIGITS:
-                sheet.write_string(row, i, shown, text)
+                sheet.write_string(row, i, show(column, value), text)
             else:
                 sheet.write_number(row, i, int(exact) if places(exact) <= 0 else float(exact), typed)
         else:

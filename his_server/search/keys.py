@@ -15,24 +15,26 @@ Kind = Literal["name", "part", "pinyin", "initials", "wubi", "code", "alias"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 READINGS_CAP = 12
-"""Most pinyin and most initials keys of one name: a name of five characters with five readings each has 3125."""
+"""Most pinyin and most initials keys of one name: a name of five characters with five readings each has
+3125."""
 
 
 class SearchKey(NamedTuple):
-    """One way to find an owner. `part` is the rest of a name, alias or (things only) initials from a later character
-    on, so that a substring is found as the prefix of a part."""
+    """One way to find an owner. `part` is the rest of a name, alias or (things only) initials from a later
+    character on, so that a substring is found as the prefix of a part."""
 
     kind: Kind
     key: str
 
 
 def search_keys(name: str, *, person: bool, code: str | None = None, aliases: Sequence[str] = ()) -> list[SearchKey]:
-    """All keys under which an owner is found, each once, normalised, the likeliest reading of each kind first.
+    """All keys under which an owner is found, each once, normalised, the likeliest reading of each kind
+    first.
 
-    `person`: the name is a person's, its surname read as one (单 shan), every other reading's initials are indexed
-    too. For things (drugs, items, departments) the initials are indexed from every character on, because clerks know
-    a product by the middle of its name. Aliases (trade names, former names) are indexed like names, under 'alias'. Raises
-    ValueError for a name that is empty after normalisation. (M7.4)
+    `person`: the name is a person's, its surname read as one (单 shan), every other reading's initials are
+    indexed too. For things (drugs, items, departments) the initials are indexed from every character on,
+    because clerks know a product by the middle of its name. Aliases (trade names, former names) are indexed
+    like names, under 'alias'. Raises ValueError for a name that is empty after normalisation. (M7.4)
     """
     text = normalise(name)
     if not text:

@@ -39,9 +39,9 @@ WINDOW = 16
 def make_search_table(name: str, owner_table: Table, *, owner_key: str = "id") -> Table:
     """A table (owner_id, kind, key) beside `owner_table`, in its MetaData; rows go when the owner goes.
 
-    The index (key, owner_id, kind) answers a search without touching the table. The key compares by code point on
-    every database (SQLite's BINARY, PostgreSQL's collation "C"), or prefix search could not use the index. The
-    database column is `search_key`, because KEY is a reserved word elsewhere.
+    The index (key, owner_id, kind) answers a search without touching the table. The key compares by code
+    point on every database (SQLite's BINARY, PostgreSQL's collation "C"), or prefix search could not use the
+    index. The database column is `search_key`, because KEY is a reserved word elsewhere.
     """
     text = String(KEY_LENGTH).with_variant(String(KEY_LENGTH, collation="C"), "postgresql")
     integer = BigInteger().with_variant(Integer(), "sqlite")
@@ -70,8 +70,9 @@ def store_keys(session: Session, table: Table, owner_id: int, keys: Iterable[Sea
 
 
 def starts_with(session: Session, column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
-    """The condition `column begins with prefix` in a form that uses an index: a range where text compares by code
-    point, LIKE with a constant prefix on Dameng, whose order depends on the character set of the instance."""
+    """The condition `column begins with prefix` in a form that uses an index: a range where text compares by
+    code point, LIKE with a constant prefix on Dameng, whose order depends on the character set of the
+    instance."""
     if session.get_bind().dialect.name in ("dm", "dameng"):
         return column.startswith(prefix, autoescape=True)
     return and_(column >= prefix, column < prefix + LAST)
@@ -88,13 +89,13 @@ def match(
 ) -> Select[tuple[int]]:
     """One SELECT of owner ids that a query finds, best first: exact, then prefix, then inside a name.
 
-    `kinds` narrows what may match (a user who types wubi, a field that takes codes); 'name' and 'alias' include their
-    substrings. `extra` are conditions on `table.c.owner_id` (for instance an EXISTS on the owner: active, in this
-    department); they apply before the limit. An empty query finds nothing. Ties are ordered by key, then id.
-    Raises ValueError for an unknown kind or a limit below 1.
+    `kinds` narrows what may match (a user who types wubi, a field that takes codes); 'name' and 'alias'
+    include their substrings. `extra` are conditions on `table.c.owner_id` (for instance an EXISTS on the
+    owner: active, in this department); they apply before the limit. An empty query finds nothing. Ties are
+    ordered by key, then id. Raises ValueError for an unknown kind or a limit below 1.
 
-    However broad the query, at most limit × WINDOW index entries of each sort are ranked: one letter typed into a
-    table of a million keys costs as much as a whole name. (M7.4)
+    However broad the query, at most limit × WINDOW index entries of each sort are ranked: one letter typed
+    into a table of a million keys costs as much as a whole name. (M7.4)
     """
     if limit < 1:
         raise ValueError("limit must be at least 1")

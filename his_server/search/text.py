@@ -20,11 +20,11 @@ _CODE = re.compile(r"[\x21-\x7e]+\Z")
 def normalise(query: str) -> str:
     """Return the text in the one form that keys are stored in.
 
-    Compatibility forms become plain ones (NFKC: full width → half width, Kangxi radicals and compatibility ideographs
-    → the unified character, ㎎ → mg), letters become lower case, ü becomes v as typed on a keyboard, and what
-    separates rather than names is dropped: white space, the middle dot of minority and foreign names in all its code
-    points, control and format characters (bidi marks, zero-width joiners), variation selectors. The result is at
-    most KEY_LENGTH characters. (M7.4, XC-10)
+    Compatibility forms become plain ones (NFKC: full width → half width, Kangxi radicals and compatibility
+    ideographs → the unified character, ㎎ → mg), letters become lower case, ü becomes v as typed on a
+    keyboard, and what separates rather than names is dropped: white space, the middle dot of minority and
+    foreign names in all its code points, control and format characters (bidi marks, zero-width joiners),
+    variation selectors. The result is at most KEY_LENGTH characters. (M7.4, XC-10)
     """
     text = unicodedata.normalize("NFKC", query).lower()
     text = unicodedata.normalize("NFKC", text).translate(_MIDDLE_DOTS).replace("ü", "v")
@@ -39,8 +39,9 @@ def is_han(char: str) -> bool:
 
 
 def classify(query: str) -> set[str]:
-    """Return what a query can be: kinds of key (name, pinyin, initials, wubi, code, alias) and, for the caller who
-    also searches exact identifiers, 'number' (any business number or card), 'phone' and 'id_number'.
+    """Return what a query can be: kinds of key (name, pinyin, initials, wubi, code, alias) and, for the
+    caller who also searches exact identifiers, 'number' (any business number or card), 'phone' and
+    'id_number'.
 
     An empty query can be nothing: the set is empty.
     """
@@ -58,7 +59,7 @@ def classify(query: str) -> set[str]:
         if _DIGITS.match(text):
             kinds.add("number")
             # Phones are typed in part from the left, so any beginning of one counts from three digits on.
-            if len(text) in range(3, 12) and text[0] == "1" or len(text) in range(7, 13) and text[0] == "0":
+            if (len(text) in range(3, 12) and text[0] == "1") or (len(text) in range(7, 13) and text[0] == "0"):
                 kinds.add("phone")
         if _ID_NUMBER.match(text):
             kinds |= {"id_number", "number"}

@@ -1,10 +1,11 @@
 """The embedded fonts of every printed page, and which of them has a character.
 
-`sans` (from Noto Sans CJK SC, SIL OFL 1.1) has letters, signs and common Han; `rare-*` (from HanaMin, Hanazono Font
-License) have the rest of the extension blocks A to F; `stone` (from BabelStone Han 16, Arphic Public License) what
-exists of G and H and all of I. Together: all Han characters of GB 18030-2022 in the basic block and extensions A–F
-and I (the 622 of amendment 1), 3,469 of 4,939 in G, 2,382 of 4,192 in H. A character without a glyph is drawn as its
-code point, `[U+3106C]`, never left out. Packs are made by build_fonts.py; licence texts are in LICENSES.txt. (XC-10)
+`sans` (from Noto Sans CJK SC, SIL OFL 1.1) has letters, signs and common Han; `rare-*` (from HanaMin,
+Hanazono Font License) have the rest of the extension blocks A to F; `stone` (from BabelStone Han 16, Arphic
+Public License) what exists of G and H and all of I. Together: all Han characters of GB 18030-2022 in the
+basic block and extensions A–F and I (the 622 of amendment 1), 3,469 of 4,939 in G, 2,382 of 4,192 in H. A
+character without a glyph is drawn as its code point, `[U+3106C]`, never left out. Packs are made by
+build_fonts.py; licence texts are in LICENSES.txt. (XC-10)
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _LONG_TARGET = re.compile(r"<([0-9A-F]{5,6})>$", re.MULTILINE)
 
 
 class EmbeddedFont(TTFont):  # type: ignore[misc]  # reportlab has no annotations
-    """A TrueType font whose text can be copied and searched in the PDF beyond the basic plane as well: reportlab
-    writes such code points as five hexadecimal digits, a ToUnicode map wants UTF-16."""
+    """A TrueType font whose text can be copied and searched in the PDF beyond the basic plane as well:
+    reportlab writes such code points as five hexadecimal digits, a ToUnicode map wants UTF-16."""
 
     def addObjects(self, doc: Any) -> None:
         """Write the font's objects, then mend its maps."""
@@ -80,12 +81,14 @@ def _font(pack: str) -> EmbeddedFont:
 
 
 def font_name(pack: str = MAIN) -> str:
-    """reportlab's name of a pack, loaded and registered on first use (about 0.3 s for `sans`, once a process)."""
+    """reportlab's name of a pack, loaded and registered on first use (about 0.3 s for `sans`, once a
+    process)."""
     return str(_font(pack).fontName)
 
 
 def printable(text: str) -> str:
-    """The text as it will be drawn: composed, line breaks and tabs as spaces, what no font has as [U+XXXX]."""
+    """The text as it will be drawn: composed, line breaks and tabs as spaces, what no font has as
+    [U+XXXX]."""
     text = unicodedata.normalize("NFC", text) if not text.isascii() else text
     if text.isascii() and text.isprintable():
         return text
@@ -101,7 +104,8 @@ def printable(text: str) -> str:
 
 
 def glyph_missing(text: str) -> set[str]:
-    """The characters of the text that no embedded font has. Line breaks, tabs and invisible joiners don't count."""
+    """The characters of the text that no embedded font has. Line breaks, tabs and invisible joiners don't
+    count."""
     plain = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
     return {c for c in plain if c not in "\r\n\t" and pack_of(ord(c)) is None}
 

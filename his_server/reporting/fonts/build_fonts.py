@@ -7,10 +7,10 @@ fonts-hanazono 20170904 (Hanazono Font License, unlimited, or OFL) and fonts-bab
 
     python build_fonts.py NotoSansCJK-Regular.ttc HanaMinA.ttf HanaMinB.ttf BabelStoneHan.ttf OUTDIR
 
-What is done: CFF outlines become quadratic TrueType (reportlab embeds only TrueType); layout tables and hints
-are dropped; the em is brought to fewer units, which halves the file and is finer than a 600 dpi printer at 12 pt;
-each character is taken from the first font that has it; the rare ones are cut in packs of one code point range,
-so that one rare name loads one small pack.
+What is done: CFF outlines become quadratic TrueType (reportlab embeds only TrueType); layout tables and
+hints are dropped; the em is brought to fewer units, which halves the file and is finer than a 600 dpi
+printer at 12 pt; each character is taken from the first font that has it; the rare ones are cut in packs of
+one code point range, so that one rare name loads one small pack.
 """
 
 from __future__ import annotations
