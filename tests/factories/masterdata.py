@@ -27,7 +27,8 @@ def make_department(session: Session, **values: Any) -> models.Department:
 def make_ward(session: Session, department: models.Department, **values: Any) -> models.Ward:
     """A ward of a department with 40 beds."""
     n = next(_number)
-    found = models.Ward(**{"code": f"W{n:04d}", "name": f"病区{n}", "department_id": department.id, "beds": 40, **values})
+    given = {"code": f"W{n:04d}", "name": f"病区{n}", "department_id": department.id, "beds": 40, **values}
+    found = models.Ward(**given)
     session.add(found)
     session.flush()
     return found
@@ -57,9 +58,9 @@ def make_item(session: Session, price: Decimal | str | None = "12.00", **values:
 def make_drug(session: Session, price: Decimal | str | None = "24.00", **values: Any) -> models.Drug:
     """阿莫西林胶囊 0.25g×24粒 with one open pack price in yuan; ``price=None`` for none."""
     n = next(_number)
-    given = {"code": f"Y{n:05d}", "name": f"阿莫西林胶囊{n}", "form": "胶囊剂", "spec": "0.25g", "dose_amount": Decimal("0.25"),
-             "dose_unit": "g", "base_unit": "粒", "pack_unit": "盒", "pack_size": 24, "manufacturer": "示例制药",
-             "fiscal_category": "09", "control": "普通", "antimicrobial": "非限制", "insurance_level": "01",
+    given = {"code": f"Y{n:05d}", "name": f"阿莫西林胶囊{n}", "form": "胶囊剂", "spec": "0.25g",
+             "dose_amount": Decimal("0.25"), "dose_unit": "g", "base_unit": "粒", "pack_unit": "盒", "pack_size": 24,
+             "manufacturer": "示例制药", "fiscal_category": "09", "control": "普通", "antimicrobial": "非限制", "insurance_level": "01",
              "splittable": True, "default_usage": "口服", "default_frequency": "tid", **values}
     found = _store(session, models.Drug(**given), models.drug_search)
     if price is not None:

@@ -1,7 +1,7 @@
 """Master data: what the hospital is made of and what it sells. Codes are the hospital's own and unique.
 
-Validity everywhere: ``valid_from`` and ``valid_to`` are both inclusive days; an empty one means open. Old documents
-keep the ids, prices and versions they were made with (DESIGN section 3).
+Validity everywhere: from the day ``valid_from`` until before the day ``valid_to``; an empty one means open. Old
+documents keep the ids, prices and versions they were made with (DESIGN section 3).
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class ChargeItem(Keyed):
 
 
 class ChargeItemPrice(Keyed):
-    """What an item costs per unit in yuan between two days. Periods of one item never overlap."""
+    """What an item costs per unit in yuan from one day until before another. Periods of one item never overlap."""
 
     __tablename__ = "charge_item_price"
     __table_args__ = (UniqueConstraint("item_id", "valid_from"),
-                      CheckConstraint("valid_to IS NULL OR valid_to >= valid_from", name="order"),
+                      CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="order"),
                       CheckConstraint("price >= 0", name="price"))
     item_id: Mapped[int] = mapped_column(ForeignKey("charge_item.id"))
     price: Mapped[Decimal] = mapped_column(Price)
@@ -135,11 +135,11 @@ class Drug(Keyed):
 
 
 class DrugPrice(Keyed):
-    """What a pack costs in yuan between two days. Periods of one drug never overlap."""
+    """What a pack costs in yuan from one day until before another. Periods of one drug never overlap."""
 
     __tablename__ = "drug_price"
     __table_args__ = (UniqueConstraint("drug_id", "valid_from"),
-                      CheckConstraint("valid_to IS NULL OR valid_to >= valid_from", name="order"),
+                      CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="order"),
                       CheckConstraint("pack_price >= 0", name="price"))
     drug_id: Mapped[int] = mapped_column(ForeignKey("drug.id"))
     pack_price: Mapped[Decimal] = mapped_column(Price)

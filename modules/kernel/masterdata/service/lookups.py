@@ -26,9 +26,9 @@ Row = TypeVar("Row", ChargeItem, Drug, Department, Staff)
 
 
 def valid_on(table: Any, day: date) -> ColumnElement[bool]:
-    """The condition that a row with ``valid_from`` and ``valid_to`` (inclusive, empty = open) is valid on a day."""
+    """The condition that a row is valid on a day: ``valid_from`` <= day < ``valid_to``, empty = open."""
     return and_(or_(table.valid_from.is_(None), table.valid_from <= day),
-                or_(table.valid_to.is_(None), table.valid_to >= day))
+                or_(table.valid_to.is_(None), table.valid_to > day))
 
 
 def item_prices(session: Session, item_ids: Iterable[int], on: date) -> dict[int, Decimal]:
