@@ -14,6 +14,7 @@ LOCK_TIMEOUT = frozenset({-6407, -6509})
 DEADLOCK = frozenset({-6403})  # ?
 SESSION_LIMIT = frozenset({-6001})
 BAD_LOGIN = frozenset({-2501})
+SYNTAX = frozenset({-2007})
 NO_SUCH_TABLE = frozenset({-2106})
 
 # X: -2 "InValid handle" follows the first error; -70019 first execute after a drop; -70025 commit or

@@ -7,15 +7,21 @@ from typing import Any, Self
 
 from sqlalchemy import Table
 from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.visitors import InternalTraversal
 
 
 class Merge(Insert):
-    """`MERGE INTO table USING (SELECT … FROM DUAL) … WHEN MATCHED … WHEN NOT MATCHED …`.
+    """`MERGE INTO table USING DUAL ON (…) WHEN MATCHED THEN UPDATE … WHEN NOT MATCHED THEN INSERT …`.
 
     Two transactions that merge the same new key at once: the second gets a unique violation, and may repeat.
     """
 
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals = [
+        *Insert._traverse_internals,
+        ("merge_keys", InternalTraversal.dp_plain_obj),
+        ("merge_updates", InternalTraversal.dp_plain_obj),
+    ]
     stringify_dialect = "dm"
     merge_keys: tuple[str, ...] = ()
     merge_updates: tuple[str, ...] = ()
@@ -33,4 +39,4 @@ class Merge(Insert):
 
 def merge(table: Table) -> Any:
     """A MERGE into `table`; complete it by `.on(…)` and `.update(…)`."""
-    return Merge(table)
+    return Merge(table).inline()
