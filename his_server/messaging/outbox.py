@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, UniqueConstraint
@@ -61,6 +61,20 @@ class Delivery(Keyed):
     lease_by: Mapped[str | None] = mapped_column(String(60))
     last_error: Mapped[str | None] = mapped_column(String(500))
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    decided_by: Mapped[int | None] = mapped_column(BigInteger)
+    decision: Mapped[str | None] = mapped_column(String(200))
+
+
+class NotSent(Exception):
+    """The peer surely did nothing (connection refused, asked to come later): try again, whatever the policy."""
+
+
+class LostAnswer(Exception):
+    """The peer may or may not have done it (timeout after sending): the handler's ``lost_answer`` decides."""
+
+
+class Refused(Exception):
+    """The peer said no and will say no again: to the dead letters at once."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +90,18 @@ class Event:
 
 
 def record(session: Session, event_type: str, business_key: str, payload: dict[str, Any]) -> OutboxEvent:
-    """Record an event in the running unit of work: sent if and only if that commits."""
+    """Record an event in the running unit of work: sent if and only if that commits.
+
+    Events of one business key go out in the order in which they were recorded. Record after the guarded
+    update that made the change: its row lock makes a second writer wait, so that time tells the order.
+    """
     actor = session.info.get("actor", SYSTEM)
+    at = db.now(session)
+    if last := session.info.get("last_event_at"):
+        at = max(at, last + timedelta(microseconds=1))
+    session.info["last_event_at"] = at
     event = OutboxEvent(
-        type=event_type, business_key=business_key, occurred_at=db.now(session), actor_id=actor.user_id,
+        type=event_type, business_key=business_key, occurred_at=at, actor_id=actor.user_id,
         trace_id=actor.trace_id, fanned_out=False,
         payload=json.dumps(payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str),
     )

@@ -1,0 +1,137 @@
+"""The schedule: each job at most once per period over all workers of all hosts.
+
+One row per job holds the last period that was begun. Beginning a period is a guarded update, so exactly one
+worker wins it; a heartbeat keeps the lease of a long run, so that the next period doesn't overlap it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import String, Update, and_, insert, or_, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from dialects import portable
+from his_server import metrics
+from his_server.clock import local
+from his_server.db import Database, now
+from his_server.db.base import Base
+from his_server.db.types import Instant
+from his_server.logs import scrub
+from his_server.module import Job
+
+log = logging.getLogger("his.schedules")
+
+LEASE = timedelta(seconds=90)
+HEARTBEAT_SECONDS = 25.0
+
+
+class ScheduleRun(Base):
+    """A job's last run: ``outcome`` is ``running``, ``done`` or ``failed``; ``waiting`` before the first one."""
+
+    __tablename__ = "schedule_run"
+    job: Mapped[str] = mapped_column(String(60), primary_key=True)
+    period: Mapped[str] = mapped_column(String(30))
+    outcome: Mapped[str] = mapped_column(String(10))
+    started_at: Mapped[datetime | None] = mapped_column(Instant)
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    lease_until: Mapped[datetime | None] = mapped_column(Instant)
+    lease_by: Mapped[str | None] = mapped_column(String(60))
+    error: Mapped[str | None] = mapped_column(String(500))
+
+
+def period_of(job: Job, instant: datetime) -> str:
+    """The name of the job's period that ``instant`` lies in. :raises ValueError: the job has no valid rule."""
+    if (job.every is None) == (job.at is None):
+        raise ValueError(f"job {job.name}: give either every or at")
+    if job.every is not None:
+        seconds = int(job.every.total_seconds())
+        if seconds < 1:
+            raise ValueError(f"job {job.name}: every is at least one second")
+        return str(int(instant.timestamp()) // seconds)
+    here = local(instant)
+    begun = f"{here:%H:%M}" >= str(job.at)
+    return (here.date() if begun else here.date() - timedelta(days=1)).isoformat()
+
+
+def run_due(database: Database, jobs: Sequence[Job], worker: str) -> int:
+    """Run every job whose present period nobody has begun; returns how many ran."""
+    if not jobs:
+        return 0
+    with database.begin(write=False) as session:
+        known = {row.job: row for row in session.scalars(select(ScheduleRun))}
+        instant = now(session)
+    due = [job for job in jobs if _may_be_due(known.get(job.name), period_of(job, instant))]
+    return sum(_run(database, job, worker) for job in due)
+
+
+def _may_be_due(row: ScheduleRun | None, period: str) -> bool:
+    return row is None or row.period != period
+
+
+def _run(database: Database, job: Job, worker: str) -> bool:
+    with database.begin() as session:
+        mine = _begin(session, job, worker)
+    if not mine:
+        return False
+    outcome, text = "done", None
+    with _heartbeat(database, job, worker):
+        try:
+            job.run(database)
+        except Exception as error:
+            log.exception("job %s failed", job.name)
+            outcome, text = "failed", scrub(f"{type(error).__name__}: {error}")[:500]
+    with database.begin() as session:
+        session.execute(_mine(job, worker).values(outcome=outcome, error=text, finished_at=now(session),
+                                                  lease_until=None, lease_by=None))
+    metrics.jobs.labels(job.name, outcome).inc()
+    return True
+
+
+def _begin(session: Session, job: Job, worker: str) -> bool:
+    instant = now(session)
+    period = period_of(job, instant)
+    if session.get(ScheduleRun, job.name) is None:
+        # A daily job of a new installation waits for its hour; a repeated one starts now.
+        first = period if job.at is not None else ""
+        try:
+            with session.begin_nested():
+                session.execute(insert(ScheduleRun).values(job=job.name, period=first, outcome="waiting"))
+        except Exception as error:
+            if not portable.is_unique_violation(error):
+                raise
+            return False  # another worker made the row just now
+    free = and_(ScheduleRun.job == job.name, ScheduleRun.period != period,
+                or_(ScheduleRun.lease_until.is_(None), ScheduleRun.lease_until < instant))
+    return portable.guarded_update(session, ScheduleRun, free, {
+        "period": period, "outcome": "running", "started_at": instant, "finished_at": None, "error": None,
+        "lease_until": instant + LEASE, "lease_by": worker}) == 1
+
+
+def _mine(job: Job, worker: str) -> Update:
+    return update(ScheduleRun).where(ScheduleRun.job == job.name, ScheduleRun.lease_by == worker)
+
+
+@contextmanager
+def _heartbeat(database: Database, job: Job, worker: str) -> Iterator[None]:
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            try:
+                with database.begin() as session:
+                    session.execute(_mine(job, worker).values(lease_until=now(session) + LEASE))
+            except Exception:
+                log.exception("heartbeat of job %s failed", job.name)
+
+    thread = threading.Thread(target=beat, name=f"job-{job.name}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,255 @@
+"""The worker: fans events out, hands deliveries over, runs the schedule. Any number of them, on any hosts.
+
+All knowledge is in the database, taken by row leases, so a worker may be killed at any instant: what it had
+in hands is found again when its lease ends (DESIGN section 6).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from dialects import portable
+from his_server import metrics
+from his_server.actor import SYSTEM
+from his_server.db import Database, now
+from his_server.logs import scrub
+from his_server.messaging import schedules
+from his_server.messaging.outbox import Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused
+from his_server.module import Handler
+from his_server.registry import Hospital
+
+log = logging.getLogger("his.worker")
+
+LEASE = timedelta(seconds=60)
+POLL_SECONDS = 0.3
+"""How long an idle worker waits: the wake-up latency of an event stays below a second."""
+BATCH = 50
+FIRST_WAIT = timedelta(seconds=1)
+LONGEST_WAIT = timedelta(minutes=10)
+MAX_ATTEMPTS = 60
+"""With the waits above: about eight hours of a silent peer before a delivery becomes a dead letter."""
+OPEN_STATES = ("waiting", "sending", "asked", "dead")
+
+
+class LeaseLost(Exception):
+    """Somebody else took the delivery over while we worked: our effect is rolled back."""
+
+
+def back_off(attempts: int, chance: random.Random) -> timedelta:
+    """The wait after ``attempts`` failures: doubled each time up to :data:`LONGEST_WAIT`, ± 20 % jitter."""
+    seconds = min(FIRST_WAIT.total_seconds() * 2 ** min(attempts - 1, 30), LONGEST_WAIT.total_seconds())
+    return timedelta(seconds=seconds * chance.uniform(0.8, 1.2))
+
+
+class Worker:
+    """One thread's worker. ``everything`` is the whole installation's declaration (fan-out serves all
+    destinations), ``hospital`` the part whose destinations and jobs this worker serves."""
+
+    def __init__(self, database: Database, hospital: Hospital, *, everything: Hospital | None = None,
+                 name: str = "", lease: timedelta = LEASE, chance: random.Random | None = None) -> None:
+        self.database = database
+        self.hospital = hospital
+        self.name = name or f"{socket.gethostname()[:30]}:{os.getpid()}:{threading.get_ident() % 100_000}"
+        self.lease = lease
+        self.chance = chance or random.Random()
+        self.subscriptions: dict[str, list[Handler]] = {}
+        for handler in (everything or hospital).handlers:
+            self.subscriptions.setdefault(handler.event, []).append(handler)
+        self.handlers = {(handler.destination, handler.event): handler for handler in hospital.handlers}
+        self.destinations = {handler.destination: handler.network for handler in hospital.handlers}
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set. A database that is away is waited for."""
+        log.info("worker %s begins, %d destinations", self.name, len(self.destinations))
+        while not stop.is_set():
+            try:
+                worked = self.step()
+            except Exception:  # a database away, a defect in one job: the others' work goes on
+                log.exception("worker step failed")
+                worked = 0
+                stop.wait(2)
+            if not worked:
+                stop.wait(POLL_SECONDS)
+        log.info("worker %s ends", self.name)
+
+    def step(self) -> int:
+        """Do what is due now; returns how many pieces of work there were."""
+        return self.recover() + self.fan_out() + self.deliver_due() + schedules.run_due(
+            self.database, self.hospital.jobs, self.name)
+
+    # Fan-out
+
+    def fan_out(self) -> int:
+        """Make the delivery rows of new events; returns how many events were taken."""
+        pending = OutboxEvent.fanned_out.is_(False)
+        if not self._any(OutboxEvent.id, pending):
+            return 0
+        with self.database.begin() as session:
+            ids = portable.claim(session, OutboxEvent, where=pending,
+                                 order_by=[OutboxEvent.occurred_at, OutboxEvent.id], limit=BATCH,
+                                 set_={"fanned_out": True})
+            events = session.scalars(select(OutboxEvent).where(OutboxEvent.id.in_(ids))).all() if ids else []
+            for event in events:
+                for destination in dict.fromkeys(h.destination for h in self.subscriptions.get(event.type, ())):
+                    session.add(Delivery(event_id=event.id, destination=destination, state="waiting", attempts=0,
+                                         business_key=event.business_key, occurred_at=event.occurred_at,
+                                         next_at=now(session)))
+        return len(ids)
+
+    # Delivery
+
+    def deliver_due(self) -> int:
+        """Hand over what is due, head of line first; returns how many deliveries were tried."""
+        return sum(self._deliver_to(destination) for destination in self._due_destinations())
+
+    def _due_destinations(self) -> list[str]:
+        if not self.destinations:
+            return []
+        with self.database.begin(write=False) as session:
+            due = select(Delivery.destination).where(self._due(session)).distinct()
+            return [name for name in session.scalars(due) if name in self.destinations]
+
+    @staticmethod
+    def _due(session: Session) -> ColumnElement[bool]:
+        """Waiting, its time has come, and nothing earlier of the same key is still open or still to come."""
+        earlier = aliased(Delivery)
+        unseen = aliased(OutboxEvent)
+        return and_(
+            Delivery.state == "waiting",
+            Delivery.next_at <= now(session),
+            ~exists().where(
+                earlier.destination == Delivery.destination,
+                earlier.business_key == Delivery.business_key,
+                earlier.state.in_(OPEN_STATES),
+                or_(earlier.occurred_at < Delivery.occurred_at,
+                    and_(earlier.occurred_at == Delivery.occurred_at, earlier.event_id < Delivery.event_id)),
+            ),
+            # another worker may be just fanning the earlier event out
+            ~exists().where(unseen.business_key == Delivery.business_key, unseen.fanned_out.is_(False),
+                            unseen.occurred_at < Delivery.occurred_at),
+        )
+
+    def _deliver_to(self, destination: str) -> int:
+        # A peer can be slow: one at a time, so that nothing waits leased in our hands.
+        limit = 1 if self.destinations[destination] else BATCH
+        with self.database.begin() as session:
+            until = now(session) + self.lease
+            ids = portable.claim(
+                session, Delivery, where=and_(Delivery.destination == destination, self._due(session)),
+                order_by=[Delivery.occurred_at, Delivery.event_id], limit=limit,
+                set_={"state": "sending", "lease_until": until, "lease_by": self.name,
+                      "attempts": Delivery.attempts + 1})
+            rows = session.execute(
+                select(Delivery.id, Delivery.attempts, OutboxEvent)
+                .join(OutboxEvent, OutboxEvent.id == Delivery.event_id)
+                .where(Delivery.id.in_(ids)).order_by(Delivery.occurred_at, Delivery.event_id)
+            ).all() if ids else []
+        for delivery_id, attempts, event in rows:
+            self._hand_over(delivery_id, destination, attempts, event)
+        return len(ids)
+
+    def _hand_over(self, delivery_id: int, destination: str, attempts: int, row: OutboxEvent) -> None:
+        handler = self.handlers.get((destination, row.type))
+        if handler is None:  # subscribed when the event happened, not any more
+            self._finish(delivery_id, {"state": "dead", "last_error": f"no handler of {row.type}"}, destination)
+            return
+        event = Event(row.id, row.type, row.business_key, json.loads(row.payload), row.occurred_at, row.trace_id)
+        try:
+            if handler.network:
+                handler.deliver(self.database, event)
+                self._finish(delivery_id, self._done(), destination)
+            else:
+                with self.database.begin() as session:
+                    session.info["actor"] = SYSTEM
+                    handler.deliver(session, event)
+                    self._mark(session, delivery_id, self._done())
+                metrics.deliveries.labels(destination, "done").inc()
+        except LeaseLost:
+            log.warning("delivery %s to %s was taken over", delivery_id, destination)
+        except Exception as error:
+            log.warning("delivery %s to %s failed: %s", delivery_id, destination, type(error).__name__)
+            self._finish(delivery_id, self._after_failure(handler, attempts, error), destination)
+
+    def _done(self) -> dict[str, Any]:
+        return {"state": "done", "finished_at": self.database.clock.now(), "last_error": None}
+
+    def _after_failure(self, handler: Handler, attempts: int, error: Exception) -> dict[str, Any]:
+        text = scrub(f"{type(error).__name__}: {error}")[:500]
+        # An exception that says nothing of the peer is a lost answer, unless all was rolled back.
+        doubtful = isinstance(error, LostAnswer) or (handler.network and not isinstance(error, NotSent | Refused))
+        if doubtful and handler.lost_answer == "ask":
+            state = "asked"
+        elif isinstance(error, Refused) or attempts >= MAX_ATTEMPTS:
+            state = "dead"
+        else:
+            state = "waiting"
+        wait = back_off(attempts, self.chance)
+        return {"state": state, "last_error": text, "next_at": self.database.clock.now() + wait}
+
+    def _finish(self, delivery_id: int, values: dict[str, Any], destination: str) -> None:
+        try:
+            with self.database.begin() as session:
+                self._mark(session, delivery_id, values)
+        except LeaseLost:
+            log.warning("delivery %s to %s was taken over", delivery_id, destination)
+            return
+        metrics.deliveries.labels(destination, values["state"]).inc()
+
+    def _mark(self, session: Session, delivery_id: int, values: dict[str, Any]) -> None:
+        ours = and_(Delivery.id == delivery_id, Delivery.state == "sending", Delivery.lease_by == self.name)
+        if not portable.guarded_update(session, Delivery, ours, {**values, "lease_until": None, "lease_by": None}):
+            raise LeaseLost
+
+    # After a crash
+
+    def recover(self) -> int:
+        """Take back what a dead worker had in hands; returns how many deliveries."""
+        expired = and_(Delivery.state == "sending", Delivery.lease_until < self.database.clock.now())
+        if not self._any(Delivery.id, expired):
+            return 0
+        asking = [and_(Delivery.destination == h.destination, OutboxEvent.type == h.event)
+                  for handlers in self.subscriptions.values() for h in handlers if h.lost_answer == "ask"]
+        with self.database.begin() as session:
+            ids = list(session.scalars(select(Delivery.id).where(expired)))
+            ask = set(session.scalars(
+                select(Delivery.id).join(OutboxEvent, OutboxEvent.id == Delivery.event_id)
+                .where(Delivery.id.in_(ids), or_(*asking)))) if asking and ids else set()
+            return sum(self._take_back(session, group, expired, state)
+                       for group, state in ((ask, "asked"), (set(ids) - ask, "waiting")))
+
+    def _take_back(self, session: Session, ids: Iterable[int], expired: ColumnElement[bool], state: str) -> int:
+        if not ids:
+            return 0
+        return portable.guarded_update(
+            session, Delivery, and_(Delivery.id.in_(sorted(ids)), expired),
+            {"state": state, "lease_until": None, "lease_by": None, "next_at": now(session),
+             "last_error": "worker lost while sending"})
+
+    def _any(self, key: Any, condition: ColumnElement[bool]) -> bool:
+        """A cheap look before a write transaction is opened."""
+        with self.database.begin(write=False) as session:
+            return session.execute(select(key).where(condition).limit(1)).first() is not None
+
+
+def run_threads(database: Database, hospital: Hospital, everything: Hospital, stop: threading.Event,
+                threads: int = 2) -> list[threading.Thread]:
+    """Start ``threads`` workers in this process; they end soon after ``stop`` is set."""
+    started = []
+    for number in range(threads):
+        name = f"{socket.gethostname()[:30]}:{os.getpid()}:{number}"
+        worker = Worker(database, hospital, everything=everything, name=name)
+        thread = threading.Thread(target=worker.run, args=(stop,), name=f"worker-{number}", daemon=True)
+        thread.start()
+        started.append(thread)
+    return started
