@@ -60,8 +60,8 @@ def make_drug(session: Session, price: Decimal | str | None = "24.00", **values:
     n = next(_number)
     given = {"code": f"Y{n:05d}", "name": f"阿莫西林胶囊{n}", "form": "胶囊剂", "spec": "0.25g",
              "dose_amount": Decimal("0.25"), "dose_unit": "g", "base_unit": "粒", "pack_unit": "盒", "pack_size": 24,
-             "manufacturer": "示例制药", "fiscal_category": "09", "control": "普通", "antimicrobial": "非限制", "insurance_level": "01",
-             "splittable": True, "default_usage": "口服", "default_frequency": "tid", **values}
+             "manufacturer": "示例制药", "fiscal_category": "09", "control": "普通", "antimicrobial": "非限制",
+             "insurance_level": "01", "splittable": True, "default_usage": "口服", "default_frequency": "tid", **values}
     found = _store(session, models.Drug(**given), models.drug_search)
     if price is not None:
         session.add(models.DrugPrice(drug_id=found.id, pack_price=Decimal(price), valid_from=SINCE, valid_to=None))
