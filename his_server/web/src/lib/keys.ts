@@ -1,0 +1,180 @@
+/** Declared shortcuts. A dialog's keys hide its page's; the page's come before the shell's. */
+import {
+  getCurrentInstance, onActivated, onBeforeUnmount, onDeactivated, ref, shallowReactive, toValue,
+  type MaybeRefOrGetter, type Ref,
+} from 'vue'
+
+export interface Shortcut {
+  /** "F8", "Ctrl+Enter", "Alt+N", "/", "?" . Letters alone are not allowed: people type. */
+  key: string
+  label: string
+  run: (event: KeyboardEvent) => void
+  when?: () => boolean
+  /** Works while typing in a field. Function keys and Ctrl/Alt combinations always do. */
+  typing?: boolean
+  /** Not listed on the shortcuts sheet. */
+  silent?: boolean
+}
+
+export type Level = 'shell' | 'page' | 'dialog'
+
+interface Scope {
+  level: Level
+  title: string
+  /** Not in the background (a kept-alive page in another tab is). */
+  shown: Ref<boolean>
+  open: MaybeRefOrGetter<boolean>
+  keys: Shortcut[]
+}
+
+// The browser's own, or taken by the browser before the page sees them.
+const FORBIDDEN = new Set(['F5', 'F11', 'F12', 'Ctrl+T', 'Ctrl+N', 'Ctrl+W', 'Ctrl+R', 'Ctrl+Tab', 'Alt+F4'])
+const ORDER: Record<Level, number> = { shell: 0, page: 1, dialog: 2 }
+const NAMES: Record<string, string> = { Escape: 'Esc', ' ': 'Space', ArrowUp: '↑', ArrowDown: '↓', ArrowLeft: '←', ArrowRight: '→' }
+
+const scopes = shallowReactive<Scope[]>([])
+
+/** "Ctrl+Enter" from an event. Shift counts for named keys only ("?" already says it). */
+export function keyName(event: KeyboardEvent): string {
+  let key = NAMES[event.key] ?? event.key
+  if (event.altKey && /^(Key|Digit)/.test(event.code)) key = event.code.replace(/^(Key|Digit)/, '')
+  const single = key.length === 1
+  if (single) key = key.toUpperCase()
+  const parts: string[] = []
+  if (event.ctrlKey || event.metaKey) parts.push('Ctrl')
+  if (event.altKey) parts.push('Alt')
+  if (event.shiftKey && !single) parts.push('Shift')
+  return [...parts, key].join('+')
+}
+
+function typingIn(target: EventTarget | null): boolean {
+  const element = target as HTMLElement | null
+  return Boolean(element && (element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName)))
+}
+
+function ordered(): Scope[] {
+  return scopes.filter((scope) => scope.shown.value && toValue(scope.open)).map((scope, i) => ({ scope, i }))
+    .sort((a, b) => ORDER[b.scope.level] - ORDER[a.scope.level] || b.i - a.i).map(({ scope }) => scope)
+}
+
+function handle(event: KeyboardEvent): void {
+  if (event.defaultPrevented || event.isComposing || event.keyCode === 229 || event.repeat) return
+  const name = keyName(event)
+  const typing = typingIn(event.target) && !/^(F\d+|Ctrl\+|Alt\+|Esc)/.test(name)
+  const list = ordered()
+  // Under an open dialog the page beneath is out of reach.
+  const floor = list.some((scope) => scope.level === 'dialog') ? 'dialog' : null
+  for (const scope of list) {
+    if (floor && scope.level !== floor) continue
+    for (let i = scope.keys.length - 1; i >= 0; i -= 1) {
+      const shortcut = scope.keys[i]
+      if (shortcut.key !== name || (typing && !shortcut.typing)) continue
+      event.preventDefault()
+      event.stopPropagation()
+      if (!shortcut.when || shortcut.when()) shortcut.run(event)
+      return
+    }
+  }
+  // F1 would open the browser's help, F3/F6/F7… browser features: never by accident.
+  if (/^F([1-4]|[6-9]|10)$/.test(name)) event.preventDefault()
+}
+
+/** Starts listening; called once by main.ts. */
+export function startKeys(): void {
+  window.addEventListener('keydown', handle)
+}
+
+export function checkKey(key: string): string {
+  if (FORBIDDEN.has(key)) throw new Error(`快捷键 ${key} 属于浏览器，不能使用`)
+  if (/^[A-Z0-9]$/.test(key)) throw new Error(`快捷键 ${key} 会妨碍输入，请用功能键或 Alt 组合`)
+  return key
+}
+
+function declare(level: Level, title: string, keys: Shortcut[], open: MaybeRefOrGetter<boolean>): void {
+  if (!getCurrentInstance()) throw new Error('shortcuts are declared in setup()')
+  keys.forEach((shortcut) => checkKey(shortcut.key))
+  const scope: Scope = { level, title, keys, open, shown: ref(true) }
+  scopes.push(scope)
+  onActivated(() => (scope.shown.value = true))
+  onDeactivated(() => (scope.shown.value = false))
+  onBeforeUnmount(() => {
+    const place = scopes.indexOf(scope)
+    if (place >= 0) scopes.splice(place, 1)
+  })
+}
+
+/** Declares shortcuts for as long as the calling component is shown. */
+export function useKeys(keys: Shortcut[], options: { level?: Level; title?: string } = {}): void {
+  declare(options.level ?? 'page', options.title ?? '', keys, true)
+}
+
+/** A dialog: while `open`, its keys are the only ones. */
+export function useDialogKeys(open: MaybeRefOrGetter<boolean>, keys: Shortcut[], title = ''): void {
+  declare('dialog', title, keys, open)
+}
+
+export interface SheetGroup {
+  title: string
+  keys: { key: string; label: string }[]
+}
+
+/** What the shortcuts sheet shows now. */
+export function sheet(): SheetGroup[] {
+  const groups: SheetGroup[] = []
+  for (const scope of ordered()) {
+    const title = scope.title || { shell: '全局', page: '本页', dialog: '对话框' }[scope.level]
+    const keys = scope.keys.filter((key) => !key.silent && (!key.when || key.when())).map(({ key, label }) => ({ key, label }))
+    if (!keys.length) continue
+    const same = groups.find((group) => group.title === title)
+    if (same) same.keys.push(...keys)
+    else groups.push({ title, keys })
+  }
+  return groups
+}
+
+const FIELDS = 'input:not([type=hidden]):not([disabled]):not([readonly]),select:not([disabled]),textarea:not([disabled]),[data-enter-stop]:not([disabled])'
+
+/** Fields of a container in order, that are shown and not skipped by data-enter="skip". */
+export function fieldsOf(container: HTMLElement): HTMLElement[] {
+  return Array.from(container.querySelectorAll<HTMLElement>(FIELDS))
+    .filter((field) => field.dataset.enter !== 'skip' && field.tabIndex >= 0 && field.getClientRects().length > 0)
+}
+
+/** Moves to the next (or previous) field; at the end calls `done`. */
+export function moveOn(container: HTMLElement, from: HTMLElement, step: 1 | -1 = 1, done?: () => void): void {
+  const fields = fieldsOf(container)
+  const place = fields.indexOf(from)
+  const next = fields[place + step]
+  if (next) {
+    next.focus()
+    if (next instanceof HTMLInputElement) next.select()
+  } else if (step === 1) done?.()
+}
+
+/**
+ * Directive `v-enter-next` on a form: Enter moves to the next field, Shift+Enter back; after the last one the
+ * directive's function is called (`v-enter-next="submit"`). Buttons and textareas keep their own Enter.
+ */
+export const enterNext = {
+  mounted(container: HTMLElement, binding: { value?: () => void }) {
+    const state = container as HTMLElement & { enterDone?: () => void }
+    state.enterDone = binding.value
+    container.addEventListener('keydown', (event) => {
+      const target = event.target as HTMLElement
+      if (event.key !== 'Enter' || event.isComposing || event.keyCode === 229 || event.defaultPrevented) return
+      if (event.ctrlKey || event.altKey || /^(BUTTON|TEXTAREA|A)$/.test(target.tagName)) return
+      event.preventDefault()
+      moveOn(container, target, event.shiftKey ? -1 : 1, () => state.enterDone?.())
+    })
+  },
+  updated(container: HTMLElement, binding: { value?: () => void }) {
+    ;(container as HTMLElement & { enterDone?: () => void }).enterDone = binding.value
+  },
+}
+
+/** Focus the first field inside once shown: `v-autofocus`. */
+export const autofocus = {
+  mounted(element: HTMLElement) {
+    requestAnimationFrame(() => (element.matches(`${FIELDS},button`) ? element : fieldsOf(element)[0])?.focus())
+  },
+}

@@ -1,0 +1,16 @@
+import { onActivated, onBeforeUnmount, onDeactivated, onMounted } from 'vue'
+import type { Patient } from './types'
+
+/** While the page is in front, the person chosen in the shell's search (F2) comes to it instead of opening a new tab. */
+export function usePatient(found: (patient: Patient) => void): void {
+  const take = (event: Event) => {
+    event.preventDefault()
+    found((event as CustomEvent<Patient>).detail)
+  }
+  const on = () => window.addEventListener('his:patient', take)
+  const off = () => window.removeEventListener('his:patient', take)
+  onMounted(on)
+  onActivated(on)
+  onDeactivated(off)
+  onBeforeUnmount(off)
+}

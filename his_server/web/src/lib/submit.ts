@@ -1,0 +1,78 @@
+import { onBeforeUnmount, ref, shallowRef, type Ref, type ShallowRef } from 'vue'
+import { asApiError, isAbort, newKey, type ApiError } from './api'
+
+export interface Submission<A extends unknown[], R> {
+  busy: Ref<boolean>
+  error: ShallowRef<ApiError | null>
+  /** Runs once at a time; a second press while busy does nothing and gives undefined. */
+  run: (...args: A) => Promise<R | undefined>
+  reset: () => void
+}
+
+/**
+ * A value-making action. It holds the Idempotency-Key: the same key is sent until the server has
+ * answered for certain, so pressing again after a lost answer can't charge twice (M1.7).
+ * Errors land in `error`, never thrown; the page keeps what was typed.
+ */
+export function useSubmission<A extends unknown[], R>(action: (key: string, ...args: A) => Promise<R>): Submission<A, R> {
+  const busy = ref(false)
+  const error = shallowRef<ApiError | null>(null)
+  let key = newKey()
+
+  async function run(...args: A): Promise<R | undefined> {
+    if (busy.value) return undefined
+    busy.value = true
+    error.value = null
+    try {
+      const result = await action(key, ...args)
+      key = newKey()
+      return result
+    } catch (thrown) {
+      error.value = asApiError(thrown)
+      // A definite refusal ends this attempt; only "we don't know" must be asked again under the same key.
+      if (!error.value.unknown) key = newKey()
+      return undefined
+    } finally {
+      busy.value = false
+    }
+  }
+
+  return { busy, error, run, reset: () => (error.value = null) }
+}
+
+export interface Loader<T, A extends unknown[]> {
+  data: ShallowRef<T | null>
+  loading: Ref<boolean>
+  error: ShallowRef<ApiError | null>
+  load: (...args: A) => Promise<T | null>
+}
+
+/** A read that can be started again at any time: the newest call wins, older ones are aborted. */
+export function useLoader<T, A extends unknown[]>(read: (signal: AbortSignal, ...args: A) => Promise<T>): Loader<T, A> {
+  const data = shallowRef<T | null>(null)
+  const loading = ref(false)
+  const error = shallowRef<ApiError | null>(null)
+  let control: AbortController | null = null
+
+  async function load(...args: A): Promise<T | null> {
+    control?.abort()
+    const mine = new AbortController()
+    control = mine
+    loading.value = true
+    try {
+      const result = await read(mine.signal, ...args)
+      if (control !== mine) return null
+      data.value = result
+      error.value = null
+      return result
+    } catch (thrown) {
+      if (control === mine && !isAbort(thrown)) error.value = asApiError(thrown)
+      return null
+    } finally {
+      if (control === mine) loading.value = false
+    }
+  }
+
+  onBeforeUnmount(() => control?.abort())
+  return { data, loading, error, load }
+}
