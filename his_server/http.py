@@ -24,7 +24,8 @@ from dialects import portable
 from his_server import metrics
 from his_server.actor import Actor
 from his_server.db import Database, idempotency
-from his_server.errors import AppError, Conflict, FieldError, Forbidden, Invalid, Unauthenticated
+from his_server.errors import AppError, Conflict, FieldError, Forbidden, Invalid, NotFound, Unauthenticated
+from his_server.wire import MAX_ID
 
 log = logging.getLogger("his.http")
 
@@ -129,6 +130,7 @@ def _handler(view: Callable[..., Any], route: Route) -> Callable[..., Any]:
     def handle(**path: Any) -> Any:
         started = time.perf_counter()
         actor = _authorise(route)
+        _check_path(path)
         call = Call(
             database=current_app.extensions["his_database"],
             actor=actor,
@@ -153,6 +155,14 @@ def _authorise(route: Route) -> Actor:
         current_app.extensions["his_security"].denied(actor, route)
         raise Forbidden("permission.denied", f"您没有此项操作的权限（{route.permission}），如需使用请联系安全管理员")
     return actor
+
+
+def _check_path(path: Mapping[str, Any]) -> None:
+    """What no row can have is not found, before a database is asked that might not even understand it."""
+    for value in path.values():
+        wrong_key = isinstance(value, int) and not 0 < value <= MAX_ID
+        if wrong_key or (isinstance(value, str) and not value.isprintable()):
+            raise NotFound("input.path", "没有找到该记录，请核对后重试")
 
 
 def _run(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Any:

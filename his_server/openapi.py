@@ -52,7 +52,7 @@ def document(hospital: Hospital) -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"in": "path", "name": m["name"], "required": True,
-         "schema": {"type": "integer", "minimum": 1} if m["kind"] == "int" else {"type": "string"}}
+         "schema": {"type": "integer", "minimum": 1, "maximum": wire.MAX_ID} if m["kind"] == "int" else {"type": "string"}}
         for m in _CONVERTER.finditer(route.rule)
     ]
     if route.query:
