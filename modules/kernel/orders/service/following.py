@@ -1,0 +1,178 @@
+"""What orders do when money moves, and when they are performed. One place for every channel (H1)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dialects import portable
+from his_server.actor import Actor
+from his_server.db import now
+from his_server.errors import Conflict
+from his_server.messaging import outbox
+from his_server.security import audit
+from modules.kernel.charging.models import ChargeLine, ChargeLineState
+from modules.kernel.charging.service import Settled, perform
+from modules.kernel.orders.models import Prescription, PrescriptionLine, Request
+from modules.kernel.orders.service.prescribing import not_in_state
+from modules.kernel.stock import service as stock
+from modules.kernel.stock.rules import Demand
+from modules.kernel.stock.service import BatchQuantity, Document
+
+
+def document(prescription_id: int) -> Document:
+    """A prescription as the stock ledger knows it."""
+    return Document("prescription", prescription_id)
+
+
+def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[int]:
+    """Bring the settled lines' orders to ``charged``; prescriptions reserve their stock. Returns prescription ids.
+
+    :raises Conflict: a prescription was settled in part, is no longer open, or stock ran short.
+    """
+    sources: dict[tuple[str, int], list[object]] = defaultdict(list)
+    for line in settled.lines:
+        sources[line.source, line.source_id].append(line)
+    prescriptions = sorted(key for source, key in sources if source == "prescription")
+    requests = sorted(key for source, key in sources if source == "request")
+    at = now(session)
+    for model, keys in ((Prescription, prescriptions), (Request, requests)):
+        if not keys:
+            continue
+        values = {"state": "charged", "settlement_id": settled.id, "changed_at": at, "changed_by_name": actor.name}
+        if model is Prescription:
+            values["charged_at"] = at
+        if portable.guarded_update(session, model, model.id.in_(keys) & (model.state == "issued"),
+                                   values) != len(keys):
+            raise Conflict("orders.state", "部分处方或申请刚被他人收费或作废，请刷新费用清单后重试")
+    if prescriptions:
+        _reserve(session, prescriptions, {line.id for line in settled.lines})
+    return prescriptions
+
+
+def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]) -> None:
+    rows = session.execute(
+        select(PrescriptionLine.id, PrescriptionLine.prescription_id, PrescriptionLine.drug_id,
+               PrescriptionLine.quantity, PrescriptionLine.charge_line_id, Prescription.store_id)
+        .join(Prescription, Prescription.id == PrescriptionLine.prescription_id)
+        .where(PrescriptionLine.prescription_id.in_(prescription_ids)).order_by(PrescriptionLine.id)).all()
+    if {row.charge_line_id for row in rows} - settled_lines:
+        raise Conflict("orders.whole_prescription", "同一张处方的药品须一起收费，请勾选整张处方")
+    for key in prescription_ids:
+        mine = [row for row in rows if row.prescription_id == key]
+        stock.reserve(session, mine[0].store_id, [Demand(r.id, r.drug_id, r.quantity) for r in mine], document(key))
+
+
+def follow_refund(session: Session, actor: Actor, lines: Iterable[tuple[int, Decimal]]) -> None:
+    """Release what refunded, undispensed drugs had reserved; bring wholly refunded orders to ``refunded``."""
+    refunded = dict(lines)
+    charge = {line.id: line for line in session.scalars(select(ChargeLine).where(ChargeLine.id.in_(refunded)))}
+    for key in sorted({c.source_id for c in charge.values() if c.source == "prescription"}):
+        _refund_prescription(session, actor, key)
+    for key in sorted({c.source_id for c in charge.values() if c.source == "request"}):
+        if _nothing_left(session, "request", key):
+            portable.guarded_update(session, Request, (Request.id == key) & (Request.state == "charged"),
+                                    {"state": "refunded", "changed_at": now(session), "changed_by_name": actor.name})
+
+
+def _refund_prescription(session: Session, actor: Actor, key: int) -> None:
+    at = now(session)
+    # taken in state "charged": a dispensing that goes on at the same time has to wait, and then sees it
+    waiting = portable.guarded_update(
+        session, Prescription, (Prescription.id == key) & (Prescription.state == "charged"),
+        {"revision": Prescription.revision + 1, "changed_at": at, "changed_by_name": actor.name})
+    if not waiting:
+        return
+    rest = _undispensed(session, key)
+    stock.release(session, document(key))
+    if rest:
+        store = session.scalar(select(Prescription.store_id).where(Prescription.id == key))
+        assert store is not None
+        stock.reserve(session, store, rest, document(key))
+    else:
+        portable.guarded_update(session, Prescription, Prescription.id == key, {"state": "refunded"})
+
+
+def _undispensed(session: Session, prescription_id: int) -> list[Demand]:
+    """What a paid prescription still has to hand out, in smallest units."""
+    rows = session.execute(
+        select(PrescriptionLine.id, PrescriptionLine.drug_id, ChargeLine.factor, ChargeLineState.quantity,
+               ChargeLineState.refunded, ChargeLineState.performed)
+        .join(ChargeLine, ChargeLine.id == PrescriptionLine.charge_line_id)
+        .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
+        .where(PrescriptionLine.prescription_id == prescription_id).order_by(PrescriptionLine.id))
+    demands = [Demand(r.id, r.drug_id, (r.quantity - r.refunded - r.performed) * r.factor) for r in rows]
+    return [d for d in demands if d.quantity > 0]
+
+
+def _nothing_left(session: Session, source: str, key: int) -> bool:
+    open_ = session.execute(
+        select(ChargeLine.id).join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
+        .where(ChargeLine.source == source, ChargeLine.source_id == key, ChargeLine.reverses_line_id.is_(None),
+               ChargeLineState.refunded < ChargeLineState.quantity).limit(1)).first()
+    return open_ is None
+
+
+def dispense(session: Session, actor: Actor, prescription_id: int) -> list[BatchQuantity]:
+    """Hand out a paid prescription: ``charged`` → ``dispensed``; stock moves and charge lines are performed with it.
+
+    :raises Conflict: somebody dispensed or refunded it first (named).
+    """
+    at = now(session)
+    if not portable.guarded_update(
+            session, Prescription, (Prescription.id == prescription_id) & (Prescription.state == "charged"),
+            {"state": "dispensed", "dispensed_at": at, "changed_at": at, "changed_by_name": actor.name}):
+        raise not_in_state(session, Prescription, prescription_id, "处方")
+    rows = session.execute(
+        select(ChargeLine.id, ChargeLineState.quantity, ChargeLineState.refunded, ChargeLineState.performed)
+        .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
+        .where(ChargeLine.source == "prescription", ChargeLine.source_id == prescription_id,
+               ChargeLine.reverses_line_id.is_(None)))
+    left = {r.id: r.quantity - r.refunded - r.performed for r in rows}
+    perform(session, {k: q for k, q in left.items() if q > 0})
+    items = stock.issue(session, actor, document(prescription_id))
+    found = session.get(Prescription, prescription_id)
+    assert found is not None
+    outbox.record(session, "PrescriptionDispensed", found.number,
+                  {"prescription_id": found.id, "store_id": found.store_id})
+    audit.record(session, actor, "prescription.dispense", "prescription", found.id, {"number": found.number})
+    return items
+
+
+def perform_request(session: Session, actor: Actor, request_id: int) -> Request:
+    """The performing department confirms a paid request: ``charged`` → ``performed`` (M1.8)."""
+    if not portable.guarded_update(
+            session, Request, (Request.id == request_id) & (Request.state == "charged"),
+            {"state": "performed", "changed_at": now(session), "changed_by_name": actor.name}):
+        raise not_in_state(session, Request, request_id, "申请")
+    rows = session.execute(
+        select(ChargeLine.id, ChargeLineState.quantity, ChargeLineState.refunded)
+        .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
+        .where(ChargeLine.source == "request", ChargeLine.source_id == request_id,
+               ChargeLine.reverses_line_id.is_(None)))
+    perform(session, {r.id: r.quantity - r.refunded for r in rows if r.quantity > r.refunded})
+    found = session.get(Request, request_id, populate_existing=True)
+    assert found is not None
+    audit.record(session, actor, "request.perform", "request", found.id, {"number": found.number})
+    return found
+
+
+def unperform_request(session: Session, actor: Actor, request_id: int) -> Request:
+    """The performing department takes its confirmation back: ``performed`` → ``charged``, refundable again."""
+    if not portable.guarded_update(
+            session, Request, (Request.id == request_id) & (Request.state == "performed"),
+            {"state": "charged", "changed_at": now(session), "changed_by_name": actor.name}):
+        raise not_in_state(session, Request, request_id, "申请")
+    rows = session.execute(
+        select(ChargeLine.id, ChargeLineState.performed)
+        .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
+        .where(ChargeLine.source == "request", ChargeLine.source_id == request_id, ChargeLineState.performed > 0))
+    perform(session, {r.id: -r.performed for r in rows})
+    found = session.get(Request, request_id, populate_existing=True)
+    assert found is not None
+    audit.record(session, actor, "request.unperform", "request", found.id, {"number": found.number})
+    return found

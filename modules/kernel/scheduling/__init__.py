@@ -1,0 +1,24 @@
+"""Scheduling: who is there when, and who has a place."""
+
+from typing import Any
+
+from his_server.module import Check, Job, Module, Permission
+from modules.kernel.scheduling import queries, service
+from modules.kernel.scheduling.routes import routes
+from modules.kernel.scheduling.service import REGISTRATION_SERIES
+
+
+def _open_coming_days(database: Any) -> int:
+    with database.begin() as session:
+        return service.open_coming_days(session)
+
+
+module = Module(
+    name="kernel.scheduling",
+    title="排班与号源",
+    routes=(routes,),
+    permissions=(Permission("scheduling.view", "查看号源和挂号记录", ("registrar", "cashier", "doctor", "nurse")),),
+    numbering=(REGISTRATION_SERIES,),
+    jobs=(Job("open-sessions", "生成未来号源", _open_coming_days, at="00:05"),),
+    checks=(Check("scheduling.slots", "号源已用数等于有效挂号", queries.slots_agree),),
+)

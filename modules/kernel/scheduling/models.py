@@ -1,0 +1,86 @@
+"""Schedules, clinic sessions and registrations (挂号)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from his_server.db import Instant, Keyed
+
+
+class RegisterLevel(Keyed):
+    """A kind of registration (普通, 专家, 急诊, 上海专家) and the charge item that is its fee."""
+
+    __tablename__ = "register_level"
+    code: Mapped[str] = mapped_column(String(20), unique=True)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    position: Mapped[int] = mapped_column(default=0)
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+class ScheduleTemplate(Keyed):
+    """A weekly schedule: weekday 1 (Monday) … 7, period 上午/下午/夜间/全天, doctor or (empty) the department."""
+
+    __tablename__ = "schedule_template"
+    __table_args__ = (UniqueConstraint("department_id", "doctor_id", "weekday", "period", "level"),)
+    department_id: Mapped[int] = mapped_column(BigInteger)
+    doctor_id: Mapped[int | None] = mapped_column(BigInteger)
+    weekday: Mapped[int]
+    period: Mapped[str] = mapped_column(String(4))
+    level: Mapped[str] = mapped_column(String(20))
+    capacity: Mapped[int]
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+class ClinicSession(Keyed):
+    """A doctor's half day on a date. ``taken`` counts live registrations; ``issued`` queue numbers, never reused."""
+
+    __tablename__ = "clinic_session"
+    __table_args__ = (
+        CheckConstraint("taken >= 0 AND taken <= capacity + extra", name="capacity"),
+        UniqueConstraint("day", "template_id"),
+        Index("ix_clinic_session_choice", "day", "department_id", "level"),
+    )
+    day: Mapped[date]
+    template_id: Mapped[int | None] = mapped_column(ForeignKey("schedule_template.id"))
+    department_id: Mapped[int] = mapped_column(BigInteger)
+    doctor_id: Mapped[int | None] = mapped_column(BigInteger)
+    period: Mapped[str] = mapped_column(String(4))
+    level: Mapped[str] = mapped_column(String(20))
+    capacity: Mapped[int]
+    extra: Mapped[int] = mapped_column(default=0)
+    """Slots added by the doctor (加号)."""
+    taken: Mapped[int] = mapped_column(default=0)
+    issued: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(10), default="open")
+
+
+class Registration(Keyed):
+    """A registration: ``booked`` → ``registered`` (paid) → ``cancelled``; or ``booked`` → ``cancelled``."""
+
+    __tablename__ = "registration"
+    __table_args__ = (
+        UniqueConstraint("session_id", "queue_no"),
+        Index("ix_registration_person", "person_id", "day"),
+        Index("ix_registration_day", "day", "department_id", "state"),
+    )
+    number: Mapped[str] = mapped_column(String(32), unique=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("clinic_session.id"))
+    encounter_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    day: Mapped[date]
+    department_id: Mapped[int] = mapped_column(BigInteger)
+    doctor_id: Mapped[int | None] = mapped_column(BigInteger)
+    level: Mapped[str] = mapped_column(String(20))
+    queue_no: Mapped[int]
+    state: Mapped[str] = mapped_column(String(12))
+    channel: Mapped[str] = mapped_column(String(20))
+    settlement_id: Mapped[int | None] = mapped_column(BigInteger)
+    registered_at: Mapped[datetime] = mapped_column(Instant)
+    registered_by: Mapped[int] = mapped_column(BigInteger)
+    registered_by_name: Mapped[str] = mapped_column(String(60))
+    cancelled_at: Mapped[datetime | None] = mapped_column(Instant)
+    cancelled_by_name: Mapped[str | None] = mapped_column(String(60))
+    cancel_reason: Mapped[str | None] = mapped_column(String(200))

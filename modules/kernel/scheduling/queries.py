@@ -1,0 +1,66 @@
+"""Reads of schedules and registrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from his_server.module import Finding
+from modules.kernel.masterdata import service as masterdata
+from modules.kernel.masterdata.models import ChargeItem, ChargeItemPrice, Department, Staff
+from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration
+
+
+def sessions_of(session: Session, day: date, department_id: int | None = None) -> list[dict[str, Any]]:
+    """Clinic sessions of a day with doctor, free slots and fee; one query."""
+    clinic = ClinicSession
+    statement = (
+        select(clinic.id, clinic.day, clinic.period, clinic.level, clinic.department_id, clinic.doctor_id,
+               clinic.capacity, clinic.extra, clinic.taken, clinic.state, Department.name.label("department"),
+               Department.code.label("department_code"), Staff.name.label("doctor"), Staff.title,
+               ChargeItemPrice.price)
+        .join(Department, Department.id == clinic.department_id)
+        .outerjoin(Staff, Staff.id == clinic.doctor_id)
+        .outerjoin(RegisterLevel, RegisterLevel.code == clinic.level)
+        .outerjoin(ChargeItem, ChargeItem.id == RegisterLevel.item_id)
+        .outerjoin(ChargeItemPrice, (ChargeItemPrice.item_id == ChargeItem.id) & masterdata.valid_on(ChargeItemPrice, day))
+        .where(clinic.day == day)
+        .order_by(Department.code, clinic.period, clinic.level, Staff.code)
+    )
+    if department_id is not None:
+        statement = statement.where(clinic.department_id == department_id)
+    return [{**row._mapping, "free": row.capacity + row.extra - row.taken} for row in session.execute(statement)]
+
+
+def registrations_of(session: Session, *, person_id: int | None = None, day: date | None = None,
+                     limit: int = 100) -> list[dict[str, Any]]:
+    """Registrations of a person or a day, newest first; one query."""
+    statement = (
+        select(Registration, Department.name.label("department"), Staff.name.label("doctor"), ClinicSession.period)
+        .join(Department, Department.id == Registration.department_id)
+        .join(ClinicSession, ClinicSession.id == Registration.session_id)
+        .outerjoin(Staff, Staff.id == Registration.doctor_id)
+        .order_by(Registration.id.desc()).limit(limit))
+    if person_id is not None:
+        statement = statement.where(Registration.person_id == person_id)
+    if day is not None:
+        statement = statement.where(Registration.day == day)
+    return [{"id": r.id, "number": r.number, "person_id": r.person_id, "encounter_id": r.encounter_id, "day": r.day,
+             "period": period, "department": department, "doctor": doctor, "level": r.level, "queue_no": r.queue_no,
+             "state": r.state, "settlement_id": r.settlement_id, "registered_at": r.registered_at,
+             "registered_by_name": r.registered_by_name}
+            for r, department, doctor, period in session.execute(statement)]
+
+
+def slots_agree(session: Session) -> Iterator[Finding]:
+    """Per clinic session: taken = live registrations."""
+    live: dict[int, int] = dict(session.execute(
+        select(Registration.session_id, func.count()).where(Registration.state != "cancelled")
+        .group_by(Registration.session_id)).tuples().all())
+    for key, taken in session.execute(select(ClinicSession.id, ClinicSession.taken)):
+        if live.get(key, 0) != taken:
+            yield Finding("scheduling.slots", f"session {key}", f"已用 {taken}，有效挂号 {live.get(key, 0)}")

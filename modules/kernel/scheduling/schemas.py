@@ -1,0 +1,75 @@
+"""The wire of scheduling."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields
+
+from his_server.wire import PriceField, QueryId
+
+
+class SessionQuery(Schema):
+    """Which day's sessions (default today), of which department."""
+
+    day = fields.Date(load_default=None)
+    department_id = QueryId(load_default=None)
+
+
+class ClinicSessionOut(Schema):
+    """A session with its free slots and fee."""
+
+    id = fields.Integer()
+    day = fields.Date()
+    period = fields.String()
+    level = fields.String()
+    department_id = fields.Integer()
+    department = fields.String()
+    department_code = fields.String()
+    doctor_id = fields.Integer(allow_none=True)
+    doctor = fields.String(allow_none=True)
+    title = fields.String(allow_none=True)
+    capacity = fields.Integer()
+    extra = fields.Integer()
+    taken = fields.Integer()
+    free = fields.Integer()
+    state = fields.String()
+    price = PriceField(allow_none=True)
+
+
+class SessionsOut(Schema):
+    """All sessions of the day."""
+
+    items = fields.List(fields.Nested(ClinicSessionOut))
+
+
+class RegistrationOut(Schema):
+    """A registration as lists show it."""
+
+    id = fields.Integer()
+    number = fields.String()
+    person_id = fields.Integer()
+    encounter_id = fields.Integer()
+    day = fields.Date()
+    period = fields.String()
+    department = fields.String()
+    doctor = fields.String(allow_none=True)
+    level = fields.String()
+    queue_no = fields.Integer()
+    state = fields.String()
+    settlement_id = fields.Integer(allow_none=True)
+    registered_at = fields.DateTime()
+    registered_by_name = fields.String()
+
+
+class RegistrationsQuery(Schema):
+    """Registrations of a person or a day."""
+
+    person_id = QueryId(load_default=None)
+    day = fields.Date(load_default=None)
+
+
+class RegistrationsOut(Schema):
+    """A list of registrations."""
+
+    items = fields.List(fields.Nested(RegistrationOut))
+
+
