@@ -53,7 +53,7 @@ class Document:
     def title(self, text: str, *, size: float | None = None) -> Self:
         """A centred bold heading; the first one also names the PDF."""
         self.name = self.name or text
-        return self.line(text, size=size or self.size * 1.5, bold=True, align="center", keep=True)
+        return self.line(text, size=size or self.size * 1.5, bold=True, align="center", keep=True).gap(0.8)
 
     def line(self, text: str, *, size: float | None = None, bold: bool = False,
              align: Literal["left", "center", "right"] = "left", keep: bool = False) -> Self:

@@ -58,13 +58,13 @@ def plan(columns: Sequence[Column], table: Sequence[Cells], width: float, size: 
     """Fit the columns into `width` points.
 
     First at `size`, then at smaller sizes down to `floor`: natural widths, stretched a little to fill the page,
-    or text columns wrapped but easy to read; else the same sizes with text columns wrapped narrow; else at `size`
-    in several parts, the fixed columns (or the first) in each. Numbers and dates are never wrapped. (M1.11, M9.1)
+    or text columns wrapped but easy to read; else at `floor` with text columns wrapped narrow; else at `size` in
+    several parts, the fixed columns (or the first) in each. Numbers and dates are never wrapped. (M1.11, M9.1)
     """
     natural, least = _measure(columns, table)
     easy = [max(s, min(n, TEXT_EASY)) for n, s in zip(natural, least, strict=True)]
-    for narrowest in (easy, least):
-        step = size
+    for narrowest, largest in ((easy, size), (least, floor)):
+        step = largest
         while step >= floor - 1e-9:
             if (found := _one_part(natural, narrowest, width, step)) is not None:
                 return _planned(step, [found])

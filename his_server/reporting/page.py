@@ -4,6 +4,7 @@ named mm."""
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import IO, Any, Literal
 
 from reportlab.pdfgen.canvas import Canvas
@@ -78,8 +79,9 @@ class Sheet:
             self._draw_reprint(printable(self.reprint), margin)
 
     def end(self) -> None:
-        """Finish the page: text goes over what was drawn."""
-        for weight, text in self._texts.items():
+        """Finish the page: text goes over what was drawn, plain text first, because the mode that makes text bold
+        is part of the page's state and stays."""
+        for weight, text in sorted(self._texts.items(), key=itemgetter(0)):
             if weight:
                 self.canvas.setLineWidth(weight)
                 self.canvas.setStrokeGray(0)
@@ -103,8 +105,8 @@ class Sheet:
         drawn = self._texts.get(weight)
         if drawn is None:
             drawn = self._texts[weight] = self.canvas.beginText()
-            # The mode is part of the page's state, not of the text object's: it must be set both ways.
-            drawn.setTextRenderMode(2 if weight else 0)
+            if weight:
+                drawn.setTextRenderMode(2)
         if self._grays.get(weight, 0.0) != gray:
             drawn.setFillGray(gray)
             self._grays[weight] = gray

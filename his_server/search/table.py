@@ -86,7 +86,7 @@ def match(
     limit: int = 20,
     kinds: Collection[str] | None = None,
     extra: Sequence[ColumnElement[bool]] = (),
-) -> Select[tuple[int]]:
+) -> Select[int]:
     """One SELECT of owner ids that a query finds, best first: exact, then prefix, then inside a name.
 
     `kinds` narrows what may match (a user who types wubi, a field that takes codes); 'name' and 'alias'

@@ -26,11 +26,18 @@ def normalise(query: str) -> str:
     foreign names in all its code points, control and format characters (bidi marks, zero-width joiners),
     variation selectors. The result is at most KEY_LENGTH characters. (M7.4, XC-10)
     """
-    text = unicodedata.normalize("NFKC", query).lower()
-    text = unicodedata.normalize("NFKC", text).translate(_MIDDLE_DOTS).replace("ü", "v")
-    kept = (c for c in text if not c.isspace() and unicodedata.category(c) not in ("Cc", "Cf", "Cs")
-            and not 0xFE00 <= ord(c) <= 0xFE0F and not 0xE0100 <= ord(c) <= 0xE01EF)
-    return "".join(kept)[:KEY_LENGTH]
+    before, text = None, query
+    # Lower case, composition and what is dropped act on each other (a + joiner + combining macron → ā): until stable.
+    while text != before:
+        before = text
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+        text = "".join(c for c in text.translate(_MIDDLE_DOTS).replace("ü", "v") if not _separates(c))
+    return text[:KEY_LENGTH]
+
+
+def _separates(char: str) -> bool:
+    return (char.isspace() or unicodedata.category(char) in ("Cc", "Cf", "Cs")
+            or 0xFE00 <= ord(char) <= 0xFE0F or 0xE0100 <= ord(char) <= 0xE01EF)
 
 
 def is_han(char: str) -> bool:
