@@ -49,10 +49,13 @@ def document(hospital: Hospital) -> dict[str, Any]:
     return spec.to_dict()
 
 
+def _path_schema(converter: str | None) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": wire.MAX_ID} if converter == "int" else {"type": "string"}
+
+
 def _operation(route: Route) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
-        {"in": "path", "name": m["name"], "required": True,
-         "schema": {"type": "integer", "minimum": 1, "maximum": wire.MAX_ID} if m["kind"] == "int" else {"type": "string"}}
+        {"in": "path", "name": m["name"], "required": True, "schema": _path_schema(m["kind"])}
         for m in _CONVERTER.finditer(route.rule)
     ]
     if route.query:

@@ -10,8 +10,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, Column, String, Table, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from dialects import portable
 from his_server.db.base import Base
 
 if TYPE_CHECKING:
@@ -82,9 +84,15 @@ class KeyAllocator:
 
     @staticmethod
     def _advance(session: Session, size: int) -> int:
-        done = session.execute(update(key_block).where(key_block.c.name == "id").values(next=key_block.c.next + size))
-        if done.rowcount == 0:  # type: ignore[attr-defined]
-            session.execute(insert(key_block).values(name="id", next=FIRST + size))
+        move = update(key_block).where(key_block.c.name == "id").values(next=key_block.c.next + size)
+        if session.execute(move).rowcount == 0:  # type: ignore[attr-defined]
+            try:
+                with session.begin_nested():
+                    session.execute(insert(key_block).values(name="id", next=FIRST))
+            except IntegrityError as error:  # another process made the row first
+                if not portable.is_unique_violation(error):
+                    raise
+            session.execute(move)
         return int(session.execute(select(key_block.c.next).where(key_block.c.name == "id")).scalar_one()) - size
 
     def forget(self) -> None:

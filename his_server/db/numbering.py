@@ -138,7 +138,12 @@ def take_from_range(session: Session, series: str, holder_id: int, count: int = 
 
     :raises Conflict: the holder has not enough numbers left.
     """
-    numbers: list[str] = []
+    return [number for number, _ in _take_from_range(session, series, holder_id, count)]
+
+
+def _take_from_range(session: Session, series: str, holder_id: int, count: int) -> list[tuple[str, int]]:
+    """Numbers with the id of the range that each came from."""
+    numbers: list[tuple[str, int]] = []
     while len(numbers) < count:
         chosen = session.execute(
             select(NumberRange.id)
@@ -156,7 +161,7 @@ def take_from_range(session: Session, series: str, holder_id: int, count: int = 
             .execution_options(synchronize_session=False)
         ).first()
         if row is not None:
-            numbers.append(f"{row.prefix}{row.next - 1:0{row.width}d}")
+            numbers.append((f"{row.prefix}{row.next - 1:0{row.width}d}", chosen))
         if row is None or row.next > row.last:
             session.execute(
                 update(NumberRange)
@@ -169,11 +174,7 @@ def take_from_range(session: Session, series: str, holder_id: int, count: int = 
 
 def void_next(session: Session, series: str, holder_id: int, reason: str, actor_id: int) -> str:
     """Void the holder's next number (a spoilt form) with a reason; returns the number."""
-    number = take_from_range(session, series, holder_id)[0]
-    range_id = session.execute(
-        select(NumberRange.id).where(NumberRange.series == series, NumberRange.holder_id == holder_id)
-        .order_by(NumberRange.first.desc())
-    ).scalars().first()
+    [(number, range_id)] = _take_from_range(session, series, holder_id, 1)
     session.add(NumberVoid(series=series, number=number, range_id=range_id, reason=reason, voided_by=actor_id,
                            voided_at=db.now(session)))
     session.flush()
