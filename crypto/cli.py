@@ -140,7 +140,7 @@ def status(context: click.Context, ring: Path, master: Path, passphrase_file: Pa
     found = _open(context, ring, master, passphrase_file, ask)
     living = [
         {"kid": key.kid, "purpose": key.purpose, "from": key.not_before, "until": key.not_after}
-        for key in found.keys()
+        for key in found.living()
     ]
     _show({"provider": found.master.provider.status(), "ring": found.status(), "keys": living})
 

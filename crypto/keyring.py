@@ -120,7 +120,7 @@ class KeyRing:
             raise CryptoError("unknown key id")
         return key
 
-    def keys(self, purpose: str | None = None) -> list[Key]:
+    def living(self, purpose: str | None = None) -> list[Key]:
         """All living keys (of one purpose), newest first."""
         found = [key for key in self._current().keys.values() if purpose in (None, key.purpose)]
         return sorted(found, key=lambda key: (key.not_before, key.not_after is None), reverse=True)

@@ -113,7 +113,7 @@ class Sealer:
             return False
 
     def _living(self, purpose: str) -> list[Key]:
-        return sorted(self.ring.keys(purpose), key=lambda key: key.not_after is not None)
+        return sorted(self.ring.living(purpose), key=lambda key: key.not_after is not None)
 
     def mac_function(self, purpose: str, kid: str | None = None) -> Callable[[bytes], bytes]:
         """`mac` bound to one key, for the chain functions of crypto.chain."""
