@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Select,
+    SmallInteger,
     String,
     Table,
     and_,
@@ -37,10 +38,11 @@ WINDOW = 16
 
 
 def make_search_table(name: str, owner_table: Table, *, owner_key: str = "id") -> Table:
-    """A table (owner_id, kind, key) beside `owner_table`, in its MetaData; rows go when the owner goes.
+    """A table (owner_id, kind, key, part) beside `owner_table`, in its MetaData; rows go when the owner goes.
 
-    The index (key, owner_id, kind) answers a search without touching the table. The key compares by code
-    point on every database (SQLite's BINARY, PostgreSQL's collation "C"), or prefix search could not use the
+    `part` is 1 for keys of kind 'part', 0 for whole ones: leading the index, it lets a search read the first keys of
+    either sort without passing the others. The index answers a search without touching the table. The key compares
+    by code point on every database (SQLite's BINARY, PostgreSQL's collation "C"), or prefix search could not use the
     index. The database column is `search_key`, because KEY is a reserved word elsewhere.
     """
     text = String(KEY_LENGTH).with_variant(String(KEY_LENGTH, collation="C"), "postgresql")
@@ -51,14 +53,15 @@ def make_search_table(name: str, owner_table: Table, *, owner_key: str = "id") -
                autoincrement=False),
         Column("kind", String(8), primary_key=True),
         Column("search_key", text, key="key", primary_key=True),
+        Column("part", SmallInteger, nullable=False),
     )
-    Index(f"ix_{name}_key", table.c.key, table.c.owner_id, table.c.kind)
+    Index(f"ix_{name}_key", table.c.part, table.c.key, table.c.owner_id, table.c.kind)
     return table
 
 
 def key_rows(owner_id: int, keys: Iterable[SearchKey]) -> list[dict[str, Any]]:
     """Rows for a bulk insert of one owner's keys."""
-    return [{"owner_id": owner_id, "kind": k.kind, "key": k.key} for k in keys]
+    return [{"owner_id": owner_id, "kind": k.kind, "key": k.key, "part": int(k.kind == "part")} for k in keys]
 
 
 def store_keys(session: Session, table: Table, owner_id: int, keys: Iterable[SearchKey]) -> None:
@@ -109,21 +112,17 @@ def match(
     if not text or not possible:
         return select(table.c.owner_id).where(literal(False))
     hit = starts_with(session, table.c.key, text)
-    whole = sorted(possible - {"part"})
+    whole = possible - {"part"}
     windows = []
-    for names in (whole, ["part"] if "part" in possible else []):
-        if names:
-            one = table.c.kind == names[0] if len(names) == 1 else table.c.kind.in_(names)
-            window = (select(table.c.owner_id, table.c.kind, table.c.key).where(hit, one, *extra)
-                      .order_by(table.c.key, table.c.owner_id).limit(limit * WINDOW).subquery())
-            windows.append(select(window.c.owner_id, window.c.kind, window.c.key))
+    for part in [0] * bool(whole) + [1] * ("part" in possible):
+        conditions = [table.c.part == part, hit, *extra]
+        if part == 0 and kinds is not None:
+            conditions.append(table.c.kind.in_(sorted(whole)))
+        window = (select(table.c.owner_id, table.c.key, table.c.part).where(*conditions)
+                  .order_by(table.c.key, table.c.owner_id).limit(limit * WINDOW).subquery())
+        windows.append(select(window))
     found = (union_all(*windows) if len(windows) > 1 else windows[0]).subquery("found")
-    rank = case(
-        (and_(found.c.key == text, found.c.kind != "part"), 0),
-        (found.c.kind != "part", 1),
-        (found.c.key == text, 2),
-        else_=3,
-    )
+    # 0 whole key, 1 beginning of one, 2 whole part, 3 beginning of one.
+    rank = func.min(found.c.part * 2 + case((found.c.key == text, 0), else_=1))
     return (select(found.c.owner_id).group_by(found.c.owner_id)
-            .order_by(func.min(rank), func.min(found.c.key), found.c.owner_id).limit(limit))
-
+            .order_by(rank, func.min(found.c.key), found.c.owner_id).limit(limit))
