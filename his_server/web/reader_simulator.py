@@ -1,7 +1,8 @@
-"""A stand-in for the card reader agent of a workstation: ``python -m his_server.web.reader_simulator [--port 18700]``.
+"""A stand-in for a workstation's card reader agent: ``python -m his_server.web.reader_simulator``.
 
-The contract is docs/interfaces/reader-agent.md. Cards are put on the reader by ``POST /v1/simulator/card`` with a
-card's JSON (null takes it off) and by ``--card FILE``; ``POST /v1/simulator/fault {"code": "no_reader"}`` breaks it.
+The contract is docs/interfaces/reader-agent.md. Cards are put on the reader by ``--card FILE`` or by
+``POST /v1/simulator/card`` with a card's JSON (null takes it off);
+``POST /v1/simulator/fault {"code": "no_reader"}`` breaks it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,15 @@ def handler(reader: Reader) -> type[BaseHTTPRequestHandler]:
             if path == "/v1/card/read":
                 self._answer(*reader.read())
             elif path == "/v1/status":
-                self._answer(200, {"version": "1", "reader": "simulator", "ready": not reader.fault, "card": bool(reader.card)})
+                self._answer(
+                    200,
+                    {
+                        "version": "1",
+                        "reader": "simulator",
+                        "ready": not reader.fault,
+                        "card": bool(reader.card),
+                    },
+                )
             else:
                 self._answer(404, {"code": "not_found", "message": "没有这个地址"})
 
@@ -97,7 +106,11 @@ def handler(reader: Reader) -> type[BaseHTTPRequestHandler]:
             if self.path == "/v1/simulator/card" and (body is None or isinstance(body, dict)):
                 reader.card = body
                 return self._answer(204)
-            if self.path == "/v1/simulator/fault" and isinstance(body, dict) and body.get("code", "") in ("", *FAULTS):
+            if (
+                self.path == "/v1/simulator/fault"
+                and isinstance(body, dict)
+                and body.get("code", "") in ("", *FAULTS)
+            ):
                 reader.fault = body.get("code", "")
                 return self._answer(204)
             return self._answer(404, {"code": "not_found", "message": "没有这个地址"})

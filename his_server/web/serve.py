@@ -61,7 +61,7 @@ def asset(name: str) -> Response:
 @blueprint.get("/", defaults={"path": ""})
 @blueprint.get("/<path:path>")
 def page(path: str) -> Response:
-    """The page for every path that is not the API's; the browser's router does the rest. 404 for unknown /api paths."""
+    """The page for every path that is not the API's (404 there); the browser's router does the rest."""
     if path == "api" or path.startswith("api/"):
         abort(404)
     if not (DIST / "index.html").is_file():

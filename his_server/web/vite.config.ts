@@ -38,6 +38,7 @@ export default defineConfig({
       resolvers: [ElementPlusResolver({ importStyle: 'css' })],
     }),
   ],
+  define: { __HIS_DEMO__: JSON.stringify(process.env.HIS_WEB_DEMO === '1') },
   resolve: { alias: { '@': source }, dedupe: ['vue', 'vue-router', 'element-plus'] },
   build: {
     // The oldest domestic browser kernel seen is Chromium 83; one step lower costs nothing.

@@ -1,4 +1,4 @@
-"""A tiny stand-in for the server's API, for work on the front end alone: ``python his_server/web/dev-mock/mock.py [port]``.
+"""A tiny stand-in for the server's API, for work on the front end alone: ``dev-mock/mock.py [port]``.
 
 Never shipped. Everything is in memory; sign in with any name and the password ``Demo@123``
 (``second`` asks for code 123456, ``fresh`` for a new password).
@@ -8,62 +8,165 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import queue
 import random
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from gmssl import func, sm2
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from his_server.web import serve
 
 app = Flask(__name__)
 PRIVATE = "00B9AB0B828FF68872F21A837FC303668428DEA11DCD1B24429D0C99E24EED83D5"
-PUBLIC = "B9C9A6E04E9C91F7BA880429273747D7EF5DDEB0BB2FF6317EB00BEF331A83081A6994B8993F3F5D6EADDDB81872266C87C018FB4162F5AF347B483E24620207"
+PUBLIC = (
+    "B9C9A6E04E9C91F7BA880429273747D7EF5DDEB0BB2FF6317EB00BEF331A8308"
+    "1A6994B8993F3F5D6EADDDB81872266C87C018FB4162F5AF347B483E24620207"
+)
 STATE: dict[str, Any] = {"user": None, "nonce": "", "fail": "", "seen": {}, "drop": 0}
 TOPICS: list[queue.Queue[str]] = []
 RNG = random.Random(6)
 SURNAMES, GIVEN = "张王李赵单曾仇陈顾陆", ["建国", "桂英", "秀兰", "伟", "𠮷祥", "䶮", "文静", "海燕"]
 PATIENTS = [
-    {"id": 1000 + i, "name": RNG.choice(SURNAMES) + RNG.choice(GIVEN), "sex": RNG.choice("男女"), "age": f"{RNG.randint(1, 92)}岁",
-     "birth_date": f"19{RNG.randint(40, 99)}-0{RNG.randint(1, 9)}-1{RNG.randint(0, 9)}", "outpatient_no": f"2611230{i:04d}",
-     "masked_id": "320602********" + f"{i:03d}X", "masked_phone": f"138****{i:04d}", "insurance": RNG.choice(["自费", "职工医保", "居民医保"]),
-     "allergies": ["青霉素"] if i % 7 == 0 else []}
+    {
+        "id": 1000 + i,
+        "name": RNG.choice(SURNAMES) + RNG.choice(GIVEN),
+        "sex": RNG.choice("男女"),
+        "age": f"{RNG.randint(1, 92)}岁",
+        "birth_date": f"19{RNG.randint(40, 99)}-0{RNG.randint(1, 9)}-1{RNG.randint(0, 9)}",
+        "outpatient_no": f"2611230{i:04d}",
+        "masked_id": "320602********" + f"{i:03d}X",
+        "masked_phone": f"138****{i:04d}",
+        "insurance": RNG.choice(["自费", "职工医保", "居民医保"]),
+        "allergies": ["青霉素"] if i % 7 == 0 else [],
+    }
     for i in range(60)
 ]
 ITEMS = [
     {"id": 1, "code": "110200001", "name": "普通门诊诊察费", "spec": "", "unit": "次", "price": "15.00"},
     {"id": 2, "code": "250101001", "name": "血常规（五分类）", "spec": "", "unit": "次", "price": "20.00"},
-    {"id": 3, "code": "210102015", "name": "胸部正侧位片（DR）", "spec": "", "unit": "次", "price": "110.00"},
-    {"id": 4, "code": "XA10BA", "name": "盐酸二甲双胍缓释片", "spec": "0.5g×30片", "unit": "盒", "price": "26.8300", "stock": "118"},
-    {"id": 5, "code": "XJ04AC", "name": "异烟肼片（免费抗结核）", "spec": "100mg×100片", "unit": "瓶", "price": "0.00", "stock": "40"},
-    {"id": 6, "code": "XC08CA", "name": "苯磺酸氨氯地平片", "spec": "5mg×28片", "unit": "盒", "price": "9.5240", "stock": "0"},
+    {
+        "id": 3,
+        "code": "210102015",
+        "name": "胸部正侧位片（DR）",
+        "spec": "",
+        "unit": "次",
+        "price": "110.00",
+    },
+    {
+        "id": 4,
+        "code": "XA10BA",
+        "name": "盐酸二甲双胍缓释片",
+        "spec": "0.5g×30片",
+        "unit": "盒",
+        "price": "26.8300",
+        "stock": "118",
+    },
+    {
+        "id": 5,
+        "code": "XJ04AC",
+        "name": "异烟肼片（免费抗结核）",
+        "spec": "100mg×100片",
+        "unit": "瓶",
+        "price": "0.00",
+        "stock": "40",
+    },
+    {
+        "id": 6,
+        "code": "XC08CA",
+        "name": "苯磺酸氨氯地平片",
+        "spec": "5mg×28片",
+        "unit": "盒",
+        "price": "9.5240",
+        "stock": "0",
+    },
     {"id": 7, "code": "120400006", "name": "静脉输液", "spec": "", "unit": "组", "price": "6.00"},
 ]
 MENU = [
-    {"section": "收费", "items": [{"title": "门诊收费", "path": "/outpatient/cashier", "page": "web/demo", "key": "Alt+1"},
-     {"title": "挂号", "path": "/outpatient/register", "page": "outpatient_billing/register", "key": "Alt+2"},
-     {"title": "退费", "path": "/outpatient/refund", "page": "outpatient_billing/refund"},
-     {"title": "收费员日结", "path": "/reports/cashier_daily", "page": "web/report"}]},
-    {"section": "门诊药房", "items": [{"title": "配药发药", "path": "/pharmacy/queue", "page": "demo/queue"}, {"title": "退药", "path": "/pharmacy/return", "page": "x/return"}]},
-    {"section": "查询统计", "items": [{"title": "收入分类统计", "path": "/reports/income", "page": "web/report"}, {"title": "大表", "path": "/demo/big", "page": "demo/big"}]},
-    {"section": "系统管理", "items": [{"title": "用户与角色", "path": "/users", "page": "platform/security/users"}]},
+    {
+        "section": "收费",
+        "items": [
+            {"title": "门诊收费", "path": "/outpatient/cashier", "page": "demo/demo", "key": "Alt+1"},
+            {
+                "title": "挂号",
+                "path": "/outpatient/register",
+                "page": "outpatient_billing/register",
+                "key": "Alt+2",
+            },
+            {"title": "退费", "path": "/outpatient/refund", "page": "outpatient_billing/refund"},
+            {"title": "收费员日结", "path": "/reports/cashier_daily", "page": "web/report"},
+        ],
+    },
+    {
+        "section": "门诊药房",
+        "items": [
+            {"title": "配药发药", "path": "/pharmacy/queue", "page": "demo/queue"},
+            {"title": "退药", "path": "/pharmacy/return", "page": "x/return"},
+        ],
+    },
+    {
+        "section": "查询统计",
+        "items": [
+            {"title": "收入分类统计", "path": "/reports/income", "page": "web/report"},
+            {"title": "大表", "path": "/demo/big", "page": "demo/big"},
+        ],
+    },
+    {
+        "section": "系统管理",
+        "items": [{"title": "用户与角色", "path": "/users", "page": "platform/security/users"}],
+    },
 ]
 
 
-def fail(status: int, code: str, message: str, errors: list[dict[str, str]] | None = None) -> tuple[Response, int]:
-    body = {"code": code, "status": status, "message": message, "errors": errors or [], "trace_id": "4f2a9c117e0b"}
+def fail(
+    status: int, code: str, message: str, errors: list[dict[str, str]] | None = None
+) -> tuple[Response, int]:
+    body = {
+        "code": code,
+        "status": status,
+        "message": message,
+        "errors": errors or [],
+        "trace_id": "4f2a9c117e0b",
+    }
     return jsonify(body), status
 
 
 def session() -> dict[str, Any]:
-    return {"user": {"id": 7, "code": STATE["user"], "name": "沈丽华", "department": {"id": 3, "name": "门诊收费处"}, "roles": ["收费员"]},
-            "permissions": ["charging.settle", "charging.refund"], "menu": MENU, "csrf": "token-1", "hospital": "南通市第六人民医院（演示）",
-            "idle_seconds": STATE.get("idle", 900),
-            "notices": [{"id": 1, "title": "今晚 22:00 系统升级", "body": "约 10 分钟，请提前保存。", "level": "warning", "at": "2026-11-23T01:00:00Z"},
-                        {"id": 2, "title": "医保目录已更新", "body": "新增 12 个品种。", "level": "info", "at": "2026-11-22T08:30:00Z"}]}
+    return {
+        "user": {
+            "id": 7,
+            "code": STATE["user"],
+            "name": "沈丽华",
+            "department": {"id": 3, "name": "门诊收费处"},
+            "roles": ["收费员"],
+        },
+        "permissions": ["charging.settle", "charging.refund"],
+        "menu": MENU,
+        "csrf": "token-1",
+        "hospital": "南通市第六人民医院（演示）",
+        "idle_seconds": STATE.get("idle", 900),
+        "notices": [
+            {
+                "id": 1,
+                "title": "今晚 22:00 系统升级",
+                "body": "约 10 分钟，请提前保存。",
+                "level": "warning",
+                "at": "2026-11-23T01:00:00Z",
+            },
+            {
+                "id": 2,
+                "title": "医保目录已更新",
+                "body": "新增 12 个品种。",
+                "level": "info",
+                "at": "2026-11-22T08:30:00Z",
+            },
+        ],
+    }
 
 
 def opened() -> dict[str, str]:
@@ -123,14 +226,28 @@ def sign_out() -> Any:
 @app.get("/api/patients")
 def patients() -> Any:
     q = request.args.get("q", "")
-    found = [one for one in PATIENTS if q in one["name"] or q in one["outpatient_no"] or q in str(one["masked_phone"]) or q.lower() in "zjg"]
+    found = [
+        one
+        for one in PATIENTS
+        if q in one["name"]
+        or q in one["outpatient_no"]
+        or q in str(one["masked_phone"])
+        or q.lower() in "zjg"
+    ]
     return {"items": found[:50], "next": None}
 
 
 @app.get("/api/items")
 def items() -> Any:
     q = request.args.get("q", "").lower()
-    return {"items": [one for one in ITEMS if q in one["name"] or one["code"].lower().startswith(q) or q in "abcdefghijklmnopqrstuvwxyz"], "next": None}
+    return {
+        "items": [
+            one
+            for one in ITEMS
+            if q in one["name"] or one["code"].lower().startswith(q) or q in "abcdefghijklmnopqrstuvwxyz"
+        ],
+        "next": None,
+    }
 
 
 @app.post("/api/charges")
@@ -143,8 +260,14 @@ def charge() -> Any:
         STATE["seen"].setdefault(key, len(STATE["seen"]) + 1)
         return "gateway", 504
     lines = request.get_json()["lines"]
-    wrong = [{"field": f"lines.{i}.quantity", "message": f"第 {i + 1} 行：苯磺酸氨氯地平片库存只有 0 盒，请改数量或换药"}
-             for i, line in enumerate(lines) if line.get("item") == 6]
+    wrong = [
+        {
+            "field": f"lines.{i}.quantity",
+            "message": f"第 {i + 1} 行：苯磺酸氨氯地平片库存只有 0 盒，请改数量或换药",
+        }
+        for i, line in enumerate(lines)
+        if line.get("item") == 6
+    ]
     if wrong:
         return fail(422, "charging.invalid", "有 1 处需要修改", wrong)
     number = STATE["seen"].setdefault(key, len(STATE["seen"]) + 1)
@@ -156,6 +279,7 @@ def voucher(number: int) -> Any:
     if STATE["fail"] == "print":
         return fail(503, "print.failed", "打印服务没有回答，请稍后再打")
     from reportlab.pdfgen.canvas import Canvas
+
     out = io.BytesIO()
     page = Canvas(out, pagesize=(226, 300))
     page.drawString(20, 260, f"Receipt {number}")
@@ -166,21 +290,60 @@ def voucher(number: int) -> Any:
 @app.get("/api/reports/<name>")
 def report(name: str) -> Any:
     if request.args.get("format"):
-        return Response(b"file", mimetype="application/octet-stream", headers={"Content-Disposition": "attachment; filename*=UTF-8''%E6%8A%A5%E8%A1%A8.xlsx"})
+        return Response(
+            b"file",
+            mimetype="application/octet-stream",
+            headers={"Content-Disposition": "attachment; filename*=UTF-8''%E6%8A%A5%E8%A1%A8.xlsx"},
+        )
     kinds = ["西药费", "中成药费", "检查费", "化验费", "治疗费", "诊察费", "材料费", "挂号费"]
-    rows = [{"kind": kind, "count": str(RNG.randint(3, 300)), "amount": f"{RNG.randint(100, 99999)}.{RNG.randint(10, 99)}", "refund": f"-{RNG.randint(1, 99)}.50"} for kind in kinds * 3]
-    return {"title": "收费员日结明细" if name == "cashier_daily" else "收入分类统计", "subtitles": ["收费员：沈丽华", "2026-11-23"],
-            "columns": [{"key": "kind", "title": "费用类别", "kind": "text", "width": 160, "fixed": True}, {"key": "count", "title": "笔数", "kind": "number", "total": True, "width": 90},
-                        {"key": "amount", "title": "金额", "kind": "money", "total": True, "width": 130}, {"key": "refund", "title": "其中退费", "kind": "money", "width": 120, "total": True}],
-            "filters": [{"key": "day", "title": "日期", "kind": "date_range", "default": "month"}, {"key": "cashier", "title": "收费员", "kind": "code", "source": "items"},
-                        {"key": "way", "title": "支付方式", "kind": "choice", "options": [{"value": "cash", "label": "现金"}, {"value": "scan", "label": "扫码"}]}],
-            "chart": {"kind": "bar", "category": "kind", "series": ["amount"]}, "rows": rows[:8] if name == "income" else rows, "totals": {"count": "1204", "amount": "423901.55", "refund": "-321.50"}}
+    rows = [
+        {
+            "kind": kind,
+            "count": str(RNG.randint(3, 300)),
+            "amount": f"{RNG.randint(100, 99999)}.{RNG.randint(10, 99)}",
+            "refund": f"-{RNG.randint(1, 99)}.50",
+        }
+        for kind in kinds * 3
+    ]
+    return {
+        "title": "收费员日结明细" if name == "cashier_daily" else "收入分类统计",
+        "subtitles": ["收费员：沈丽华", "2026-11-23"],
+        "columns": [
+            {"key": "kind", "title": "费用类别", "kind": "text", "width": 160, "fixed": True},
+            {"key": "count", "title": "笔数", "kind": "number", "total": True, "width": 90},
+            {"key": "amount", "title": "金额", "kind": "money", "total": True, "width": 130},
+            {"key": "refund", "title": "其中退费", "kind": "money", "width": 120, "total": True},
+        ],
+        "filters": [
+            {"key": "day", "title": "日期", "kind": "date_range", "default": "month"},
+            {"key": "cashier", "title": "收费员", "kind": "code", "source": "items"},
+            {
+                "key": "way",
+                "title": "支付方式",
+                "kind": "choice",
+                "options": [{"value": "cash", "label": "现金"}, {"value": "scan", "label": "扫码"}],
+            },
+        ],
+        "chart": {"kind": "bar", "category": "kind", "series": ["amount"]},
+        "rows": rows[:8] if name == "income" else rows,
+        "totals": {"count": "1204", "amount": "423901.55", "refund": "-321.50"},
+    }
 
 
 @app.get("/api/queue")
 def work() -> Any:
-    rows = [{"id": i, "no": f"P{i:04d}", "name": PATIENTS[i]["name"], "drugs": RNG.randint(1, 6), "window": f"{i % 4 + 1} 号窗", "at": "2026-11-23T02:1%d:00Z" % (i % 10),
-             "state": ["待配药", "配药中", "待发药"][i % 3]} for i in range(18 + STATE.get("more", 0))]
+    rows = [
+        {
+            "id": i,
+            "no": f"P{i:04d}",
+            "name": PATIENTS[i]["name"],
+            "drugs": RNG.randint(1, 6),
+            "window": f"{i % 4 + 1} 号窗",
+            "at": f"2026-11-23T02:1{i % 10}:00Z",
+            "state": ["待配药", "配药中", "待发药"][i % 3],
+        }
+        for i in range(18 + STATE.get("more", 0))
+    ]
     return {"items": rows, "counts": {"open": len(rows), "done": 231}, "next": None}
 
 
@@ -196,6 +359,7 @@ def live(topic: str) -> Any:
                 yield f"data: {mine.get(timeout=15)}\n\n"
             except queue.Empty:
                 yield ": still here\n\n"
+
     return Response(stream(), mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
@@ -214,4 +378,6 @@ def control(name: str, value: str) -> Any:
 app.register_blueprint(serve.blueprint)
 
 if __name__ == "__main__":
+    # The examples: HIS_WEB_DEMO=1 HIS_WEB_OUT=/tmp/demo-dist npm run build
+    serve.DIST = Path(os.environ.get("HIS_WEB_OUT", serve.DIST))
     app.run(port=int(sys.argv[1]) if len(sys.argv) > 1 else 8765, threaded=True)

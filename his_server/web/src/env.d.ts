@@ -1,4 +1,6 @@
 /// <reference types="vite/client" />
+declare const __HIS_DEMO__: boolean
+
 declare module '*.vue' {
   import type { DefineComponent } from 'vue'
   const component: DefineComponent<object, object, unknown>

@@ -10,6 +10,8 @@ const files: Record<string, Load> = {
   ...import.meta.glob('../../../interfaces/**/pages/*.vue'),
   ...import.meta.glob('../../*/pages/*.vue'),
   ...import.meta.glob('./pages/*.vue'),
+  // The worked example, for `HIS_WEB_DEMO=1 vite build` on the mock only.
+  ...(__HIS_DEMO__ ? import.meta.glob('../dev-mock/*.vue') : {}),
 }
 
 /**
@@ -22,6 +24,7 @@ export function pageName(file: string): string {
   const plain = file.replace(/\.vue$/, '').replace('/pages/', '/')
   if (plain.startsWith('../../../modules/')) return plain.slice('../../../modules/'.length)
   if (plain.startsWith('../../../interfaces/')) return `interfaces/${plain.slice('../../../interfaces/'.length)}`
+  if (plain.startsWith('../dev-mock/')) return `demo/${plain.slice('../dev-mock/'.length)}`
   if (plain.startsWith('../../')) return `platform/${plain.slice('../../'.length)}`
   return `web/${plain.replace(/^\.\//, '')}`
 }

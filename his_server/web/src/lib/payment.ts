@@ -1,5 +1,5 @@
 /** The arithmetic of a payment panel: pure, decimal strings. */
-import { add, compare, isDecimal, isZero, round, subtract, sum, toJiao } from './money'
+import { compare, isDecimal, isZero, round, subtract, sum, toJiao } from './money'
 
 export interface PaymentMethod {
   code: string
@@ -56,6 +56,10 @@ export function paymentState(due: string, entries: PaymentEntry[], methods: Paym
     const ready = isZero(left)
     return { ...state, ready, problem: ready ? '' : `还差 ${left} 元` }
   }
+  if (isZero(left)) {
+    const idle = !cash.tendered || isZero(cash.tendered)
+    return { ...state, ready: idle, problem: idle ? '' : '其他方式已经付清，请去掉现金或改小其他金额' }
+  }
   const { payable, difference } = toJiao(left)
   const given = cash.tendered && isDecimal(cash.tendered, 2) ? round(cash.tendered) : payable
   const change = round(subtract(given, payable))
@@ -76,5 +80,6 @@ export function paymentBody(state: PaymentState, entries: PaymentEntry[], method
       return cash ? { method: entry.method, amount: state.cash_payable, tendered: state.tendered }
         : { ...entry, amount: round(entry.amount || '0') }
     })
-    .filter((entry) => !isZero(add(entry.amount, '0')) || entry.tendered !== undefined)
+    // Cash of 0.00 is said only where rounding made it so (4 fen due): the server books the rounding.
+    .filter((entry) => !isZero(entry.amount) || (entry.tendered !== undefined && !isZero(state.cash_due)))
 }
