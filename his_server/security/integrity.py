@@ -1,0 +1,249 @@
+"""Keyed integrity of rows and of sets of rows (COMPLIANCE MP-07, MP-08, MP-14).
+
+Three strengths, all HMAC-SM3 with the ring's ``integrity`` key:
+
+* a *row MAC* over declared columns finds edits and swaps (:func:`row_mac`, :class:`Guarded`);
+* a *set* (all grants of a user, all lines of a document) carries one MAC and a version, so that an inserted or
+  deleted member shows (:func:`begin_change`);
+* the *head* of a scope covers the MACs of all its sets and counts every change; its newest version is also written
+  outside of the database, so that putting back old rows, sets and head together shows (:func:`read_head`).
+
+Append-only tables that many write to are chained by :mod:`his_server.security.seals` instead of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, String, event, insert, inspect, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from dialects import portable
+from his_server.db import database as db
+from his_server.db.base import Base
+
+PURPOSE = "integrity"
+
+
+def encode(values: Iterable[Any]) -> bytes:
+    """Values as bytes, unambiguously: each with type letter and length.
+
+    Knows None, bool, int, str, bytes, Decimal (1 and 1.00 are equal), aware datetime, date and sequences of these.
+    :raises TypeError: another type.
+    """
+    return b"".join(_encode(value) for value in values)
+
+
+def _encode(value: Any) -> bytes:
+    match value:
+        case None:
+            kind, body = b"n", b""
+        case bool():
+            kind, body = b"b", b"1" if value else b"0"
+        case int():
+            kind, body = b"i", str(value).encode()
+        case str():
+            kind, body = b"s", value.encode()
+        case bytes():
+            kind, body = b"x", value
+        case Decimal():
+            kind, body = b"d", format(value.normalize() + 0, "f").encode()
+        case datetime():
+            kind, body = b"t", value.astimezone(UTC).isoformat(timespec="microseconds").encode()
+        case date():
+            kind, body = b"D", value.isoformat().encode()
+        case list() | tuple():
+            kind, body = b"l", encode(value)
+        case _:
+            raise TypeError(f"no integrity encoding for {type(value).__name__}")
+    return kind + len(body).to_bytes(4, "big") + body
+
+
+def row_mac(sealer: Any, table: str, values: Sequence[Any]) -> str:
+    """64 hex digits over the table's name and the values in their declared order; name the key column first."""
+    mac: bytes = sealer.mac(PURPOSE, encode((table, *values)))
+    return mac.hex()
+
+
+def row_holds(sealer: Any, table: str, values: Sequence[Any], mac: str | None) -> bool:
+    """Whether ``mac`` belongs to these values, under any living key."""
+    try:
+        given = bytes.fromhex(mac or "")
+    except ValueError:
+        return False
+    return bool(sealer.check_mac(PURPOSE, encode((table, *values)), given))
+
+
+class Guarded:
+    """Mixin: rows carry a MAC over ``__guarded__`` columns (the key first), written at flush.
+
+    Bulk inserts and updates by statement go around the flush: they set ``row_mac`` to :func:`mac_of` themselves.
+    """
+
+    __guarded__: tuple[str, ...] = ()
+    row_mac: Mapped[str | None] = mapped_column(String(64))
+
+
+def mac_of(sealer: Any, model: type[Any], values: Mapping[str, Any]) -> str:
+    """The row MAC of a :class:`Guarded` row given as a mapping."""
+    return row_mac(sealer, model.__tablename__, [values.get(name) for name in model.__guarded__])
+
+
+def holds(sealer: Any, row: Any) -> bool:
+    """Whether a loaded :class:`Guarded` row is as we wrote it."""
+    model = type(row)
+    return row_holds(sealer, model.__tablename__, [getattr(row, name) for name in model.__guarded__], row.row_mac)
+
+
+@event.listens_for(db.UnitOfWork, "before_flush")
+def _guard(session: Session, *_: Any) -> None:
+    for row in [*session.new, *session.dirty]:
+        names = getattr(type(row), "__guarded__", ())
+        if names and (row in session.new or session.is_modified(row)):
+            columns = inspect(type(row)).columns
+            for name in names:
+                default = columns[name].default
+                if getattr(row, name) is None and default is not None and default.is_scalar:
+                    setattr(row, name, default.arg)
+            row.row_mac = row_mac(db.of(session).sealer, type(row).__tablename__, [getattr(row, n) for n in names])
+
+
+def broken_rows(session: Session, model: type[Any]) -> Iterator[Any]:
+    """Rows of a :class:`Guarded` model whose MAC doesn't hold, in key order."""
+    sealer = db.of(session).sealer
+    for row in session.scalars(select(model).order_by(model.id).execution_options(yield_per=500)):
+        if not holds(sealer, row):
+            yield row
+
+
+class IntegritySet(Base):
+    """The MAC and version of one set of rows."""
+
+    __tablename__ = "integrity_set"
+    scope: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(60), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    mac: Mapped[str] = mapped_column(String(64))
+
+
+class IntegrityHead(Base):
+    """The newest version of a scope and the MAC over all its sets."""
+
+    __tablename__ = "integrity_head"
+    scope: Mapped[str] = mapped_column(String(40), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    sets: Mapped[int] = mapped_column(Integer)
+    digest: Mapped[str] = mapped_column(String(64))
+
+
+def set_mac(sealer: Any, scope: str, owner: str, version: int, content: bytes) -> str:
+    """The MAC of a set."""
+    return row_mac(sealer, "integrity_set", (scope, owner, version, content))
+
+
+@dataclass
+class Change:
+    """A change of sets in one scope; its writers queue up behind the head's row."""
+
+    session: Session
+    scope: str
+    version: int
+
+    def put(self, owner: str, content: bytes) -> None:
+        """Write the set's new MAC."""
+        mac = set_mac(db.of(self.session).sealer, self.scope, owner, self.version, content)
+        portable.upsert(self.session, IntegritySet,
+                        [{"scope": self.scope, "owner": owner, "version": self.version, "mac": mac}],
+                        ["scope", "owner"])
+
+    def close(self) -> None:
+        """Write the head; after the commit its version goes to the outside anchor."""
+        count, digest = _digest(self.session, self.scope, self.version)
+        self.session.execute(
+            update(IntegrityHead).where(IntegrityHead.scope == self.scope).values(sets=count, digest=digest)
+            .execution_options(synchronize_session=False))
+        database, scope, version = db.of(self.session), self.scope, self.version
+        db.after_commit(self.session, lambda: _anchor().note(database, f"head:{scope}", version, digest))
+
+
+def _anchor() -> Any:
+    from his_server.security import anchor  # it needs this module
+
+    return anchor
+
+
+def begin_change(session: Session, scope: str) -> Change:
+    """Start changing sets of a scope; nobody else can until this unit of work ends."""
+    done = session.execute(
+        update(IntegrityHead).where(IntegrityHead.scope == scope).values(version=IntegrityHead.version + 1)
+        .execution_options(synchronize_session=False))
+    if done.rowcount == 0:  # type: ignore[attr-defined]
+        try:
+            with session.begin_nested():
+                session.execute(insert(IntegrityHead).values(scope=scope, version=1, sets=0, digest=""))
+        except IntegrityError:  # another process made it first
+            return begin_change(session, scope)
+    version = session.execute(select(IntegrityHead.version).where(IntegrityHead.scope == scope)).scalar_one()
+    return Change(session, scope, version)
+
+
+def _digest(session: Session, scope: str, version: int) -> tuple[int, str]:
+    rows = session.execute(select(IntegritySet.owner, IntegritySet.version, IntegritySet.mac)
+                           .where(IntegritySet.scope == scope)).all()
+    return len(rows), _digest_of(db.of(session).sealer, scope, version, [tuple(row) for row in rows])
+
+
+def _digest_of(sealer: Any, scope: str, version: int, rows: Sequence[tuple[Any, ...]]) -> str:
+    return row_mac(sealer, "integrity_head", (scope, version, *sorted(rows)))
+
+
+class Altered(Exception):
+    """Protected rows aren't as we wrote them. ``where`` names the place for the security event."""
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(f"{where}: {message}")
+        self.where, self.message = where, message
+
+
+@dataclass(frozen=True)
+class Head:
+    """A verified head: which MAC and version each set must have."""
+
+    version: int
+    digest: str
+    sets: Mapping[str, tuple[int, str]]
+
+    def check(self, sealer: Any, scope: str, owner: str, content: bytes) -> None:
+        """:raises Altered: the set isn't what was last written for this owner."""
+        found = self.sets.get(owner)
+        if found is None or not row_holds(sealer, "integrity_set", (scope, owner, found[0], content), found[1]):
+            raise Altered(f"{scope}/{owner}", "内容与校验值不符")
+
+
+def read_head(session: Session, scope: str) -> Head:
+    """Read and verify the head of a scope with all its sets.
+
+    :raises Altered: a set was edited, removed, added or put back, or the head is older than one seen before.
+    """
+    row = session.execute(select(IntegrityHead.version, IntegrityHead.sets, IntegrityHead.digest)
+                          .where(IntegrityHead.scope == scope)).first()
+    rows = [tuple(r) for r in session.execute(
+        select(IntegritySet.owner, IntegritySet.version, IntegritySet.mac).where(IntegritySet.scope == scope))]
+    database = db.of(session)
+    seen = _anchor().newest(database, f"head:{scope}")
+    if row is None:
+        if rows or seen is not None:
+            raise Altered(scope, "校验总表缺失")
+        return Head(0, "", {})
+    values = (scope, row.version, *sorted(rows))
+    if row.sets != len(rows) or not row_holds(database.sealer, "integrity_head", values, row.digest):
+        raise Altered(scope, "校验总表与各项不符")
+    if seen is not None and (row.version < seen[0] or (row.version == seen[0] and row.digest != seen[1])):
+        raise Altered(scope, f"数据被退回到旧版本（{row.version} < {seen[0]}）")
+    _anchor().note(database, f"head:{scope}", row.version, row.digest)
+    return Head(row.version, row.digest, {owner: (version, mac) for owner, version, mac in rows})
