@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+import os
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 
 request_seconds = Histogram(
     "his_request_seconds", "Time to answer, by route", ["method", "route"],
@@ -15,5 +17,9 @@ sign_ins = Counter("his_sign_ins", "Sign-ins by outcome", ["outcome"])
 
 
 def exposition() -> bytes:
-    """The text exposition of this process."""
-    return generate_latest(REGISTRY)
+    """The text exposition: of all web processes where ``his-server run`` has set their shared folder."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

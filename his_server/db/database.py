@@ -71,7 +71,7 @@ class Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     @contextmanager
-    def _writer(self) -> Iterator[None]:
+    def writer(self) -> Iterator[None]:
         """The writer queue of SQLite: one thread of one process at a time."""
         if self._lock_path is None:
             yield
@@ -103,7 +103,7 @@ class Database:
         try:
             if write:
                 self.keys.top_up()
-                with self._writer(), self._session() as session:
+                with self.writer(), self._session() as session:
                     self._local.session = session
                     try:
                         yield session
@@ -126,7 +126,7 @@ class Database:
         """A short transaction of its own, besides whatever this thread has open (not on SQLite then)."""
         if self.single_writer and self.write_session() is not None:
             raise RuntimeError("SQLite has one writer: no second transaction inside a unit of work")
-        with self._writer(), self._session() as session:
+        with self.writer(), self._session() as session:
             yield session
             session.commit()
 

@@ -1,0 +1,50 @@
+"""What commands need of the running house: settings, database, hospital; told in Chinese what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import click
+
+from his_server import settings as settings_module
+from his_server.db import Database
+from his_server.registry import Hospital, load
+from his_server.settings import Settings, SettingsError
+
+
+@dataclass(frozen=True)
+class House:
+    """Settings with the database and the loaded modules behind them."""
+
+    settings: Settings
+
+    @cached_property
+    def hospital(self) -> Hospital:
+        """The part of the hospital that this process serves."""
+        return load(self.settings.modules, self.settings.interfaces)
+
+    @cached_property
+    def everything(self) -> Hospital:
+        """All that is installed."""
+        return load()
+
+    @cached_property
+    def database(self) -> Database:
+        """The database with its key ring; accounts' anchors are kept in ``data_dir``."""
+        from his_server.app import open_database
+        from his_server.security import anchor
+
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = open_database(self.settings)
+        anchor.place(database, self.settings.data_dir)
+        return database
+
+
+def house(**overrides: Any) -> House:
+    """The house of HIS_CONFIG and the environment. :raises click.ClickException: a setting is wrong."""
+    try:
+        return House(settings_module.load(**overrides))
+    except SettingsError as error:
+        raise click.ClickException(f"设置有误：{error}") from error

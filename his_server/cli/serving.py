@@ -1,0 +1,95 @@
+"""``run`` and ``worker``: the two long-running processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from types import FrameType
+from typing import Any
+
+import click
+
+from his_server.cli.context import house
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="监听地址")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="进程数")
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1), help="每进程线程数")
+@click.option("--timeout", default=60, show_default=True, help="请求超时（秒）")
+@click.option("--with-worker", is_flag=True, help="同时启动后台任务进程")
+@click.option("--access-log", is_flag=True, help="输出访问日志")
+def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, access_log: bool) -> None:
+    """启动 Web 服务"""
+    metrics_dir = tempfile.mkdtemp(prefix="his-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir  # read when prometheus_client is imported: below
+    found = house()
+    from gunicorn.app.base import BaseApplication
+    from prometheus_client import multiprocess
+
+    background: list[subprocess.Popen[bytes]] = []
+
+    def when_ready(server: Any) -> None:
+        if with_worker:
+            command = [sys.executable, "-m", "his_server", "worker", "--child-of", str(os.getpid())]
+            background.append(subprocess.Popen(command))
+        click.echo(f"服务已启动：http://{bind}/", err=True)
+
+    def on_exit(server: Any) -> None:
+        for process in background:
+            process.terminate()
+            process.wait(20)
+        shutil.rmtree(metrics_dir, ignore_errors=True)
+
+    def child_exit(server: Any, worker: Any) -> None:
+        multiprocess.mark_process_dead(worker.pid)
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        """gunicorn with our settings instead of its own files and arguments."""
+
+        def load_config(self) -> None:
+            for name, value in {
+                "bind": bind, "workers": workers, "threads": threads, "worker_class": "gthread",
+                "timeout": timeout, "graceful_timeout": 20, "keepalive": 30, "preload_app": True,
+                "control_socket_disable": True, "proc_name": "his-server", "loglevel": "warning",
+                "accesslog": "-" if access_log else None, "when_ready": when_ready, "on_exit": on_exit,
+                "child_exit": child_exit, "limit_request_line": 8190, "max_requests": 0,
+            }.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            from his_server.app import create_app
+
+            return create_app(found.settings, database=found.database, hospital=found.hospital)
+
+    Server().run()
+
+
+@click.command()
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="并行线程数")
+@click.option("--child-of", type=int, hidden=True, help="父进程号；父进程结束则退出")
+def worker(threads: int, child_of: int | None) -> None:
+    """运行后台任务：消息投递与定时任务"""
+    from his_server.logs import configure
+    from his_server.messaging.worker import run_threads
+
+    found = house()
+    configure(found.settings.log_level)
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    threads_running = run_threads(found.database, found.hospital, found.everything, stop, threads)
+    while not stop.wait(1.0):
+        if child_of is not None and os.getppid() != child_of:
+            stop.set()
+    for thread in threads_running:
+        thread.join(30)

@@ -1,0 +1,76 @@
+"""Migrations by Alembic, run through its API: one place for the command line, tests and the demo.
+
+Rules: expand – migrate – contract; each revision works with the previous release still running.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from his_server.db.base import Base
+from his_server.db.database import Database
+
+FOLDER = Path(__file__).parent / "migrations"
+DIALECT_URLS = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://", "dm": "dm+dmPython://"}
+
+
+def configuration(database: Database | None = None) -> Config:
+    """Alembic's configuration; ``database`` is what env.py works on."""
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("path_separator", "os")
+    config.attributes["database"] = database
+    return config
+
+
+def head() -> str | None:
+    """The newest revision; None while there is none."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()
+
+
+def current(database: Database) -> str | None:
+    """The revision that the database is at."""
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def prepare(database: Database) -> None:
+    """Bring the database to the newest revision, whatever it is at."""
+    if head() is None:
+        with database.writer():
+            Base.metadata.create_all(database.engine)
+    elif current(database) != head():
+        command.upgrade(configuration(database), "head")
+
+
+def print_sql(dialect: str) -> None:
+    """Print the statements of all revisions. :raises KeyError: another dialect than the three."""
+    config = configuration()
+    config.attributes["url"] = DIALECT_URLS[dialect]
+    command.upgrade(config, "head", sql=True)
+
+
+def make(name: str) -> str:
+    """Write the revision that leads from the newest one to the models; returns its path.
+
+    Models are compared with an empty SQLite database brought to the newest revision.
+    """
+    from his_server import registry
+
+    registry.load()
+    slug = re.sub(r"\W+", "_", name.lower()).strip("_")
+    number = f"{len(list((FOLDER / 'versions').glob('[0-9]*.py'))) + 1:04d}"
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/empty.db")
+        if head():
+            command.upgrade(configuration(database), "head")
+        script = command.revision(configuration(database), message=slug, autogenerate=True, rev_id=number)
+        database.dispose()
+    return str(script.path)  # type: ignore[union-attr]
