@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from his_server.module import Finding
-from modules.kernel.masterdata import service as masterdata
+from modules.kernel.masterdata.service.lookups import valid_on
 from modules.kernel.masterdata.models import ChargeItem, ChargeItemPrice, Department, Staff
 from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration
 
@@ -27,7 +27,7 @@ def sessions_of(session: Session, day: date, department_id: int | None = None) -
         .outerjoin(Staff, Staff.id == clinic.doctor_id)
         .outerjoin(RegisterLevel, RegisterLevel.code == clinic.level)
         .outerjoin(ChargeItem, ChargeItem.id == RegisterLevel.item_id)
-        .outerjoin(ChargeItemPrice, (ChargeItemPrice.item_id == ChargeItem.id) & masterdata.valid_on(ChargeItemPrice, day))
+        .outerjoin(ChargeItemPrice, (ChargeItemPrice.item_id == ChargeItem.id) & valid_on(ChargeItemPrice, day))
         .where(clinic.day == day)
         .order_by(Department.code, clinic.period, clinic.level, Staff.code)
     )

@@ -15,6 +15,14 @@ from modules.kernel.masterdata.service.lookups import (
     staff_by_code,
     staff_members,
 )
+from modules.kernel.masterdata.service.regions import (
+    RegionName,
+    current_region,
+    current_regions,
+    refused_codes,
+    refused_regions,
+)
 
-__all__ = ["current_set", "department", "department_by_code", "departments", "drug_prices", "drugs", "item_by_code",
-           "item_prices", "items", "set_lines", "staff", "staff_by_code", "staff_members"]
+__all__ = ["RegionName", "current_region", "current_regions", "current_set", "department", "department_by_code",
+           "departments", "drug_prices", "drugs", "item_by_code", "item_prices", "items", "refused_codes",
+           "refused_regions", "set_lines", "staff", "staff_by_code", "staff_members"]

@@ -5,6 +5,7 @@ from modules.kernel.orders.service.following import (
     document,
     follow_refund,
     follow_settlement,
+    hold,
     perform_request,
     unperform_request,
 )
@@ -19,5 +20,5 @@ from modules.kernel.orders.service.prescribing import (
 )
 
 __all__ = ["PRESCRIPTION_SERIES", "REQUEST_SERIES", "cancel_prescription", "cancel_request", "dispense", "document",
-           "follow_refund", "follow_settlement", "perform_request", "prescribe", "request_items",
+           "follow_refund", "follow_settlement", "hold", "perform_request", "prescribe", "request_items",
            "unperform_request", "work_out"]

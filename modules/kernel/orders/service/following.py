@@ -67,6 +67,19 @@ def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[i
         stock.reserve(session, mine[0].store_id, [Demand(r.id, r.drug_id, r.quantity) for r in mine], document(key))
 
 
+def hold(session: Session, actor: Actor, line_ids: Iterable[int]) -> None:
+    """Take the undispensed, unperformed orders of the lines before a refund.
+
+    Dispensing takes the order before the lines; so does a refund, so that the two queue up instead of crossing.
+    """
+    sources = session.execute(select(ChargeLine.source, ChargeLine.source_id).where(ChargeLine.id.in_(set(line_ids)))
+                              .distinct()).all()
+    for source, model in (("prescription", Prescription), ("request", Request)):
+        for key in sorted(row.source_id for row in sources if row.source == source):
+            portable.guarded_update(session, model, (model.id == key) & (model.state == "charged"),
+                                    {"changed_at": now(session), "changed_by_name": actor.name})
+
+
 def follow_refund(session: Session, actor: Actor, lines: Iterable[tuple[int, Decimal]]) -> None:
     """Release what refunded, undispensed drugs had reserved; bring wholly refunded orders to ``refunded``."""
     refunded = dict(lines)
@@ -81,7 +94,6 @@ def follow_refund(session: Session, actor: Actor, lines: Iterable[tuple[int, Dec
 
 def _refund_prescription(session: Session, actor: Actor, key: int) -> None:
     at = now(session)
-    # taken in state "charged": a dispensing that goes on at the same time has to wait, and then sees it
     waiting = portable.guarded_update(
         session, Prescription, (Prescription.id == key) & (Prescription.state == "charged"),
         {"revision": Prescription.revision + 1, "changed_at": at, "changed_by_name": actor.name})

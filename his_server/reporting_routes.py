@@ -1,0 +1,90 @@
+"""Reports and live topics of all modules, behind two routes: one description → screen, xlsx, PDF; one topic → events."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+
+from flask import Response, current_app, request
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from his_server import reporting
+from his_server.clock import local
+from his_server.db import now
+from his_server.errors import Forbidden, Invalid, NotFound
+from his_server.http import SIGNED_IN, Call, Routes, dumps, flatten
+from his_server.module import Module
+from his_server.security import audit
+
+routes = Routes("reporting", "/api", tag="reports")
+RETRY_MS = 2000
+TYPES = {"xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "pdf": "application/pdf"}
+
+
+@routes.get("/reports", permission=SIGNED_IN)
+def list_reports(call: Call) -> dict[str, object]:
+    """可用的报表"""
+    known = current_app.extensions["his_hospital"].reports
+    return {"items": [{"name": r.name, "title": r.title} for r in known.values() if call.actor.can(r.permission)]}
+
+
+@routes.get("/reports/<name>", permission=SIGNED_IN)
+def show_report(call: Call, name: str) -> Response:
+    """查看、导出或打印报表（format=json|xlsx|pdf）"""
+    source = current_app.extensions["his_hospital"].reports.get(name)
+    if source is None:
+        raise NotFound("report.unknown", "没有这个报表，请从菜单进入")
+    if not call.actor.can(source.permission):
+        current_app.extensions["his_security"].denied(call.actor, f"report:{name}")
+        raise Forbidden("permission.denied", "您没有查看该报表的权限，如需使用请联系安全管理员")
+    given = request.args.to_dict()
+    form = given.pop("format", "json")
+    if form not in ("json", *TYPES):
+        raise Invalid("report.format", "报表格式只能是 json、xlsx、pdf")
+    try:
+        args = source.args(unknown=RAISE).load(given)
+    except ValidationError as error:
+        raise Invalid("input.invalid", "查询条件有误，请按提示修改", flatten(error.messages)) from error
+    report, rows = source.build(call.session, call.actor, args)
+    if form == "json":
+        return Response(dumps(reporting.to_json(report, rows)), mimetype="application/json")
+    audit.record(call.session, call.actor, f"report.{form}", "report", name, {"args": given})
+    file = io.BytesIO()
+    if form == "xlsx":
+        reporting.to_xlsx(report, rows, file)
+    else:
+        stamp = f"{call.actor.name} {local(now(call.session)):%Y-%m-%d %H:%M}"
+        reporting.to_pdf(report, rows, file, watermark=stamp)
+    answer = Response(file.getvalue(), mimetype=TYPES[form])
+    disposition = "inline" if form == "pdf" else "attachment"
+    answer.headers["Content-Disposition"] = f'{disposition}; filename="{name}.{form}"'
+    return answer
+
+
+@routes.get("/live/<topic>", permission=SIGNED_IN)
+def live(call: Call, topic: str) -> Response:
+    """实时消息（SSE）：状态变化时推送，随即断开，由浏览器按 retry 重连，不占用线程"""
+    found = current_app.extensions["his_hospital"].live.get(topic)
+    if found is None:
+        raise NotFound("live.unknown", "没有这个实时消息")
+    if not call.actor.can(found.permission):
+        raise Forbidden("permission.denied", "您没有该实时消息的权限")
+    state = json.dumps(found.state(call.session, call.actor, request.args.to_dict()), ensure_ascii=False,
+                       sort_keys=True, default=str)
+    mark = hashlib.new("sm3", state.encode()).hexdigest()[:16]
+    text = f"retry: {RETRY_MS}\n"
+    if request.headers.get("Last-Event-ID") != mark:
+        text += f"id: {mark}\ndata: {state}\n"
+    return Response(text + "\n", mimetype="text/event-stream")
+
+
+class DayRange(Schema):
+    """The usual query of a report: business days ``from`` … ``to``, both included."""
+
+    start = fields.Date(data_key="from", required=True)
+    end = fields.Date(data_key="to", required=True)
+    search = fields.String(load_default="", validate=validate.Length(max=50, error="最多 50 个字"))
+
+
+module = Module(name="reporting", title="报表", routes=(routes,))

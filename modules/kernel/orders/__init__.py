@@ -1,0 +1,21 @@
+"""Orders: what doctors ask for."""
+
+from his_server.module import MenuItem, Module, Permission
+from modules.kernel.orders.routes import routes
+from modules.kernel.orders.service import PRESCRIPTION_SERIES, REQUEST_SERIES
+
+module = Module(
+    name="kernel.orders",
+    title="医嘱",
+    routes=(routes,),
+    permissions=(
+        Permission("orders.prescribe", "开具处方和申请", ("doctor",)),
+        Permission("orders.view", "查看医嘱", ("doctor", "nurse", "pharmacist", "cashier", "medical_technician")),
+        Permission("orders.perform", "确认执行检查检验治疗", ("medical_technician", "nurse")),
+    ),
+    menu=(
+        MenuItem("医生", "门诊医生", "/doctor", "kernel/orders/doctor", "orders.prescribe", 30),
+        MenuItem("医技", "执行确认", "/perform", "kernel/orders/perform", "orders.perform", 40),
+    ),
+    numbering=(PRESCRIPTION_SERIES, REQUEST_SERIES),
+)

@@ -1,0 +1,197 @@
+"""The wire of orders."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from his_server.wire import Id, MoneyField, PriceField, QuantityField, QueryId, Text
+
+
+class PrescriptionLineIn(Schema):
+    """A drug as prescribed; ``quantity`` (smallest units) is worked out where it is not given."""
+
+    drug_id = Id(required=True)
+    dose = QuantityField(required=True, positive=True)
+    usage = Text(required=True, min=1, max=20)
+    frequency = Text(required=True, min=1, max=20)
+    days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 90, error="天数应在 1 至 90 之间"))
+    quantity = QuantityField(load_default=None, allow_none=True, positive=True)
+    note = Text(load_default="", max=100)
+
+
+_lines = validate.Length(1, 50, error="请录入 1 至 50 行")
+
+
+class PreviewIn(Schema):
+    """Lines to work out without issuing them."""
+
+    lines = fields.List(fields.Nested(PrescriptionLineIn), required=True, validate=_lines)
+
+
+class PrescriptionIn(PreviewIn):
+    """A prescription to issue."""
+
+    encounter_id = Id(required=True)
+    diagnosis = Text(required=True, min=1, max=200)
+    chronic_reason = Text(load_default="", max=100)
+
+
+class PreviewLineOut(Schema):
+    """A worked-out line."""
+
+    drug_id = fields.Integer(attribute="drug.id")
+    name = fields.String(attribute="drug.name")
+    spec = fields.String(attribute="drug.spec")
+    quantity = QuantityField()
+    suggested = QuantityField()
+    base_unit = fields.String(attribute="drug.base_unit")
+    unit = fields.String(attribute="charged.unit")
+    unit_quantity = QuantityField(attribute="charged.quantity")
+    price = PriceField(attribute="charged.price")
+    amount = MoneyField()
+    warnings = fields.List(fields.String())
+
+
+class PreviewOut(Schema):
+    """What the lines come to."""
+
+    lines = fields.List(fields.Nested(PreviewLineOut))
+    total = MoneyField()
+
+
+class PrescriptionLineOut(Schema):
+    """A drug of a prescription."""
+
+    id = fields.Integer()
+    drug_id = fields.Integer()
+    name = fields.String()
+    spec = fields.String()
+    dose = QuantityField()
+    dose_unit = fields.String()
+    usage = fields.String()
+    frequency = fields.String()
+    days = fields.Integer()
+    quantity = QuantityField()
+    base_unit = fields.String()
+    pack_unit = fields.String()
+    pack_size = fields.Integer()
+    price = PriceField()
+    note = fields.String()
+    charge_line_id = fields.Integer()
+
+
+class PrescriptionOut(Schema):
+    """A prescription with its lines."""
+
+    id = fields.Integer()
+    number = fields.String()
+    kind = fields.String()
+    person_id = fields.Integer()
+    encounter_id = fields.Integer()
+    doctor_name = fields.String()
+    store_id = fields.Integer()
+    diagnosis = fields.String()
+    state = fields.String()
+    issued_at = fields.DateTime()
+    changed_at = fields.DateTime()
+    changed_by_name = fields.String()
+    lines = fields.List(fields.Nested(PrescriptionLineOut))
+
+
+class RequestLineIn(Schema):
+    """An item of a request."""
+
+    item_id = Id(required=True)
+    quantity = QuantityField(required=True, positive=True)
+    note = Text(load_default="", max=100)
+
+
+class RequestIn(Schema):
+    """A request to issue."""
+
+    encounter_id = Id(required=True)
+    diagnosis = Text(required=True, min=1, max=200)
+    performing_department_id = Id(required=True)
+    lines = fields.List(fields.Nested(RequestLineIn), required=True, validate=_lines)
+
+
+class RequestLineOut(Schema):
+    """An item of a request."""
+
+    id = fields.Integer()
+    item_id = fields.Integer()
+    name = fields.String()
+    unit = fields.String()
+    quantity = QuantityField()
+    price = PriceField()
+    note = fields.String()
+    charge_line_id = fields.Integer()
+
+
+class RequestOut(Schema):
+    """A request with its lines."""
+
+    id = fields.Integer()
+    number = fields.String()
+    person_id = fields.Integer()
+    encounter_id = fields.Integer()
+    doctor_name = fields.String()
+    performing_department_id = fields.Integer()
+    diagnosis = fields.String()
+    state = fields.String()
+    issued_at = fields.DateTime()
+    changed_at = fields.DateTime()
+    changed_by_name = fields.String()
+    lines = fields.List(fields.Nested(RequestLineOut))
+
+
+class VisitsQuery(Schema):
+    """Which department's visits of today; ``mine`` = the signed-in doctor's only."""
+
+    department_id = QueryId(load_default=None)
+    mine = fields.Boolean(load_default=False)
+
+
+class VisitOut(Schema):
+    """A visit on the doctor's list."""
+
+    id = fields.Integer()
+    visit_no = fields.String()
+    kind = fields.String()
+    state = fields.String()
+    queue_no = fields.Integer(allow_none=True)
+    level = fields.String(allow_none=True)
+    person_id = fields.Integer()
+    name = fields.String()
+    sex = fields.String()
+    birth_date = fields.Date(allow_none=True)
+    outpatient_no = fields.String()
+    department = fields.String()
+    doctor = fields.String(allow_none=True)
+
+
+class VisitsOut(Schema):
+    """The doctor's list."""
+
+    items = fields.List(fields.Nested(VisitOut))
+
+
+class VisitOrdersOut(Schema):
+    """All orders of a visit."""
+
+    prescriptions = fields.List(fields.Nested(PrescriptionOut))
+    requests = fields.List(fields.Nested(RequestOut))
+
+
+class WorklistQuery(Schema):
+    """Requests for a performing department in a state."""
+
+    department_id = QueryId(required=True)
+    state = fields.String(load_default="charged", validate=validate.OneOf(
+        ("issued", "charged", "performed"), error="状态只能是 issued、charged、performed"))
+
+
+class RequestsOut(Schema):
+    """A worklist of requests."""
+
+    items = fields.List(fields.Nested(RequestOut))

@@ -1,0 +1,262 @@
+"""Routes of outpatient billing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Response, current_app
+from sqlalchemy import select
+
+from his_server.db import numbering
+from his_server.errors import NotFound
+from his_server.http import Call, Routes
+from his_server.money import ZERO
+from modules.kernel.charging import service as ledger
+from modules.kernel.charging import statement
+from modules.kernel.charging.models import PaymentIntent, Shift
+from modules.kernel.charging.service import Refunded, Settled
+from modules.kernel.charging.service.settling import RECEIPT_SERIES
+from modules.outpatient_billing import queries, schemas, service, vouchers
+from modules.outpatient_billing.settings import Settings
+
+routes = Routes("outpatient_billing", "/api/outpatient-billing", tag="outpatient_billing")
+CHARGE = "outpatient_billing.charge"
+REGISTER = "outpatient_billing.register"
+REFUND = "outpatient_billing.refund"
+
+
+def _settings() -> Settings:
+    found: Settings = current_app.extensions["his_module_settings"]["outpatient_billing"]
+    return found
+
+
+def _to_jiao() -> bool:
+    return bool(current_app.extensions["his_settings"].cash_to_jiao)
+
+
+@routes.get("/unpaid", permission=CHARGE, query=schemas.UnpaidQuery, out=schemas.UnpaidOut)
+def unpaid(call: Call) -> dict[str, Any]:
+    """待缴费用"""
+    return queries.unpaid(call.session, call.query["person_id"])
+
+
+@routes.post("/settlements", permission=CHARGE, body=schemas.SettleIn, out=schemas.SettledOut, value=True, status=201)
+def settle(call: Call) -> Settled:
+    """收费"""
+    body = call.body
+    return service.settle(call.session, call.actor, person_id=body["person_id"], line_ids=body["line_ids"],
+                          payments=schemas.pays(body["payments"]), to_jiao=_to_jiao(),
+                          expected_total=body["expected_total"])
+
+
+@routes.get("/settlements", permission=CHARGE, query=schemas.SettlementsQuery, out=schemas.SettlementsOut)
+def settlements(call: Call) -> dict[str, Any]:
+    """结算记录"""
+    return queries.settlements(call.session, **call.query)
+
+
+@routes.get("/settlements/<int:settlement_id>", permission=CHARGE, out=schemas.SettlementOut)
+def settlement(call: Call, settlement_id: int) -> dict[str, Any]:
+    """结算明细"""
+    return queries.settlement(call.session, settlement_id)
+
+
+@routes.post("/settlements/<int:settlement_id>/print", permission=CHARGE)
+def print_settlement(call: Call, settlement_id: int) -> Response:
+    """打印收费凭证（可反复打印，第二次起标注补打）"""
+    found = queries.settlement(call.session, settlement_id)
+    copy = ledger.count_print(call.session, call.actor, "settlement", settlement_id)
+    hospital = current_app.extensions["his_settings"].hospital
+    return _pdf(vouchers.settlement(found, hospital=hospital, paper=_settings().receipt_paper, copy=copy))
+
+
+def _pdf(content: bytes) -> Response:
+    return Response(content, mimetype="application/pdf")
+
+
+@routes.post("/registrations", permission=REGISTER, body=schemas.RegisterIn, out=schemas.RegisteredOut, value=True,
+             status=201)
+def register(call: Call) -> dict[str, Any]:
+    """挂号并收费"""
+    body = call.body
+    registration, settled = service.register(
+        call.session, call.actor, person_id=body["person_id"], session_id=body["session_id"],
+        payments=schemas.pays(body["payments"]), to_jiao=_to_jiao(), insurance=body["insurance"],
+        expected_total=body["expected_total"])
+    return {"registration_id": registration.id, "registration_number": registration.number,
+            "queue_no": registration.queue_no, "id": settled.id, "number": settled.number, "total": settled.total,
+            "receipt_numbers": settled.receipt_numbers, "change": settled.change}
+
+
+@routes.post("/registrations/<int:registration_id>/cancel", permission=REGISTER, body=schemas.CancelRegistrationIn,
+             out=schemas.RefundedOut, value=True)
+def cancel_registration(call: Call, registration_id: int) -> Any:
+    """退号"""
+    _, refunded = service.cancel_registration(
+        call.session, call.actor, registration_id, reason=call.body["reason"], to_jiao=_to_jiao(),
+        returns=schemas.returns_of(call.body["returns"]))
+    return refunded or {"id": None, "number": None, "total": ZERO, "cash": ZERO, "intent_ids": []}
+
+
+@routes.post("/settlements/<int:settlement_id>/refunds", permission=REFUND, body=schemas.RefundIn,
+             out=schemas.RefundedOut, value=True, status=201)
+def refund(call: Call, settlement_id: int) -> Refunded:
+    """退费（按项目、按数量）"""
+    lines = {row["line_id"]: row["quantity"] for row in call.body["lines"]}
+    return service.refund(call.session, call.actor, settlement_id, lines=lines, reason=call.body["reason"],
+                          approval_from=_settings().refund_approval_from, to_jiao=_to_jiao(),
+                          returns=schemas.returns_of(call.body["returns"]))
+
+
+@routes.post("/supplements", permission=CHARGE, body=schemas.SupplementIn, out=schemas.SupplementOut, value=True,
+             status=201)
+def supplement(call: Call) -> dict[str, Any]:
+    """补录费用"""
+    return {"line_ids": service.supplement(call.session, call.actor, **call.body)}
+
+
+@routes.delete("/supplements/<int:line_id>", permission=CHARGE, status=204)
+def void_supplement(call: Call, line_id: int) -> None:
+    """作废未收的补录费用"""
+    service.void_supplement(call.session, call.actor, line_id)
+
+
+@routes.post("/payment-intents", permission=CHARGE, body=schemas.IntentIn, out=schemas.IntentOut, effect="manual",
+             status=201)
+def take_payment(call: Call) -> PaymentIntent:
+    """扫码收款（先登记、再请求渠道、再记录结果）"""
+    return ledger.take_payment(call.database, call.actor, **call.body)
+
+
+@routes.post("/payment-intents/<int:intent_id>/query", permission=CHARGE, out=schemas.IntentOut, effect="manual")
+def query_payment(call: Call, intent_id: int) -> PaymentIntent:
+    """查询扫码收款结果"""
+    return ledger.query_payment(call.database, intent_id)
+
+
+@routes.post("/payment-intents/<int:intent_id>/return", permission=CHARGE, out=schemas.IntentOut, effect="manual")
+def return_payment(call: Call, intent_id: int) -> PaymentIntent:
+    """退回未使用的扫码收款"""
+    with call.database.begin() as session:
+        session.info["actor"] = call.actor
+        back = ledger.return_unused(session, call.actor, intent_id)
+        session.expunge(back)
+    return ledger.send_refund(call.database, back.id)
+
+
+@routes.post("/payment-intents/<int:intent_id>/send", permission=REFUND, out=schemas.IntentOut, effect="manual")
+def send_refund(call: Call, intent_id: int) -> PaymentIntent:
+    """把电子退款发往支付渠道"""
+    return ledger.send_refund(call.database, intent_id)
+
+
+@routes.get("/shifts", permission=CHARGE, query=schemas.ShiftsQuery, out=schemas.ShiftsOut)
+def shifts(call: Call) -> dict[str, Any]:
+    """班次列表"""
+    mine = call.query["mine"] or not call.actor.can("outpatient_billing.receive_shift")
+    found = queries.shifts(call.session, cashier_id=call.actor.user_id if mine else None, state=call.query["state"])
+    return {"items": [_shift(call, shift, frozen_only=True) for shift in found]}
+
+
+@routes.get("/shifts/<int:shift_id>", permission=CHARGE, out=schemas.ShiftOut)
+def shift(call: Call, shift_id: int) -> dict[str, Any]:
+    """班次报表"""
+    return _shift(call, _shift_row(call, shift_id))
+
+
+def _shift_row(call: Call, shift_id: int) -> Shift:
+    """One's own shift, or any for whoever receives shifts."""
+    found = call.session.get(Shift, shift_id)
+    if found is None or (found.cashier_id != call.actor.user_id
+                         and not call.actor.can("outpatient_billing.receive_shift")):
+        raise NotFound("shift.not_found", "没有这个班次，请刷新后重试")
+    return found
+
+
+def _shift(call: Call, row: Shift, *, frozen_only: bool = False) -> dict[str, Any]:
+    columns = ("id", "number", "cashier_name", "state", "opened_at", "closed_at", "counted_cash", "cash_difference",
+               "receiver_name", "received_at")
+    if row.statement is not None:
+        figures = json.loads(row.statement)
+    else:
+        figures = None if frozen_only else statement.build(call.session, row)
+    return {**{c: getattr(row, c) for c in columns}, "statement": figures}
+
+
+@routes.get("/shifts/current", permission=CHARGE, out=schemas.ShiftOut)
+def current_shift(call: Call) -> dict[str, Any]:
+    """当前班次"""
+    found = ledger.open_shift_of(call.session, call.actor.user_id)
+    if found is None:
+        raise NotFound("shift.none_open", "您当前没有未结账的班次")
+    return _shift(call, found)
+
+
+@routes.post("/shifts/close", permission=CHARGE, body=schemas.CloseShiftIn, out=schemas.ShiftOut, value=True)
+def close_shift(call: Call) -> dict[str, Any]:
+    """日结"""
+    return _shift(call, ledger.close_shift(call.session, call.actor, counted_cash=call.body["counted_cash"]))
+
+
+@routes.post("/shifts/<int:shift_id>/hand-over", permission="outpatient_billing.receive_shift", out=schemas.ShiftOut,
+             value=True)
+def hand_over(call: Call, shift_id: int) -> dict[str, Any]:
+    """接收交账"""
+    return _shift(call, ledger.hand_over(call.session, call.actor, shift_id))
+
+
+@routes.post("/shifts/<int:shift_id>/print", permission=CHARGE)
+def print_shift(call: Call, shift_id: int) -> Response:
+    """打印交账报表"""
+    found = _shift(call, _shift_row(call, shift_id))
+    copy = ledger.count_print(call.session, call.actor, "shift", shift_id)
+    return _pdf(vouchers.shift(found, hospital=current_app.extensions["his_settings"].hospital, copy=copy))
+
+
+@routes.post("/approvals", permission=REFUND, body=schemas.ApprovalIn, value=True, status=201)
+def request_approval(call: Call) -> dict[str, Any]:
+    """提交退费审批"""
+    made = service.request_approval(call.session, call.actor, call.body["settlement_id"], amount=call.body["amount"],
+                                    reason=call.body["reason"])
+    return {"id": made.id, "state": made.state}
+
+
+@routes.get("/approvals", permission="charging.approve_refund", query=schemas.ApprovalsQuery, out=schemas.ApprovalsOut)
+def approvals(call: Call) -> dict[str, Any]:
+    """退费审批列表"""
+    return {"items": queries.approvals(call.session, call.query["state"])}
+
+
+@routes.post("/approvals/<int:approval_id>/decide", permission="charging.approve_refund", body=schemas.DecideIn)
+def decide_approval(call: Call, approval_id: int) -> dict[str, Any]:
+    """审批退费"""
+    found = service.decide_approval(call.session, call.actor, approval_id, approve=call.body["approve"])
+    return {"id": found.id, "state": found.state}
+
+
+@routes.get("/receipt-ranges", permission=CHARGE, out=schemas.RangesOut)
+def ranges(call: Call) -> dict[str, Any]:
+    """我的票据号段"""
+    found = call.session.scalars(select(numbering.NumberRange).where(
+        numbering.NumberRange.series == RECEIPT_SERIES, numbering.NumberRange.holder_id == call.actor.user_id)
+        .order_by(numbering.NumberRange.first.desc()).limit(50))
+    return {"items": list(found)}
+
+
+@routes.post("/receipt-ranges", permission="outpatient_billing.grant_receipts", body=schemas.RangeIn,
+             out=schemas.RangeOut, value=True, status=201)
+def grant_range(call: Call) -> Any:
+    """发放票据号段"""
+    body = call.body
+    return numbering.grant_range(call.session, RECEIPT_SERIES, body["holder_id"], body["first"], body["last"],
+                                 prefix=body["prefix"])
+
+
+@routes.post("/receipt-ranges/void-next", permission=CHARGE, body=schemas.VoidNumberIn, out=schemas.NumberOut,
+             value=True)
+def void_number(call: Call) -> dict[str, Any]:
+    """作废下一张票据（打印损坏等）"""
+    number = numbering.void_next(call.session, RECEIPT_SERIES, call.actor.user_id, call.body["reason"],
+                                 call.actor.user_id)
+    return {"number": number}

@@ -1,0 +1,433 @@
+"""The wire of outpatient billing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text, paged
+from modules.kernel.charging.rules import Pay
+from modules.kernel.charging.service import Returns
+
+METHODS = ("cash", "scan")
+_some = validate.Length(1, 500, error="请选择 1 至 500 项")
+
+
+class PaymentIn(Schema):
+    """A payment: ``covers`` is the part of the bill it pays, before cash is rounded to the jiao."""
+
+    method = Choice(*METHODS, required=True)
+    covers = MoneyField(required=True, positive=True)
+    intent_id = Id(load_default=None, allow_none=True)
+    tendered = MoneyField(load_default=None, allow_none=True, low="0")
+
+
+class SettleIn(Schema):
+    """What to settle and how it is paid; ``expected_total`` is what the screen showed."""
+
+    person_id = Id(required=True)
+    line_ids = fields.List(Id(), required=True, validate=_some)
+    payments = fields.List(fields.Nested(PaymentIn), load_default=list,
+                           validate=validate.Length(max=10, error="最多 10 笔支付"))
+    expected_total = MoneyField(required=True, low="0")
+
+
+class RegisterIn(Schema):
+    """A registration and how its fee is paid."""
+
+    person_id = Id(required=True)
+    session_id = Id(required=True)
+    insurance = Text(load_default="自费", max=20)
+    payments = fields.List(fields.Nested(PaymentIn), load_default=list,
+                           validate=validate.Length(max=10, error="最多 10 笔支付"))
+    expected_total = MoneyField(required=True, low="0")
+
+
+def pays(rows: list[dict[str, Any]]) -> list[Pay]:
+    """The rules' view of the payments."""
+    return [Pay(r["method"], r["covers"], r["intent_id"], r["tendered"]) for r in rows]
+
+
+class SettledOut(Schema):
+    """What a settlement made."""
+
+    id = fields.Integer()
+    number = fields.String()
+    total = MoneyField()
+    receipt_numbers = fields.List(fields.String())
+    change = MoneyField()
+
+
+class RegisteredOut(SettledOut):
+    """What a registration made."""
+
+    registration_id = fields.Integer()
+    registration_number = fields.String()
+    queue_no = fields.Integer()
+
+
+class UnpaidQuery(Schema):
+    """Whose unpaid lines."""
+
+    person_id = QueryId(required=True)
+
+
+class UnpaidLineOut(Schema):
+    """An open charge line."""
+
+    id = fields.Integer()
+    encounter_id = fields.Integer()
+    visit_no = fields.String()
+    source = fields.String()
+    source_id = fields.Integer()
+    kind = fields.String()
+    code = fields.String()
+    name = fields.String()
+    spec = fields.String(allow_none=True)
+    unit = fields.String()
+    price = PriceField()
+    quantity = QuantityField()
+    amount = MoneyField()
+    fiscal_category = fields.String()
+    insurance_level = fields.String(allow_none=True)
+    department = fields.String(allow_none=True)
+    doctor = fields.String(allow_none=True)
+    created_at = fields.DateTime()
+
+
+class UnpaidOut(Schema):
+    """A person's unpaid lines."""
+
+    lines = fields.List(fields.Nested(UnpaidLineOut))
+    total = MoneyField()
+
+
+class ReturnIn(Schema):
+    """How much goes back to a payment; ``as_cash`` pays it out in cash (needs a permission)."""
+
+    payment_id = Id(required=True)
+    amount = MoneyField(required=True, positive=True)
+    as_cash = fields.Boolean(load_default=False)
+
+
+class RefundLineIn(Schema):
+    """A quantity of a line, in its charged unit."""
+
+    line_id = Id(required=True)
+    quantity = QuantityField(required=True, positive=True)
+
+
+class RefundIn(Schema):
+    """A refund by line and quantity; without ``returns`` the money goes back the way it came."""
+
+    lines = fields.List(fields.Nested(RefundLineIn), required=True, validate=_some)
+    reason = Text(required=True, min=2, max=200)
+    returns = fields.List(fields.Nested(ReturnIn), load_default=list,
+                          validate=validate.Length(max=10, error="最多 10 笔"))
+
+
+def returns_of(rows: list[dict[str, Any]]) -> Returns | None:
+    """The ledger's view of the returns; None = the way it came."""
+    if not rows:
+        return None
+    amounts: dict[int, Decimal] = {}
+    for row in rows:
+        amounts[row["payment_id"]] = amounts.get(row["payment_id"], Decimal(0)) + row["amount"]
+    return Returns(amounts, frozenset(r["payment_id"] for r in rows if r["as_cash"]))
+
+
+class CancelRegistrationIn(Schema):
+    """Why a registration is cancelled."""
+
+    reason = Text(required=True, min=2, max=200)
+    returns = fields.List(fields.Nested(ReturnIn), load_default=list,
+                          validate=validate.Length(max=10, error="最多 10 笔"))
+
+
+class RefundedOut(Schema):
+    """What a refund made. ``intent_ids`` are electronic returns on their way."""
+
+    id = fields.Integer(allow_none=True)
+    number = fields.String(allow_none=True)
+    total = MoneyField()
+    cash = MoneyField()
+    intent_ids = fields.List(fields.Integer())
+
+
+class SettlementsQuery(PageQuery):
+    """Which settlements."""
+
+    person_id = QueryId(load_default=None)
+    shift_id = QueryId(load_default=None)
+    day = fields.Date(load_default=None)
+    number = Text(load_default="", max=32)
+
+
+class SettlementItemOut(Schema):
+    """A settlement in a list."""
+
+    id = fields.Integer()
+    number = fields.String()
+    kind = fields.String()
+    total = MoneyField()
+    channel = fields.String()
+    cashier_name = fields.String()
+    settled_at = fields.DateTime()
+    reverses_id = fields.Integer(allow_none=True)
+    person_id = fields.Integer()
+    name = fields.String()
+    outpatient_no = fields.String()
+    reason = fields.String(allow_none=True)
+
+
+SettlementsOut = paged(SettlementItemOut)
+
+
+class LineOut(Schema):
+    """A settled line."""
+
+    id = fields.Integer()
+    source = fields.String()
+    kind = fields.String()
+    code = fields.String()
+    name = fields.String()
+    spec = fields.String(allow_none=True)
+    unit = fields.String()
+    price = PriceField()
+    quantity = QuantityField()
+    amount = MoneyField()
+    fiscal_category = fields.String()
+    department = fields.String(allow_none=True)
+    receipt_id = fields.Integer()
+    reverses_line_id = fields.Integer(allow_none=True)
+    performed = QuantityField(allow_none=True)
+    refunded = QuantityField(allow_none=True)
+    refundable = QuantityField(allow_none=True)
+
+
+class ReceiptOut(Schema):
+    """A receipt."""
+
+    id = fields.Integer()
+    number = fields.String()
+    colour = fields.String()
+    title = fields.String()
+    amount = MoneyField()
+    reverses_receipt_id = fields.Integer(allow_none=True)
+    root_id = fields.Integer()
+
+
+class PaymentOut(Schema):
+    """A payment; ``left`` can still be returned to it."""
+
+    id = fields.Integer()
+    method = fields.String()
+    amount = MoneyField()
+    tendered = MoneyField(allow_none=True)
+    left = MoneyField(allow_none=True)
+    intent_state = fields.String(allow_none=True)
+    message = fields.String(allow_none=True)
+
+
+class PersonBrief(Schema):
+    """Whose it is, as the patient bar shows it."""
+
+    id = fields.Integer()
+    name = fields.String()
+    sex = fields.String()
+    birth_date = fields.Date(allow_none=True)
+    outpatient_no = fields.String()
+
+
+class RefundItemOut(Schema):
+    """A refund of a settlement."""
+
+    id = fields.Integer()
+    number = fields.String()
+    total = MoneyField()
+    settled_at = fields.DateTime()
+    cashier_name = fields.String()
+    reason = fields.String(allow_none=True)
+
+
+class SettlementOut(Schema):
+    """A settlement, whole."""
+
+    id = fields.Integer()
+    number = fields.String()
+    kind = fields.String()
+    total = MoneyField()
+    channel = fields.String()
+    cashier_name = fields.String()
+    settled_at = fields.DateTime()
+    business_date = fields.Date()
+    shift_id = fields.Integer()
+    reverses_id = fields.Integer(allow_none=True)
+    reason = fields.String(allow_none=True)
+    person = fields.Nested(PersonBrief)
+    lines = fields.List(fields.Nested(LineOut))
+    receipts = fields.List(fields.Nested(ReceiptOut))
+    payments = fields.List(fields.Nested(PaymentOut))
+    refunds = fields.List(fields.Nested(RefundItemOut))
+    prints = fields.Integer()
+
+
+class SupplementLineIn(Schema):
+    """An item to charge without an order."""
+
+    item_id = Id(required=True)
+    quantity = QuantityField(required=True, positive=True)
+
+
+class SupplementIn(Schema):
+    """Supplementary charges of a visit."""
+
+    encounter_id = Id(required=True)
+    performing_department_id = Id(required=True)
+    lines = fields.List(fields.Nested(SupplementLineIn), required=True, validate=_some)
+
+
+class SupplementOut(Schema):
+    """The new lines."""
+
+    line_ids = fields.List(fields.Integer())
+
+
+class IntentIn(Schema):
+    """A payment by the payer's code. The code is never stored or logged."""
+
+    person_id = Id(required=True)
+    channel = Choice("scan", required=True)
+    amount = MoneyField(required=True, positive=True)
+    auth_code = fields.String(required=True, validate=validate.Regexp(r"^[0-9]{16,32}\Z", error="付款码应为 16 至 32 位数字"))
+
+
+class IntentOut(Schema):
+    """What became of a payment."""
+
+    id = fields.Integer()
+    number = fields.String()
+    purpose = fields.String()
+    channel = fields.String()
+    amount = MoneyField()
+    state = fields.String()
+    message = fields.String(allow_none=True)
+    created_at = fields.DateTime()
+
+
+class ShiftsQuery(Schema):
+    """Which shifts; ``mine`` = the signed-in cashier's."""
+
+    mine = fields.Boolean(load_default=True)
+    state = Choice("open", "closed", "handed_over", load_default=None)
+
+
+class CloseShiftIn(Schema):
+    """What lies in the drawer, in yuan; empty when it was not counted."""
+
+    counted_cash = MoneyField(load_default=None, allow_none=True, low="0")
+
+
+class ShiftOut(Schema):
+    """A shift; ``statement`` are its figures, frozen once it is closed."""
+
+    id = fields.Integer()
+    number = fields.String()
+    cashier_name = fields.String()
+    state = fields.String()
+    opened_at = fields.DateTime()
+    closed_at = fields.DateTime(allow_none=True)
+    counted_cash = MoneyField(allow_none=True)
+    cash_difference = MoneyField(allow_none=True)
+    receiver_name = fields.String(allow_none=True)
+    received_at = fields.DateTime(allow_none=True)
+    statement = fields.Raw(allow_none=True)
+
+
+class ShiftsOut(Schema):
+    """A list of shifts."""
+
+    items = fields.List(fields.Nested(ShiftOut))
+
+
+class ApprovalIn(Schema):
+    """A refund that needs a second person."""
+
+    settlement_id = Id(required=True)
+    amount = MoneyField(required=True, positive=True)
+    reason = Text(required=True, min=2, max=200)
+
+
+class DecideIn(Schema):
+    """The second person's decision."""
+
+    approve = fields.Boolean(required=True)
+
+
+class ApprovalOut(Schema):
+    """A refund approval."""
+
+    id = fields.Integer()
+    settlement_id = fields.Integer()
+    number = fields.String()
+    total = MoneyField()
+    amount = MoneyField()
+    reason = fields.String()
+    state = fields.String()
+    requested_by_name = fields.String()
+    requested_at = fields.DateTime()
+    decided_by_name = fields.String(allow_none=True)
+    decided_at = fields.DateTime(allow_none=True)
+
+
+class ApprovalsQuery(Schema):
+    """Approvals in a state."""
+
+    state = Choice("requested", "approved", "declined", "used", load_default="requested")
+
+
+class ApprovalsOut(Schema):
+    """A list of approvals."""
+
+    items = fields.List(fields.Nested(ApprovalOut))
+
+
+class RangeIn(Schema):
+    """A run of receipt numbers for a cashier."""
+
+    holder_id = Id(required=True)
+    first = Id(required=True)
+    last = Id(required=True)
+    prefix = fields.String(load_default="", validate=validate.Regexp(r"^[A-Z0-9]{0,8}\Z", error="前缀最多 8 位大写字母或数字"))
+
+
+class RangeOut(Schema):
+    """A run of receipt numbers and how far it is used."""
+
+    id = fields.Integer()
+    holder_id = fields.Integer()
+    prefix = fields.String()
+    first = fields.Integer()
+    last = fields.Integer()
+    next = fields.Integer()
+    state = fields.String()
+
+
+class RangesOut(Schema):
+    """Runs of receipt numbers."""
+
+    items = fields.List(fields.Nested(RangeOut))
+
+
+class VoidNumberIn(Schema):
+    """Why the next number is spoilt."""
+
+    reason = Text(required=True, min=2, max=200)
+
+
+class NumberOut(Schema):
+    """A receipt number."""
+
+    number = fields.String()

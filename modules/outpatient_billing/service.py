@@ -1,0 +1,162 @@
+"""What a cashier does. One path for every channel: kiosk, app and window call the same functions (H1, M1.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dialects import portable
+from his_server.actor import Actor
+from his_server.clock import local
+from his_server.db import now, today
+from his_server.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from his_server.security import audit
+from modules.kernel.charging import service as ledger
+from modules.kernel.charging.models import ChargeLine, ChargeLineState, RefundApproval, Settlement
+from modules.kernel.charging.rules import Pay
+from modules.kernel.charging.service import NewLine, Refunded, Returns, Settled
+from modules.kernel.encounters import service as encounters
+from modules.kernel.masterdata import service as masterdata
+from modules.kernel.orders import service as order_service
+from modules.kernel.scheduling import service as scheduling_service
+from modules.kernel.scheduling.models import Registration
+
+
+def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence[int], payments: Sequence[Pay],
+           to_jiao: bool, expected_total: Decimal | None = None) -> Settled:
+    """Settle a person's open lines and let what they belong to follow: registrations, prescriptions, requests."""
+    settled = ledger.settle(session, actor, person_id=person_id, line_ids=line_ids, payments=payments,
+                            to_jiao=to_jiao, expected_total=expected_total)
+    order_service.follow_settlement(session, actor, settled)
+    for line in settled.lines:
+        if line.source == "registration":
+            scheduling_service.mark_paid(session, line.source_id, settled.id)
+    return settled
+
+
+def register(session: Session, actor: Actor, *, person_id: int, session_id: int, payments: Sequence[Pay],
+             to_jiao: bool, insurance: str = "自费", expected_total: Decimal | None = None
+             ) -> tuple[Registration, Settled]:
+    """Register and settle the fee in one transaction."""
+    registration, line_ids = scheduling_service.register(session, actor, person_id=person_id, session_id=session_id,
+                                                         insurance=insurance)
+    settled = settle(session, actor, person_id=person_id, line_ids=line_ids, payments=payments, to_jiao=to_jiao,
+                     expected_total=expected_total)
+    session.refresh(registration)
+    return registration, settled
+
+
+def cancel_registration(session: Session, actor: Actor, registration_id: int, *, reason: str, to_jiao: bool,
+                        returns: Returns | None = None) -> tuple[Registration, Refunded | None]:
+    """退号: cancel the registration, free the slot, refund the fee to where it came from (M1.14)."""
+    found = session.get(Registration, registration_id)
+    if found is None:
+        raise NotFound("registration.not_found", "没有这条挂号记录，请核对")
+    was_paid = found.state == "registered"
+    cancelled = scheduling_service.cancel(session, actor, registration_id, reason)
+    if not was_paid:
+        return cancelled, None
+    lines = {key: quantity for key, quantity in session.execute(
+        select(ChargeLine.id, ChargeLine.quantity).where(
+            ChargeLine.source == "registration", ChargeLine.source_id == registration_id,
+            ChargeLine.state == "settled", ChargeLine.reverses_line_id.is_(None)))}
+    assert found.settlement_id is not None
+    return cancelled, ledger.refund(session, actor, found.settlement_id, lines, reason=reason, returns=returns,
+                                    to_jiao=to_jiao)
+
+
+def refund(session: Session, actor: Actor, settlement_id: int, *, lines: Mapping[int, Decimal], reason: str,
+           approval_from: Decimal, to_jiao: bool, returns: Returns | None = None) -> Refunded:
+    """Refund by line and quantity. Registration fees go back by :func:`cancel_registration` only."""
+    registration = session.scalar(select(ChargeLine.name).where(
+        ChargeLine.id.in_(lines), ChargeLine.source == "registration").limit(1))
+    if registration is not None:
+        raise Invalid("billing.registration_line", f"{registration} 属于挂号费，请用“退号”办理")
+    order_service.hold(session, actor, lines)
+    done = ledger.refund(session, actor, settlement_id, lines, reason=reason, returns=returns,
+                         approval_from=approval_from, to_jiao=to_jiao)
+    order_service.follow_refund(session, actor, done.lines)
+    return done
+
+
+def supplement(session: Session, actor: Actor, *, encounter_id: int, performing_department_id: int,
+               lines: Sequence[Mapping[str, object]]) -> list[int]:
+    """补录: charge items to a visit without an order (M1.16). Errors name field and line; nothing is kept between calls."""
+    encounter = encounters.get(session, encounter_id)
+    if encounter.state == "cancelled":
+        raise Conflict("billing.visit_cancelled", "该次就诊已退号，不能补录费用")
+    masterdata.department(session, performing_department_id)
+    items = masterdata.items(session, [int(str(line["item_id"])) for line in lines])
+    prices = masterdata.item_prices(session, items, today(session))
+    errors = [FieldError(f"lines.{i}.item_id", "没有这个项目、已停用或没有当日价格") for i, line in enumerate(lines)
+              if line["item_id"] not in prices or not items[line["item_id"]].active]  # type: ignore[index]
+    if errors:
+        raise Invalid("billing.items", "补录内容有误，请按提示修改后重新提交", errors)
+    added = ledger.add_lines(session, actor, encounter.person_id, encounter.id, [
+        NewLine(source="supplement", source_id=encounter.id, source_line_id=0, kind="item", item_id=item.id,
+                code=item.code, name=item.name, spec=None, unit=item.unit, price=prices[item.id],
+                quantity=line["quantity"],  # type: ignore[arg-type]
+                fiscal_category=item.fiscal_category, insurance_level=item.insurance_level,
+                ordering_department_id=actor.department_id, ordering_staff_id=actor.staff_id,
+                performing_department_id=performing_department_id)
+        for line in lines for item in (items[line["item_id"]],)])  # type: ignore[index]
+    audit.record(session, actor, "charge.supplement", "encounter", encounter.id, {"lines": added})
+    return added
+
+
+def void_supplement(session: Session, actor: Actor, line_id: int) -> None:
+    """Take an unsettled supplementary line back. :raises Conflict: it is settled or void."""
+    if not portable.guarded_update(
+            session, ChargeLine, (ChargeLine.id == line_id) & (ChargeLine.state == "open")
+            & (ChargeLine.source == "supplement"), {"state": "void"}):
+        raise Conflict("billing.not_voidable", "该费用已收取、已作废或不是补录费用，请刷新后核对")
+    audit.record(session, actor, "charge.void", "charge_line", line_id)
+
+
+def request_approval(session: Session, actor: Actor, settlement_id: int, *, amount: Decimal, reason: str
+                     ) -> RefundApproval:
+    """Ask for a second person's consent to a refund."""
+    settlement = session.get(Settlement, settlement_id)
+    if settlement is None or settlement.kind != "charge":
+        raise NotFound("charging.settlement", "没有这次结算，请核对结算号")
+    if not 0 < amount <= settlement.total:
+        raise Invalid("billing.approval_amount", "审批金额须大于 0 且不超过结算金额",
+                      [FieldError("amount", f"不超过 {settlement.total} 元")])
+    made = RefundApproval(settlement_id=settlement_id, amount=amount, reason=reason, state="requested",
+                          requested_by=actor.user_id, requested_by_name=actor.name, requested_at=now(session))
+    session.add(made)
+    session.flush()
+    audit.record(session, actor, "refund.request_approval", "settlement", settlement_id, {"amount": str(amount)})
+    return made
+
+
+def decide_approval(session: Session, actor: Actor, approval_id: int, *, approve: bool) -> RefundApproval:
+    """Approve or decline; never one's own request (FN-10)."""
+    found = session.get(RefundApproval, approval_id)
+    if found is None:
+        raise NotFound("billing.approval", "没有这条退费审批，请刷新后重试")
+    if found.requested_by == actor.user_id:
+        raise Forbidden("billing.own_approval", "不能审批自己提交的退费，请由他人审批")
+    if not portable.guarded_update(
+            session, RefundApproval, (RefundApproval.id == approval_id) & (RefundApproval.state == "requested"),
+            {"state": "approved" if approve else "declined", "decided_by": actor.user_id,
+             "decided_by_name": actor.name, "decided_at": now(session)}):
+        session.refresh(found)
+        at = f"{local(found.decided_at):%H:%M}" if found.decided_at else ""
+        raise Conflict("billing.approval_decided", f"该退费已由 {found.decided_by_name} 于 {at} 处理，请刷新查看")
+    audit.record(session, actor, "refund.approve" if approve else "refund.decline", "settlement", found.settlement_id,
+                 {"amount": str(found.amount)})
+    session.refresh(found)
+    return found
+
+
+def refundable(session: Session, settlement_id: int) -> dict[int, Decimal]:
+    """What can be refunded now, per line in the charged unit."""
+    rows = session.execute(
+        select(ChargeLine.id, ChargeLineState.quantity, ChargeLineState.performed, ChargeLineState.refunded)
+        .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
+        .where(ChargeLine.settlement_id == settlement_id))
+    return {r.id: r.quantity - r.performed - r.refunded for r in rows}
