@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import xlsxwriter
 
-from .table import FEN, NUMBERS, Column, Report, Row, lines, local, places, show, trimmed
+from .table import FEN, NUMBERS, Column, Report, Row, lines, local, show, trimmed
 
 FORMATS = {"int": "#,##0", "money": "#,##0.00", "price": "#,##0.00##", "quantity": "#,##0.######", "percent": "0.00%",
            "date": "yyyy-mm-dd", "datetime": "yyyy-mm-dd hh:mm:ss", "text": "@"}
@@ -133,7 +133,8 @@ class _Writer:
             if len(exact.as_tuple().digits) > EXACT_DIGITS:
                 sheet.write_string(row, i, show(column, value), text)
             else:
-                sheet.write_number(row, i, int(exact) if places(exact) <= 0 else float(exact), typed)
+                # A Decimal is formatted as it is; a float would be written with 16 digits, 0.07 as 0.07000000000000001.
+                sheet.write_number(row, i, exact, typed)
         else:
             sheet.write_datetime(row, i, _moment(column, value), typed)
 
