@@ -1,7 +1,7 @@
 /** Declared shortcuts. A dialog's keys hide its page's; the page's come before the shell's. */
 import {
-  getCurrentInstance, onActivated, onBeforeUnmount, onDeactivated, ref, shallowReactive, toValue,
-  type MaybeRefOrGetter, type Ref,
+  getCurrentInstance, inject, onActivated, onBeforeUnmount, onDeactivated, provide, ref, shallowReactive, toValue, watch,
+  type InjectionKey, type MaybeRefOrGetter, type Ref,
 } from 'vue'
 
 export interface Shortcut {
@@ -18,12 +18,18 @@ export interface Shortcut {
 
 export type Level = 'shell' | 'page' | 'dialog'
 
+/** One dialog. Of several open ones only the last opened hears keys. */
+interface Layer {
+  opened: number
+  open: MaybeRefOrGetter<boolean>
+}
+
 interface Scope {
   level: Level
+  layer: Layer | null
   title: string
   /** Not in the background (a kept-alive page in another tab is). */
   shown: Ref<boolean>
-  open: MaybeRefOrGetter<boolean>
   keys: Shortcut[]
 }
 
@@ -33,6 +39,8 @@ const ORDER: Record<Level, number> = { shell: 0, page: 1, dialog: 2 }
 const NAMES: Record<string, string> = { Escape: 'Esc', ' ': 'Space', ArrowUp: '↑', ArrowDown: '↓', ArrowLeft: '←', ArrowRight: '→' }
 
 const scopes = shallowReactive<Scope[]>([])
+const LAYER: InjectionKey<Layer> = Symbol('dialog')
+let openings = 0
 
 /** "Ctrl+Enter" from an event. Shift counts for named keys only ("?" already says it). */
 export function keyName(event: KeyboardEvent): string {
@@ -52,20 +60,20 @@ function typingIn(target: EventTarget | null): boolean {
   return Boolean(element && (element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName)))
 }
 
+/** Scopes that hear keys now, the nearest first: those of the last opened dialog, else the page's, then the shell's. */
 function ordered(): Scope[] {
-  return scopes.filter((scope) => scope.shown.value && toValue(scope.open)).map((scope, i) => ({ scope, i }))
-    .sort((a, b) => ORDER[b.scope.level] - ORDER[a.scope.level] || b.i - a.i).map(({ scope }) => scope)
+  const live = scopes.filter((scope) => scope.shown.value && (!scope.layer || toValue(scope.layer.open)))
+  const top = live.reduce<Layer | null>((best, { layer }) => (layer && (!best || layer.opened > best.opened) ? layer : best), null)
+  if (top) return live.filter((scope) => scope.layer === top).reverse()
+  return live.map((scope, i) => ({ scope, i }))
+    .sort((x, y) => ORDER[y.scope.level] - ORDER[x.scope.level] || y.i - x.i).map(({ scope }) => scope)
 }
 
 function handle(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.isComposing || event.keyCode === 229 || event.repeat) return
   const name = keyName(event)
   const typing = typingIn(event.target) && !/^(F\d+|Ctrl\+|Alt\+|Esc)/.test(name)
-  const list = ordered()
-  // Under an open dialog the page beneath is out of reach.
-  const floor = list.some((scope) => scope.level === 'dialog') ? 'dialog' : null
-  for (const scope of list) {
-    if (floor && scope.level !== floor) continue
+  for (const scope of ordered()) {
     for (let i = scope.keys.length - 1; i >= 0; i -= 1) {
       const shortcut = scope.keys[i]
       if (shortcut.key !== name || (typing && !shortcut.typing)) continue
@@ -90,10 +98,10 @@ export function checkKey(key: string): string {
   return key
 }
 
-function declare(level: Level, title: string, keys: Shortcut[], open: MaybeRefOrGetter<boolean>): void {
+function declare(level: Level, title: string, keys: Shortcut[], layer: Layer | null): void {
   if (!getCurrentInstance()) throw new Error('shortcuts are declared in setup()')
   keys.forEach((shortcut) => checkKey(shortcut.key))
-  const scope: Scope = { level, title, keys, open, shown: ref(true) }
+  const scope: Scope = { level, layer, title, keys, shown: ref(true) }
   scopes.push(scope)
   onActivated(() => (scope.shown.value = true))
   onDeactivated(() => (scope.shown.value = false))
@@ -103,14 +111,20 @@ function declare(level: Level, title: string, keys: Shortcut[], open: MaybeRefOr
   })
 }
 
-/** Declares shortcuts for as long as the calling component is shown. */
+/** Declares shortcuts for as long as the calling component is shown; inside a dialog they are the dialog's. */
 export function useKeys(keys: Shortcut[], options: { level?: Level; title?: string } = {}): void {
-  declare(options.level ?? 'page', options.title ?? '', keys, true)
+  const layer = inject(LAYER, null)
+  declare(layer ? 'dialog' : options.level ?? 'page', options.title ?? '', keys, layer)
 }
 
-/** A dialog: while `open`, its keys are the only ones. */
+/** A dialog: while `open` (and on top), its keys and those declared inside it are the only ones. */
 export function useDialogKeys(open: MaybeRefOrGetter<boolean>, keys: Shortcut[], title = ''): void {
-  declare('dialog', title, keys, open)
+  const layer: Layer = { opened: 0, open }
+  watch(() => toValue(open), (now) => {
+    if (now) layer.opened = openings += 1
+  }, { immediate: true, flush: 'sync' })
+  provide(LAYER, layer)
+  declare('dialog', title, keys, layer)
 }
 
 export interface SheetGroup {
