@@ -53,7 +53,9 @@ class Document:
     def title(self, text: str, *, size: float | None = None) -> Self:
         """A centred bold heading; the first one also names the PDF."""
         self.name = self.name or text
-        return self.line(text, size=size or self.size * 1.5, bold=True, align="center", keep=True).gap(0.8)
+        self.line(text, size=size or self.size * 1.5, bold=True, align="center", keep=True).gap(0.8)
+        self.pieces[-1].keep = True
+        return self
 
     def line(self, text: str, *, size: float | None = None, bold: bool = False,
              align: Literal["left", "center", "right"] = "left", keep: bool = False) -> Self:
@@ -119,7 +121,10 @@ class Document:
 
         head = piece(heading(columns, laid), None, keep=True)
         self.gap(0.8).pieces.append(head)
-        self.pieces += [piece(p, head) for row in cells for p in physical(columns, row, laid, tallest)]
+        on_paper = [p for row in cells for p in physical(columns, row, laid, tallest)]
+        for row, after in zip(on_paper, [*on_paper[1:], None], strict=True):
+            # A total doesn't stand alone on a page.
+            self.pieces.append(piece(row, head, keep=after is not None and after.kind != "row"))
         return self.gap(1)
 
     def rule(self, *, dashed: bool = False) -> Self:
@@ -161,7 +166,7 @@ class Document:
         return self
 
     def qr(self, text: str, *, size_mm: float = 25, align: Literal["left", "center", "right"] = "center") -> Self:
-        """A QR code (UTF-8, error correction M) with its quiet zone inside `size_mm`. Raises ValueError if
+        """A QR code (UTF-8 without ECI, error correction M) with its quiet zone inside `size_mm`. Raises ValueError if
         the text needs modules below 0.25 mm at this size."""
         code = qrencoder.QRCode(None, qrencoder.QRErrorCorrectLevel.M)
         code.addData(qrencoder.QR8bitByte(text.encode()))

@@ -23,8 +23,8 @@ def to_pdf(report: Report, rows: Iterable[Row], file: IO[bytes] | str, *, paper:
     """Write the report as PDF; return the number of pages.
 
     `paper`: A4, A5, 80mm, 58mm (rolls: one page as long as needed), 241mm, 241mm/2, 241mm/3, or WxHmm.
-    `landscape`: None = as the report says. `reprint`: text of the boxed mark in the corner ('补打 第2次
-    2026-11-23 10:05'), `watermark`: text under the table (user, time). Every page has title, subtitle,
+    `landscape`: None = as the report says; a roll has none. `reprint`: text of the boxed mark in the corner ('补打
+    第2次 2026-11-23 10:05'), `watermark`: text under the table (user, time). Every page has title, subtitle,
     column header and 第x页 共y页; a table too wide at the smallest readable size is cut into parts, page by
     page, with the fixed columns in each. Same input, same bytes. Holds the text of all rows in memory.
     Raises ValueError for an unknown paper. (M1.6, M1.11, M9.1, M9.8, FN-18)
