@@ -15,13 +15,14 @@ from crypto.errors import CryptoError
 def read_private(path: Path) -> bytes:
     """The content of a regular file that is ours and that nobody else may read (mode 0600 or 0400)."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as failed:
         raise CryptoError(f"{path} can't be read: {failed.strerror}") from None
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode) or about.st_mode & 0o077 or about.st_uid not in (os.geteuid(), 0):
+        os.close(descriptor)
+        raise CryptoError(f"{path} must be a file of this user with mode 0600")
     with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_mode & 0o077 or about.st_uid not in (os.geteuid(), 0):
-            raise CryptoError(f"{path} must be a file of this user with mode 0600")
         return file.read()
 
 

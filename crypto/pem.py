@@ -150,10 +150,10 @@ def private_to_pem(provider: Provider, private: bytes, public: bytes, passphrase
 
 def private_from_pem(provider: Provider, text: str | bytes, passphrase: str | None = None) -> bytes:
     """The 32-byte private key from PRIVATE KEY, ENCRYPTED PRIVATE KEY or EC PRIVATE KEY."""
-    if plain := decode_all("PRIVATE KEY", text):
-        return private_from_der(plain[0])
-    if sec1 := decode_all("EC PRIVATE KEY", text):
-        return _ec_private(sec1[0])
+    if decode_all("PRIVATE KEY", text):
+        return private_from_der(decode("PRIVATE KEY", text))
+    if decode_all("EC PRIVATE KEY", text):
+        return _ec_private(decode("EC PRIVATE KEY", text))
     der = decode("ENCRYPTED PRIVATE KEY", text)
     if not passphrase:
         raise CryptoError("the key file needs its passphrase")

@@ -70,8 +70,8 @@ def stub_path() -> Path:
     with locked(target):
         if not target.exists():
             built = target.with_suffix(f".{os.getpid()}")
-            command = [str(compiler), "-shared", "-fPIC", "-O1", "-w", "-o", str(built), str(source), "-lcrypto", "-lpthread"]
-            done = subprocess.run(command, capture_output=True, text=True)
+            flags = ["-shared", "-fPIC", "-O1", "-w", "-o", str(built), str(source), "-lcrypto", "-lpthread"]
+            done = subprocess.run([str(compiler), *flags], capture_output=True, text=True)
             if done.returncode:
                 unavailable(f"libcrypto's headers ({done.stderr.strip().splitlines()[0]})")
             built.rename(target)

@@ -15,7 +15,10 @@ import pytest
 from crypto import Provider, codecs, pem
 from tests.crypto.conftest import HERE, NodeRun, unavailable
 
-SAMPLES = [pytest.param(100, id="sample"), pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)], id="1000")]
+SAMPLES = [
+    pytest.param(100, id="sample"),
+    pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)], id="1000"),
+]
 sizes = pytest.mark.parametrize("count", SAMPLES)
 
 
@@ -67,7 +70,8 @@ def test_sm3_and_sm4_with_gmssl(provider: Provider, oracle: Provider, count: int
 
 def test_pbkdf2_with_gmssl(provider: Provider, oracle: Provider) -> None:
     for rounds, length in ((1, 32), (7, 16), (20, 48)):
-        assert provider.pbkdf2_sm3(b"pass", b"salt", rounds, length) == oracle.pbkdf2_sm3(b"pass", b"salt", rounds, length)
+        ours = provider.pbkdf2_sm3(b"pass", b"salt", rounds, length)
+        assert ours == oracle.pbkdf2_sm3(b"pass", b"salt", rounds, length)
 
 
 @pytest.mark.requirement("MP-01", "MP-02")
@@ -127,7 +131,7 @@ def test_sm2_with_the_openssl_command(provider: Provider, tmp_path: Path, count:
     (tmp_path / "k.pem").write_text(pem.private_to_pem(provider, private, public))
     (tmp_path / "p.pem").write_text(pem.public_to_pem(public))
     distid = ["-rawin", "-digest", "sm3", "-pkeyopt"]
-    for number in range(max(count // 3, 10)):
+    for number in range(count if count == 1000 else 10):
         data, uid = _data(provider, number), _uid(number)
         (tmp_path / "data").write_bytes(data)
         (tmp_path / "ours.sig").write_bytes(codecs.signature_to_der(provider.sm2_sign(private, data, uid)))
@@ -152,7 +156,7 @@ def test_sm3_and_sm4_with_the_openssl_command(provider: Provider, tmp_path: Path
     lines = _openssl("dgst", "-sm3", "-r", *texts, folder=tmp_path).stdout.decode().splitlines()
     assert [line.split()[0] for line in lines] == [provider.sm3(data).hex() for data in texts.values()]
     key, iv = provider.random(16), provider.random(16)
-    for name, data in list(texts.items())[: max(count // 3, 10)]:
+    for name, data in list(texts.items())[: count if count == 1000 else 10]:
         for mode, ours in (("cbc", provider.sm4_cbc_encrypt(key, iv, data)), ("ctr", provider.sm4_ctr(key, iv, data))):
             done = _openssl(
                 "enc", f"-sm4-{mode}", "-K", key.hex(), "-iv", iv.hex(), "-in", name, folder=tmp_path
