@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-COLUMNS = ("code", "name", "level", "parent_code", "valid_from", "valid_to", "successor")
+COLUMNS = ("code", "name", "level", "parent_code", "valid_from", "valid_to", "successor", "former_names")
 
 #: The bureau's fillers between a province and its counties; not places.
 PLACEHOLDERS = frozenset({"市辖区", "县", "省直辖县级行政区划", "自治区直辖县级行政区划"})
@@ -66,7 +66,7 @@ JIANGSU_POSTCODES: dict[str, str] = {
 
 
 class Region(NamedTuple):
-    """One row of regions.csv; `level` is 1 province, 2 city, 3 county, 4 street."""
+    """One row of regions.csv; `level` is 1 province, 2 city, 3 county, 4 street. `former_names` by comma."""
 
     code: str
     name: str
@@ -75,6 +75,7 @@ class Region(NamedTuple):
     valid_from: str
     valid_to: str
     successor: str
+    former_names: str = ""
 
 
 def level_of(code: str) -> int:
@@ -131,13 +132,18 @@ def build_regions(dist: Path, timeline: dict[str, list[dict[str, object]]]) -> l
             spans[code] = (str(periods[-1]["address"]), begin, end)
     for code in NEW_SINCE_2021:
         spans[code] = (current[code], "2021-01-01", "")
+    former: dict[str, str] = {}
+    for code, periods in timeline.items():
+        names = dict.fromkeys(str(period["address"]) for period in periods)
+        former[code] = ",".join(name for name in names if code in spans and name != spans[code][0])
     successors: dict[str, str] = {}
     for code, (name, begin, end, successor) in NANTONG.items():
         spans[code] = (name, begin, end)
         successors[code] = successor
     successors |= {old: new for old, new in renamed(spans) if old not in NANTONG}
     known = set(spans)
-    rows = [Region(code, name, level_of(code), parent_of(code, known), begin, end, successors.get(code, ""))
+    rows = [Region(code, name, level_of(code), parent_of(code, known), begin, end, successors.get(code, ""),
+                   former.get(code, ""))
             for code, (name, begin, end) in spans.items()]
     for row in read_csv(dist / "streets.csv"):
         if row["cityCode"] == "3206" and row["areaCode"] in spans:
