@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
                                 x_proto=settings.trusted_proxies)
     hospital = hospital or registry.load(settings.modules, settings.interfaces)
     database = database or open_database(settings, clock=clock)
+    bind_ports(database, hospital, settings)
     app.extensions.update(his_settings=settings, his_database=database, his_hospital=hospital,
                           his_security=Security(settings, database, hospital))
     app.extensions["his_module_settings"] = {m.name: registry.module_settings(m, settings) for m in hospital.modules}
@@ -68,6 +69,14 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
 def open_database(settings: Settings, *, clock: Clock | None = None) -> Database:
     """The database of the settings with its key ring opened (made first where there is none)."""
     return Database(settings.url, clock=clock, sealer=open_sealer(settings), pool_size=settings.database_pool_size)
+
+
+def bind_ports(database: Database, hospital: registry.Hospital, settings: Settings) -> None:
+    """Bind the adapters that interfaces offer to the ports that modules ask for (DESIGN section 5)."""
+    for module in hospital.modules:
+        for name, make in module.ports.items():
+            if (adapter := make(settings, database)) is not None:
+                database.ports[name] = adapter
 
 
 def _begin() -> None:

@@ -82,7 +82,7 @@ class Exact(fields.Field[Decimal]):
         self.metadata.setdefault("pattern", rf"^-?\d{{1,11}}(\.\d{{1,{places}}})?$")
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else str(value)
+        return None if value is None else str(Decimal(value).quantize(Decimal(1).scaleb(-self.places)))
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Decimal:
         if isinstance(value, bool | float) or not isinstance(value, str | int | Decimal):

@@ -194,3 +194,11 @@ def sign_in(app: Flask, db: Database) -> Callable[..., FlaskClient]:
 def query_counter(db: Database) -> Callable[[], AbstractContextManager[QueryCount]]:
     """``with query_counter() as count: …`` then ``count.total`` and ``count.statements``."""
     return lambda: count_queries(db)
+
+
+@pytest.fixture
+def world(app: Flask, db: Database) -> Any:
+    """A small working hospital (:mod:`tests.factories.hospital`)."""
+    from tests.factories.hospital import make_world
+
+    return make_world(app, db)

@@ -43,7 +43,7 @@ def queue(session: Session, store_id: int, state: str, limit: int = 200) -> list
     counts: dict[int, int] = dict(session.execute(
         select(PrescriptionLine.prescription_id, func.count())
         .where(PrescriptionLine.prescription_id.in_([r.Prescription.id for r in rows]))
-        .group_by(PrescriptionLine.prescription_id)).tuples().all()) if rows else {}
+        .group_by(PrescriptionLine.prescription_id)).all()) if rows else {}
     return [{"id": p.id, "number": p.number, "kind": p.kind, "state": p.state, "charged_at": p.charged_at,
              "dispensed_at": p.dispensed_at, "name": mask_name(name), "sex": sex, "birth_date": born,
              "outpatient_no": outpatient_no, "doctor_name": p.doctor_name, "lines": counts.get(p.id, 0)}

@@ -31,7 +31,7 @@ def settlements_balance(session: Session) -> Iterator[Finding]:
     def sums(model: type[ChargeLine] | type[Receipt] | type[Payment], title: str) -> dict[int, Decimal]:
         return dict(session.execute(
             select(model.settlement_id, func.sum(model.amount)).where(model.settlement_id.is_not(None))
-            .group_by(model.settlement_id)).tuples().all())  # type: ignore[arg-type]
+            .group_by(model.settlement_id)).all())  # type: ignore[arg-type]
 
     lines, receipts, payments = sums(ChargeLine, "费用"), sums(Receipt, "票据"), sums(Payment, "支付")
     for key, number, total in session.execute(select(Settlement.id, Settlement.number, Settlement.total)):
@@ -49,7 +49,7 @@ def line_states_agree(session: Session) -> Iterator[Finding]:
     reversed_: dict[int, Decimal] = dict(session.execute(
         select(ChargeLine.reverses_line_id, -func.sum(ChargeLine.quantity))
         .where(ChargeLine.reverses_line_id.is_not(None)).group_by(ChargeLine.reverses_line_id)
-    ).tuples().all())  # type: ignore[arg-type]
+    ).all())  # type: ignore[arg-type]
     rows = session.execute(
         select(ChargeLine.id, ChargeLine.quantity, ChargeLineState.quantity, ChargeLineState.refunded)
         .outerjoin(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
@@ -67,7 +67,7 @@ def payment_states_agree(session: Session) -> Iterator[Finding]:
     back: dict[int, Decimal] = dict(session.execute(
         select(Payment.returns_payment_id, -func.sum(Payment.amount))
         .where(Payment.returns_payment_id.is_not(None)).group_by(Payment.returns_payment_id)
-    ).tuples().all())  # type: ignore[arg-type]
+    ).all())  # type: ignore[arg-type]
     for key, returned in session.execute(select(PaymentState.payment_id, PaymentState.returned)):
         if back.get(key, ZERO) != returned:
             yield Finding("charging.payment_state", f"payment {key}", f"已退 {returned}，退款合计 {back.get(key, ZERO)}")
@@ -76,10 +76,10 @@ def payment_states_agree(session: Session) -> Iterator[Finding]:
 def receipt_chains(session: Session) -> Iterator[Finding]:
     """Per receipt chain: Σ receipts = Σ of the chain's lines; at most one live blue receipt."""
     receipts: dict[int, Decimal] = dict(session.execute(
-        select(Receipt.root_id, func.sum(Receipt.amount)).group_by(Receipt.root_id)).tuples().all())
+        select(Receipt.root_id, func.sum(Receipt.amount)).group_by(Receipt.root_id)).all())
     lines: dict[int, Decimal] = dict(session.execute(
         select(Receipt.root_id, func.sum(ChargeLine.amount)).join(ChargeLine, ChargeLine.receipt_id == Receipt.id)
-        .group_by(Receipt.root_id)).tuples().all())
+        .group_by(Receipt.root_id)).all())
     for root, amount in receipts.items():
         if lines.get(root, ZERO) != amount:
             yield Finding("charging.receipt_chain", f"receipt {root}", f"票据净额 {amount}，费用净额 {lines.get(root, ZERO)}")

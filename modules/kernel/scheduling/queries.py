@@ -60,7 +60,7 @@ def slots_agree(session: Session) -> Iterator[Finding]:
     """Per clinic session: taken = live registrations."""
     live: dict[int, int] = dict(session.execute(
         select(Registration.session_id, func.count()).where(Registration.state != "cancelled")
-        .group_by(Registration.session_id)).tuples().all())
+        .group_by(Registration.session_id)).all())
     for key, taken in session.execute(select(ClinicSession.id, ClinicSession.taken)):
         if live.get(key, 0) != taken:
             yield Finding("scheduling.slots", f"session {key}", f"已用 {taken}，有效挂号 {live.get(key, 0)}")

@@ -36,7 +36,7 @@ def reserved_equals_open(session: Session) -> Iterator[Finding]:
     """Reserved = Σ open reservations, for every balance."""
     held: dict[int, Decimal] = dict(session.execute(
         select(Reservation.balance_id, func.sum(Reservation.quantity)).where(Reservation.state == "open")
-        .group_by(Reservation.balance_id)).tuples().all())
+        .group_by(Reservation.balance_id)).all())
     for balance, reserved in session.execute(select(StockBalance.id, StockBalance.reserved)):
         if held.get(balance, Decimal(0)) != reserved:
             yield Finding("stock.reserved", f"balance {balance}", f"占用 {reserved}，未完单据合计 {held.get(balance, 0)}")

@@ -81,7 +81,7 @@ def _enter(session: Session, actor: Actor, store_id: int, arrived: Sequence[Batc
            kind: str, store_from: int | None = models.OUTSIDE) -> None:
     """Raise balances (made where missing) and write the moves."""
     expiries = dict(session.execute(
-        select(Batch.id, Batch.expiry).where(Batch.id.in_({a.batch_id for a in arrived}))).tuples().all())
+        select(Batch.id, Batch.expiry).where(Batch.id.in_({a.batch_id for a in arrived}))).all())
     for item in sorted(arrived, key=lambda a: a.batch_id):
         raised = portable.guarded_update(
             session, StockBalance.__table__,

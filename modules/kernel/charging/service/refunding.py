@@ -192,7 +192,7 @@ def _quantity_left(session: Session, lines: Sequence[ChargeLine]) -> dict[int, D
     """Unrefunded quantity per receipt chain."""
     refunded = dict(session.execute(
         select(ChargeLineState.line_id, ChargeLineState.refunded)
-        .where(ChargeLineState.line_id.in_([line.id for line in lines]))).tuples().all())
+        .where(ChargeLineState.line_id.in_([line.id for line in lines]))).all())
     left: dict[int, Decimal] = defaultdict(lambda: Decimal(0))
     for line in lines:
         left[line.receipt_id or 0] += line.quantity - refunded[line.id]
