@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import IO, Any, Literal, Self
 
 from reportlab.graphics.barcode import code128, qrencoder
@@ -71,27 +72,35 @@ class Document:
 
     def pairs(self, items: Iterable[tuple[str, str]], *, columns: int = 2, size: float | None = None,
               bold_values: bool = False) -> Self:
-        """Labels with values in a grid of equal columns ('姓名：张三'); a value that is too wide takes lines
-        of its own width, never its neighbour's. An empty value leaves its place for the pen."""
+        """Labels with values in a grid of equal columns ('姓名：张三'). A value that is wider than its cell takes
+        further cells of the row, a row of its own if need be, then further lines. An empty value leaves its
+        place for the pen."""
         actual = size or self.size
         cell = self.inner / columns
-        listed = [(printable(a) + "：", printable(b)) for a, b in items]
-        for start in range(0, len(listed), columns):
-            row = []
-            for label, value in listed[start:start + columns]:
-                room = max(cell - text_width(label, actual) - 4, 2 * actual)
-                row.append((label, wrap(value, actual, room) if value else ()))
-            count = max(max((len(v) for _, v in row), default=1), 1)
+        rows: list[list[tuple[int, str, tuple[str, ...]]]] = [[]]
+        free = columns
+        for name, given in items:
+            label, value = printable(name) + "：", printable(given)
+            span = min(ceil((text_width(label + value, actual) + 4) / cell), columns) if value else 1
+            if span > free:
+                rows.append([])
+                free = columns
+            room = max(cell * span - text_width(label, actual) - 4, 2 * actual)
+            rows[-1].append((columns - free, label, wrap(value, actual, room) if value else ()))
+            free -= span
+        for row in rows:
+            count = max((len(values) for *_, values in row), default=0)
 
             def draw(sheet: Sheet, left: float, top: float,
-                     row: list[tuple[str, tuple[str, ...]]] = row) -> None:
-                for i, (label, values) in enumerate(row):
-                    x = left + i * cell
+                     row: list[tuple[int, str, tuple[str, ...]]] = row) -> None:
+                for place, label, values in row:
+                    x = left + place * cell
                     sheet.text(x, top - actual * 1.08, label, actual)
                     after = x + text_width(label, actual)
                     for n, value in enumerate(values):
                         sheet.text(after, top - actual * (1.08 + 1.3 * n), value, actual, bold=bold_values)
-            self.pieces.append(Piece(actual * (0.1 + 1.3 * count), draw))
+            if row:
+                self.pieces.append(Piece(actual * (0.1 + 1.3 * max(count, 1)), draw))
         return self
 
     def table(self, columns: Sequence[Column], rows: Iterable[Row], *, size: float | None = None,

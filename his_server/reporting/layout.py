@@ -121,16 +121,28 @@ def _parts(columns: Sequence[Column], natural: list[float], least: list[float], 
             fixed.append((i, need))
     taken = {i for i, _ in fixed}
     room = width - sum(w for _, w in fixed)
+    needs = [(i, min(natural[i] * size + 2 * PAD_X, room)) for i in range(len(columns)) if i not in taken]
+    fewest = _fill(needs, room)
+    even = sum(w for _, w in needs) / len(fewest)
+    # As few parts as possible, then about equally wide: the least limit that needs no further part.
+    tries = (_fill(needs, even + (room - even) * step / 20) for step in range(20))
+    chosen = next((parts for parts in tries if len(parts) == len(fewest)), fewest)
+    whole = [[*fixed, *part] for part in chosen]
+    stretch = min(STRETCH, *(width / sum(w for _, w in part) for part in whole))
+    return [[(i, w * stretch) for i, w in part] for part in whole]
+
+
+def _fill(needs: Sequence[tuple[int, float]], limit: float) -> list[list[tuple[int, float]]]:
+    """Columns in their order, a new part whenever the next would pass the limit."""
     parts: list[list[tuple[int, float]]] = [[]]
-    left = room
-    for i in (i for i in range(len(columns)) if i not in taken):
-        need = min(natural[i] * size + 2 * PAD_X, room)
-        if need > left and parts[-1]:
+    used = 0.0
+    for i, need in needs:
+        if used + need > limit and parts[-1]:
             parts.append([])
-            left = room
+            used = 0.0
         parts[-1].append((i, need))
-        left -= need
-    return [[*fixed, *part] for part in parts]
+        used += need
+    return parts
 
 
 def _planned(size: float, parts: list[list[tuple[int, float]]]) -> Plan:

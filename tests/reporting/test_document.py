@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pypdf
 import pytest
 
 from his_server.reporting import Column, Document
+from his_server.reporting.fonts import text_width
 
-from .reading import drawn
+from .reading import Drawn, drawn
 
 LINES = [Column("item", "项目"), Column("quantity", "数量", "quantity"), Column("amount", "金额", "money", total=True)]
 
@@ -86,12 +88,21 @@ def test_a_label_holds_on_one_label() -> None:
     assert "注射用头孢曲松钠 2g" in pages[0].extract_text()
 
 
-def test_long_values_wrap_in_their_own_column() -> None:
-    page = read(Document("A5").pairs([("诊断", "肺结核" * 30), ("年龄", "35岁")])).pages[0]
-    width = float(page.mediabox.width)
-    diagnosis = [(t, size, x) for t, size, x, _ in drawn(page) if set(t) <= set("肺结核")]
-    assert "".join(t for t, *_ in diagnosis) == "肺结核" * 30
-    assert all(x + len(t) * size <= width / 2 + 1 for t, size, x in diagnosis)
+def test_a_long_value_takes_further_cells_then_lines_and_nothing_overlaps() -> None:
+    items = [("诊断", "肺结核" * 30), ("年龄", "35岁"), ("住址", "江苏省南通市崇川区某某路100号"), ("签名", "")]
+    page = read(Document("A5").pairs(items, columns=3)).pages[0]
+    right = float(page.mediabox.width) - 10 * 72 / 25.4
+    diagnosis = [d for d in drawn(page) if set(d.text) <= set("肺结核")]
+    assert "".join(d.text for d in diagnosis) == "肺结核" * 30 and len(diagnosis) > 1
+    assert all(d.x + text_width(d.text, d.size) <= right + 0.1 for d in drawn(page))
+    by_line: dict[float, list[Drawn]] = {}
+    for piece in drawn(page):
+        by_line.setdefault(piece.y, []).append(piece)
+    for line in by_line.values():
+        line.sort(key=lambda d: d.x)
+        assert all(a.x + text_width(a.text, a.size) <= b.x + 0.1 for a, b in pairwise(line))
+    places = {d.text: d for d in drawn(page)}
+    assert places["年龄："].y == places["住址："].y > places["签名："].y
 
 
 def test_a_heading_is_not_left_behind_at_the_foot_of_a_page() -> None:

@@ -84,6 +84,12 @@ def test_a_wide_table_is_cut_into_parts_with_the_fixed_columns_in_each() -> None
     assert both[0] == both[1]
 
 
+def test_parts_are_as_few_as_possible_and_about_equally_wide() -> None:
+    reader = printed(wide(16), [{"who": "张三", **{f"c{i}": Decimal(123456) for i in range(16)}}], landscape=False)
+    counts = [sum(t == "123,456.00" for t, *_ in drawn(p)) / 2 for p in reader.pages]
+    assert sum(counts) == 16 and len(counts) == 2 and max(counts) - min(counts) <= 2
+
+
 def test_a_narrow_table_is_one_part_at_full_size() -> None:
     reader = printed(wide(3), [{"who": "张三", "c0": Decimal(1)}])
     assert len(reader.pages) == 1 and "列" not in reader.pages[0].extract_text()
