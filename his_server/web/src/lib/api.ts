@@ -69,7 +69,7 @@ const RESEND_AFTER = [400, 1200, 3000]
 const LOST = new Set([502, 503, 504])
 
 async function errorOf(response: Response): Promise<ApiError> {
-  const trace = response.headers.get('X-Trace-Id') ?? ''
+  const trace = response.headers.get('X-Request-ID') ?? ''
   try {
     const body = (await response.json()) as Partial<ErrorBody>
     if (body && typeof body.message === 'string') {

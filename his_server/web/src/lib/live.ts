@@ -1,4 +1,5 @@
 /** Live topics: server-sent events, polling when they don't come through (old proxies). */
+import { state } from './session'
 import { getCurrentInstance, onActivated, onBeforeUnmount, onDeactivated, ref, type Ref } from 'vue'
 
 export interface Live {
@@ -7,23 +8,27 @@ export interface Live {
   close: () => void
 }
 
+// The server answers with what changed and hangs up; the browser comes back by itself after 2 s. That is no failure.
+const SILENT = 12_000
+
 /**
- * Listens to /api/live/<topic> and calls `changed` with each event's JSON. `poll` is called every `every`
- * milliseconds while events can't be had, and once after each reconnection (something may have been missed).
+ * Listens to /api/live/<topic> (a query may follow) and calls `changed` with each event's JSON, also with the state
+ * at the start. `poll` is called every `every` milliseconds while events can't be had, and once when they are back.
  * Inside a component it stops with it, and rests while the tab of the shell is not shown.
  */
 export function useLive(topic: string, changed: (data: unknown) => void, poll: () => void, every = 5000): Live {
-  const state = ref<'events' | 'polling' | 'off'>('off')
+  const mode = ref<'events' | 'polling' | 'off'>('off')
   let source: EventSource | null = null
   let timer = 0
   let failures = 0
   let retry = 0
+  let heard = Date.now()
 
   function startPolling(): void {
     if (timer) return
-    state.value = 'polling'
+    mode.value = 'polling'
     timer = window.setInterval(() => {
-      if (!document.hidden) poll()
+      if (!document.hidden && state.stage === 'signed-in') poll()
     }, every)
   }
 
@@ -34,13 +39,15 @@ export function useLive(topic: string, changed: (data: unknown) => void, poll: (
 
   function open(): void {
     if (source) return
+    heard = Date.now()
     if (!('EventSource' in window)) return startPolling()
     source = new EventSource(`/api/live/${topic}`)
     source.onopen = () => {
-      const missed = failures > 0 || timer > 0
+      const missed = timer > 0
       failures = 0
+      heard = Date.now()
       stopPolling()
-      state.value = 'events'
+      mode.value = 'events'
       if (missed) poll()
     }
     source.onmessage = (event) => {
@@ -53,6 +60,7 @@ export function useLive(topic: string, changed: (data: unknown) => void, poll: (
       changed(data)
     }
     source.onerror = () => {
+      if (source?.readyState !== EventSource.CLOSED && Date.now() - heard < SILENT) return
       failures += 1
       startPolling()
       // A closed source (HTTP error, wrong type) doesn't come back by itself.
@@ -69,19 +77,24 @@ export function useLive(topic: string, changed: (data: unknown) => void, poll: (
     source = null
     window.clearTimeout(retry)
     stopPolling()
-    state.value = 'off'
+    mode.value = 'off'
   }
 
   open()
+  let resting = false
   if (getCurrentInstance()) {
     onActivated(() => {
-      if (state.value === 'off') {
-        failures = 1
+      if (resting) {
+        resting = false
         open()
+        poll()
       }
     })
-    onDeactivated(close)
+    onDeactivated(() => {
+      resting = true
+      close()
+    })
     onBeforeUnmount(close)
   }
-  return { state, close }
+  return { state: mode, close }
 }

@@ -1,5 +1,5 @@
 import { onBeforeUnmount, ref, shallowRef, type Ref, type ShallowRef } from 'vue'
-import { asApiError, isAbort, newKey, type ApiError } from './api'
+import { ApiError, asApiError, isAbort, newKey } from './api'
 
 export interface Submission<A extends unknown[], R> {
   busy: Ref<boolean>
@@ -29,6 +29,9 @@ export function useSubmission<A extends unknown[], R>(action: (key: string, ...a
       return result
     } catch (thrown) {
       error.value = asApiError(thrown)
+      if (error.value.code === 'idempotency.reused') {
+        error.value = new ApiError({ ...error.value, message: '上一次提交（内容不同）已经成功。请先查询核对，确有需要再重新提交', trace_id: error.value.traceId })
+      }
       // A definite refusal ends this attempt; only "we don't know" must be asked again under the same key.
       if (!error.value.unknown) key = newKey()
       return undefined

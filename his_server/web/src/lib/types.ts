@@ -113,6 +113,8 @@ export interface ReportFilter {
   title: string
   kind: 'date' | 'date_range' | 'month' | 'choice' | 'text' | 'flag' | 'code'
   options?: { value: string; label: string }[]
+  /** For kind "date_range": names of the two parameters; "from" and "to" unless told. */
+  names?: [string, string]
   /** For kind "code": the search address, answers {items:[{id, code, name}]}. */
   source?: string
   default?: string
@@ -129,7 +131,6 @@ export interface ReportAnswer {
   subtotals?: { after: number; level: number; count: number; cells: Row }[]
   total?: { count: number; cells: Row } | null
   totals?: Row | null
-  filters?: ReportFilter[]
   /** Optional picture of the same rows. */
   chart?: { kind: 'bar' | 'line' | 'pie'; category: string; series: string[] }
   truncated?: boolean
