@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import queue
 import random
 import sys
 import time
@@ -29,7 +28,6 @@ PUBLIC = (
     "1A6994B8993F3F5D6EADDDB81872266C87C018FB4162F5AF347B483E24620207"
 )
 STATE: dict[str, Any] = {"user": None, "nonce": "", "fail": "", "seen": {}, "drop": 0}
-TOPICS: list[queue.Queue[str]] = []
 RNG = random.Random(6)
 SURNAMES, GIVEN = "张王李赵单曾仇陈顾陆", ["建国", "桂英", "秀兰", "伟", "𠮷祥", "䶮", "文静", "海燕"]
 PATIENTS = [
@@ -314,16 +312,6 @@ def report(name: str) -> Any:
             {"key": "amount", "title": "金额", "kind": "money", "total": True, "width": 130},
             {"key": "refund", "title": "其中退费", "kind": "money", "width": 120, "total": True},
         ],
-        "filters": [
-            {"key": "day", "title": "日期", "kind": "date_range", "default": "month"},
-            {"key": "cashier", "title": "收费员", "kind": "code", "source": "items"},
-            {
-                "key": "way",
-                "title": "支付方式",
-                "kind": "choice",
-                "options": [{"value": "cash", "label": "现金"}, {"value": "scan", "label": "扫码"}],
-            },
-        ],
         "chart": {"kind": "bar", "category": "kind", "series": ["amount"]},
         "rows": rows[:8] if name == "income" else rows,
         "totals": {"count": "1204", "amount": "423901.55", "refund": "-321.50"},
@@ -349,18 +337,11 @@ def work() -> Any:
 
 @app.get("/api/live/<topic>")
 def live(topic: str) -> Any:
-    mine: queue.Queue[str] = queue.Queue()
-    TOPICS.append(mine)
-
-    def stream() -> Any:
-        yield ": hello\n\n"
-        while True:
-            try:
-                yield f"data: {mine.get(timeout=15)}\n\n"
-            except queue.Empty:
-                yield ": still here\n\n"
-
-    return Response(stream(), mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
+    mark = str(STATE.get("more", 0))
+    text = "retry: 300\n"
+    if request.headers.get("Last-Event-ID") != mark:
+        text += f"id: {mark}\ndata: {json.dumps({'at': time.time()})}\n"
+    return Response(text + "\n", mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 @app.post("/mock/<name>/<value>")
@@ -368,8 +349,6 @@ def control(name: str, value: str) -> Any:
     """Levers for trials: drop/2 loses two answers, fail/print, idle/5, event/x."""
     if name == "event":
         STATE["more"] = STATE.get("more", 0) + 1
-        for one in TOPICS:
-            one.put(json.dumps({"at": time.time()}))
     else:
         STATE[name] = int(value) if value.isdigit() else value
     return {"ok": True}
