@@ -4,10 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
-export PYTHONWARNINGS ?=
+DEMO ?= var/demo
+JOBS ?= 2
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+# The demo speaks plain HTTP on the loopback, and its payment channel is a simulator.
+DEMO_ENV := HIS_DATA_DIR=$(DEMO) HIS_SECURE_COOKIES=0 HIS_SIMULATE_PAYMENTS=1 HIS_DEMO=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long bench lint setup frontend clean
+.PHONY: help run demo test test-long bench lint setup setup-run frontend trace migration clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -16,17 +21,49 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv $(VENV); }
 
 $(VENV)/.run: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[build]'
+	$(PIP) -e '.[build]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[build,test,dameng]'
+	$(PIP) -e '.[build,test]'
 	@touch $@
 
-FRONT_SOURCES := $(shell find his_server/web modules interfaces \( -name node_modules -o -name dist \) -prune -o \( -name '*.vue' -o -name '*.ts' -o -name '*.css' -o -name 'package-lock.json' -o -name 'index.html' \) -print 2>/dev/null)
-his_server/web/dist/.built: $(FRONT_SOURCES) | $(VENV)/.run
-	$(BIN)/python -m his_server.web.build
-	@touch $@
+setup-run: $(VENV)/.run
+	@$(BIN)/python -m his_server.web.build
 
-setup: $(VENV)/.test his_server/web/dist/.built ## set up everything that the tests need
-frontend: his_server/web/dist/.built ## build the front end
+setup: $(VENV)/.test ## set up everything that the tests need
+	@$(BIN)/python -m his_server.web.build
+
+frontend: $(VENV)/.run ## build the front end
+	@$(BIN)/python -m his_server.web.build
+
+demo: setup-run ## make the demo hospital in var/demo, if it isn't there
+	@$(DEMO_ENV) $(BIN)/python -m his_server demo --if-empty
+
+run: demo ## start the demo hospital on http://127.0.0.1:8000/
+	@$(DEMO_ENV) $(BIN)/python -m his_server run --bind 127.0.0.1:$(PORT) --with-worker
+
+lint: setup ## ruff, import-linter, mypy, layout, types of the pages
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/python -m his_server lint-layout
+	$(BIN)/python -m his_server.web.build --check
+
+test: lint ## everything but the long tests, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+test-long: lint ## all tests, the long ones too
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench"
+
+bench: setup ## benchmarks: ratios to floors measured in the same run
+	$(BIN)/python -m pytest -m bench -s tests/benchmarks
+
+trace: setup ## run the tests that prove requirements and write docs/trace.md
+	$(BIN)/python -m his_server trace --run > /dev/null
+
+migration: setup ## write a database migration: make migration NAME=what_changes
+	$(BIN)/python -m his_server migration "$(NAME)"
+
+clean: ## remove what was built; the demo's data too
+	rm -rf $(VENV) his_server/web/dist his_server/web/node_modules var build dist *.egg-info

@@ -37,6 +37,16 @@ ACTOR = Actor(user_id=1, login="tester", name="测试员", staff_id=1, departmen
               trace_id="trace0001")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without ``-m``, long tests and benchmarks stay out: ``make test-long``, ``make bench``."""
+    if config.option.markexpr:
+        return
+    out = [item for item in items if item.get_closest_marker("long") or item.get_closest_marker("bench")]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+
+
 def unavailable(what: str, variable: str) -> None:
     """Skip the test, or fail it where the environment promises that ``what`` is there."""
     if os.environ.get(variable) == "1":
@@ -197,8 +207,10 @@ def query_counter(db: Database) -> Callable[[], AbstractContextManager[QueryCoun
 
 
 @pytest.fixture
-def world(app: Flask, db: Database) -> Any:
-    """A small working hospital (:mod:`tests.factories.hospital`)."""
+def world(app: Flask, db: Database, tmp_path: Path) -> Any:
+    """A small working hospital (:mod:`tests.factories.hospital`) with a payment channel of its own."""
+    from interfaces.scan_payment.simulator import ScanChannel
     from tests.factories.hospital import make_world
 
+    db.ports["payment:scan"] = ScanChannel(tmp_path / "scan.db")
     return make_world(app, db)
