@@ -130,7 +130,10 @@ def _certificate(rng: random.Random, home: str, birth: date, sex: str, given: se
         prefix, cert_type = "932" + rng.choice(("840", "392", "410", "276", "250")), "07"
     elif draw < 0.021:
         number = f"{rng.choice('EGKLMP')}{rng.randrange(10**8):08d}"
-        return ("08", number) if number not in given and not given.add(number) else ("", "")
+        if number in given:
+            return "", ""
+        given.add(number)
+        return "08", number
     else:
         prefix, cert_type = id_prefix(rng, home, birth), "01"
     # The third digit of the serial is odd for men; on a clash the next serial of that sex is taken.
@@ -171,7 +174,7 @@ def _streets() -> dict[str, list[tuple[str, str, str]]]:
     """(street code, county name, street name) by county, from data/home_streets.csv."""
     found: dict[str, list[tuple[str, str, str]]] = {}
     table = files("his_server.demo") / "data" / "home_streets.csv"
-    with table.open(encoding="utf-8", newline="") as handle:
+    with table.open("r", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
             found.setdefault(row["street_code"][:6], []).append(
                 (row["street_code"], row["county"], row["street"]))

@@ -294,6 +294,8 @@ def test_national_dictionaries_are_whole() -> None:
     assert names_of("psn_cert_type")["16"] == "中国护照" and names_of("psn_cert_type")["17"] == "港澳台居民居住证"
     assert set(names_of("psn_cert_type")) == {f"{number:02d}" for number in range(1, 18)} | {"90", "91", "99"}
     assert list(names_of("relation")) == [str(number) for number in range(9)]
+    assert names_of("nationality")["CHN"] == "中国" and len(names_of("nationality")) > 190
+    assert all(len(code) == 3 for code in names_of("nationality"))
     assert list(names_of("insutype")) == ["310", "320", "330", "340", "390", "510"]
     for dictionary, count in (("fp_payment", 9), ("fp_admission_route", 4), ("fp_discharge_way", 6),
                               ("fp_admission_condition", 4), ("fp_blood_type", 6), ("fp_marriage", 5)):
