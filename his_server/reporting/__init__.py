@@ -11,10 +11,11 @@ Knows nothing of hospitals. Requirements: M1.6 (reprints), M1.11 (readable pages
 
 from .document import Document
 from .fonts import glyph_missing
+from .page import load_main_font
 from .pdf import to_pdf
 from .screen import to_json
 from .table import Column, Line, Report, lines, mask, show
 from .xlsx import to_xlsx
 
-__all__ = ["Column", "Document", "Line", "Report", "glyph_missing", "lines", "mask", "show", "to_json", "to_pdf",
-           "to_xlsx"]
+__all__ = ["Column", "Document", "Line", "Report", "glyph_missing", "lines", "load_main_font", "mask", "show",
+           "to_json", "to_pdf", "to_xlsx"]

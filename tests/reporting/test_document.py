@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -144,3 +145,11 @@ def test_qr_draws_every_dark_module() -> None:
     page = read(Document("A5").qr("M1|王䶮")).pages[0]
     content = page.get_contents()
     assert content is not None and content.get_data().count(b" re") >= len(_dark_runs(code, count))
+
+
+def test_threads_print_at_the_same_time_without_disturbing_each_other() -> None:
+    def make(number: int) -> bytes:
+        return voucher(watermark=f"用户{number}").line("".join(map(chr, range(0x4E00 + number, 0x4F00)))).to_bytes()
+    alone = [make(n) for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(make, [*range(8)] * 6)) == alone * 6

@@ -26,7 +26,7 @@ from reportlab.pdfbase.ttfonts import SUBSETN, TTFont
 
 MAIN = "sans"
 _PREFIX = "HIS-"
-_loading = Lock()
+_loading, _cutting = Lock(), Lock()
 # What changes or joins the character before it and has no shape of its own.
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
 _LONG_TARGET = re.compile(r"<([0-9A-F]{5,6})>$", re.MULTILINE)
@@ -39,7 +39,9 @@ class EmbeddedFont(TTFont):  # type: ignore[misc]  # reportlab has no annotation
     def addObjects(self, doc: Any) -> None:
         """Write the font's objects, then mend its maps."""
         count = len(self.state[doc].subsets)
-        super().addObjects(doc)
+        # Cutting a subset moves the one read position that all documents of the process share.
+        with _cutting:
+            super().addObjects(doc)
         for n in range(count):
             base = b"".join((SUBSETN(n), b"+", self.face.name, self.face.subfontNameX)).decode("pdfdoc")
             stream = doc.idToObject["toUnicodeCMap:" + base]
