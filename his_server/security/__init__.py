@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from his_server.module import Job, MenuItem, Module, Permission
+from his_server.module import Check, Job, MenuItem, Module, Permission
+from his_server.security import admin_routes, grants, routes, seals, sessions
 from his_server.security import models as models
-from his_server.security import routes, sessions
 from his_server.security.accounts import create_user
 from his_server.security.grants import bootstrap
 from his_server.security.sessions import Security
+from his_server.security.settings import SecuritySettings
 
 SECTION = "系统管理"
 
 module = Module(
     name="security",
     title="系统管理",
-    routes=(routes.routes,),
+    routes=(routes.routes, admin_routes.accounts_routes, admin_routes.audit_routes),
     permissions=(
         Permission("security.accounts", "账户管理（建立、停用、解锁、重置密码）", ("sysadmin",)),
         Permission("security.read_accounts", "查看账户", ("sysadmin", "secadmin")),
         Permission("security.grants", "角色与授权、第二因素登记", ("secadmin",)),
         Permission("audit.read", "查看审计记录", ("auditadmin",)),
     ),
+    settings=SecuritySettings,
     menu=(
         MenuItem(SECTION, "账户管理", "/security/users", "platform/security/users", "security.accounts", 90),
         MenuItem(SECTION, "授权管理", "/security/grants", "platform/security/grants", "security.grants", 91),
@@ -31,6 +33,11 @@ module = Module(
     ),
     jobs=(
         Job("security.purge", "清理过期会话", sessions.purge, every=timedelta(minutes=10)),
+        Job("security.seal", "封存审计记录", seals.seal_all, every=timedelta(seconds=5)),
+    ),
+    checks=(
+        Check("audit_chain", "审计记录与封存链一致", seals.verify),
+        Check("grants_integrity", "账户、角色、授权未被改动", grants.verify),
     ),
 )
 

@@ -106,9 +106,9 @@ def _facts(user: User) -> dict[str, Any]:
     return {"name": user.name, "department": user.department_id, "until": user.valid_until, "state": user.state}
 
 
-def end_sessions(session: Session, user_id: int, *, but: int | None = None) -> int:
-    """End the account's sessions (but one); returns how many."""
-    done = session.execute(delete(SignInSession).where(SignInSession.user_id == user_id, SignInSession.id != (but or 0)))
+def end_sessions(session: Session, user_id: int) -> int:
+    """End all sessions of the account; returns how many."""
+    done = session.execute(delete(SignInSession).where(SignInSession.user_id == user_id))
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 

@@ -40,10 +40,11 @@ class Installation(Base):
     mac: Mapped[str] = mapped_column(String(64))
 
 
-def place(database: Database, folder: Path | None) -> None:
-    """Keep this database's anchors below ``folder`` (``data_dir``)."""
-    if folder is not None:
-        _folders[database] = folder
+def place(database: Database, base: Path | None) -> None:
+    """Keep this database's anchors below ``base`` (``data_dir``)."""
+    if base is not None:
+        _folders[database] = base
+        _own.pop(database, None)
 
 
 def known(session: Session) -> bool:
@@ -71,17 +72,22 @@ def installation(database: Database) -> str:
     return str(row.name)
 
 
-_names: weakref.WeakKeyDictionary[Database, str] = weakref.WeakKeyDictionary()
+_own: weakref.WeakKeyDictionary[Database, Path] = weakref.WeakKeyDictionary()
+
+
+def folder(database: Database) -> Path | None:
+    """The folder of this installation's anchors, made when needed; None when no place was given."""
+    found = _own.get(database)
+    if found is None and (base := _folders.get(database)) is not None:
+        found = base / "anchor" / installation(database)
+        found.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _own[database] = found
+    return found
 
 
 def _file(database: Database, what: str) -> Path | None:
-    base = _folders.get(database)
-    if base is None:
-        return None
-    name = _names.get(database)
-    if name is None:
-        name = _names[database] = installation(database)
-    return base / "anchor" / name / (what.replace(":", "-") + ".jsonl")
+    found = folder(database)
+    return None if found is None else found / (what.replace(":", "-") + ".jsonl")
 
 
 def newest(database: Database, what: str) -> tuple[int, str] | None:
@@ -133,7 +139,6 @@ def note(database: Database, what: str, version: int, digest: str, **more: Any) 
     path = _file(database, what)
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from his_server.actor import SYSTEM, Actor
 from his_server.db import database as db
 from his_server.errors import Conflict, Forbidden, Invalid, NotFound, invalid
+from his_server.module import Finding
 from his_server.registry import Hospital
 from his_server.security import anchor, audit, integrity, rules
 from his_server.security.models import EVERYWHERE, Role, User, UserRole
@@ -213,3 +214,65 @@ def save_role(session: Session, actor: Actor, hospital: Hospital, code: str, *, 
                  {"added": sorted(wanted - set(before.split())), "removed": sorted(set(before.split()) - wanted),
                   "active": active, "second_factor": second_factor})
     return role
+
+
+def verify(session: Session) -> list[Finding]:
+    """Everything that is wrong with accounts, roles and grants (``his-server integrity verify``)."""
+    found: list[Finding] = []
+    for _ in range(3):
+        before = _head_version(session)
+        found = _verify(session)
+        if not found or _head_version(session) == before:
+            break  # else something was granted while we read
+    return found
+
+
+def _head_version(session: Session) -> int | None:
+    return session.scalar(select(integrity.IntegrityHead.version).where(integrity.IntegrityHead.scope == SCOPE))
+
+
+def _verify(session: Session) -> list[Finding]:
+    sealer = db.of(session).sealer
+    try:
+        head = integrity.read_head(session, SCOPE)
+    except integrity.Altered as altered:
+        return [Finding("grants", altered.where, altered.message)]
+    wrong = []
+    owners = set()
+    users = list(session.scalars(select(User)))
+    held: dict[int, list[tuple[int, int]]] = {user.id: [] for user in users}
+    for grant in session.scalars(select(UserRole)):
+        where = f"security_user_role {grant.user_id}/{grant.role_id}/{grant.department_id}"
+        if grant.user_id not in held:
+            wrong.append(Finding("grants", where, "授权给了不存在的账户"))
+        else:
+            held[grant.user_id].append((grant.role_id, grant.department_id))
+        values = (grant.user_id, grant.role_id, grant.department_id)
+        if not integrity.row_holds(sealer, "security_user_role", values, grant.row_mac):
+            wrong.append(Finding("grants", where, "授权记录被改动或插入"))
+    contents = {f"user:{u.id}": user_content(u, held[u.id]) for u in users}
+    contents |= {f"role:{r.id}": role_content(r) for r in session.scalars(select(Role))}
+    for owner, content in contents.items():
+        owners.add(owner)
+        try:
+            head.check(sealer, SCOPE, owner, content)
+        except integrity.Altered:
+            wrong.append(Finding("grants", owner, "账户、角色或其授权被改动"))
+    wrong += [Finding("grants", owner, "账户或角色被删除") for owner in sorted(set(head.sets) - owners)]
+    return wrong
+
+
+def accept(session: Session, actor: Actor, reason: str) -> None:
+    """Protect accounts, roles and grants as they stand: after a restore, by decision of the hospital, on record."""
+    found = verify(session)
+    change = integrity.begin_change(session, SCOPE, above=anchor.newest(db.of(session), f"head:{SCOPE}"))
+    session.execute(delete(integrity.IntegritySet).where(integrity.IntegritySet.scope == SCOPE))
+    sealer = db.of(session).sealer
+    for grant in session.scalars(select(UserRole)):
+        grant.row_mac = grant_mac(sealer, grant.user_id, grant.role_id, grant.department_id)
+    for role in session.scalars(select(Role)):
+        change.put(f"role:{role.id}", role_content(role))
+    protect_users(session, change, list(session.scalars(select(User))))
+    change.close()
+    audit.record(session, actor, "integrity.accept", "integrity", SCOPE,
+                 {"reason": reason, "findings": [f"{f.where}: {f.message}" for f in found[:50]]})

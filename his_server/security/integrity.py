@@ -177,17 +177,23 @@ def _anchor() -> Any:
     return anchor
 
 
-def begin_change(session: Session, scope: str) -> Change:
-    """Start changing sets of a scope; nobody else can until this unit of work ends."""
+def begin_change(session: Session, scope: str, *, above: tuple[int, str] | None = None) -> Change:
+    """Start changing sets of a scope; nobody else can until this unit of work ends.
+
+    ``above``: an anchored (version, digest) that the new version must exceed, after a restore.
+    """
     done = session.execute(
         update(IntegrityHead).where(IntegrityHead.scope == scope).values(version=IntegrityHead.version + 1)
         .execution_options(synchronize_session=False))
+    if above is not None:
+        session.execute(update(IntegrityHead).where(IntegrityHead.scope == scope, IntegrityHead.version <= above[0])
+                        .values(version=above[0] + 1).execution_options(synchronize_session=False))
     if done.rowcount == 0:  # type: ignore[attr-defined]
         try:
             with session.begin_nested():
                 session.execute(insert(IntegrityHead).values(scope=scope, version=1, sets=0, digest=""))
         except IntegrityError:  # another process made it first
-            return begin_change(session, scope)
+            return begin_change(session, scope, above=above)
     version = session.execute(select(IntegrityHead.version).where(IntegrityHead.scope == scope)).scalar_one()
     return Change(session, scope, version)
 
@@ -230,16 +236,18 @@ def read_head(session: Session, scope: str) -> Head:
 
     :raises Altered: a set was edited, removed, added or put back, or the head is older than one seen before.
     """
-    row = session.execute(select(IntegrityHead.version, IntegrityHead.sets, IntegrityHead.digest)
-                          .where(IntegrityHead.scope == scope)).first()
-    rows = [tuple(r) for r in session.execute(
-        select(IntegritySet.owner, IntegritySet.version, IntegritySet.mac).where(IntegritySet.scope == scope))]
     database = db.of(session)
-    seen = _anchor().newest(database, f"head:{scope}")
-    if row is None:
-        if rows or seen is not None:
+    seen = _anchor().newest(database, f"head:{scope}")  # before the rows: they can't be older than this
+    # one statement, so that head and sets are of the same instant
+    found = session.execute(
+        select(IntegrityHead.version, IntegrityHead.sets, IntegrityHead.digest, IntegritySet.owner,
+               IntegritySet.version.label("set_version"), IntegritySet.mac)
+        .outerjoin(IntegritySet, IntegritySet.scope == IntegrityHead.scope).where(IntegrityHead.scope == scope)).all()
+    if not found:
+        if seen is not None or session.execute(select(IntegritySet.owner).where(IntegritySet.scope == scope)).first():
             raise Altered(scope, "校验总表缺失")
         return Head(0, "", {})
+    row, rows = found[0], [(r.owner, r.set_version, r.mac) for r in found if r.owner is not None]
     values = (scope, row.version, *sorted(rows))
     if row.sets != len(rows) or not row_holds(database.sealer, "integrity_head", values, row.digest):
         raise Altered(scope, "校验总表与各项不符")

@@ -52,6 +52,14 @@ def second_factor(call: Call) -> Response:
     return _answer(call, signin.with_code(_security(), _visitor(), call.body["ticket"], call.body["code"].strip()))
 
 
+@routes.post("/certificate", permission=PUBLIC, effect="manual", body=schemas.CertificateAnswer)
+def certificate(call: Call) -> Response:
+    """Sign in, or take the second step, with an SM2 certificate that signs the challenge's nonce."""
+    body = call.body
+    return _answer(call, signin.with_certificate(_security(), _visitor(), body["login"], body["nonce"],
+                                                 body["certificate"], body["signature"], body["ticket"]))
+
+
 @routes.post("/password", permission=PUBLIC, effect="manual", body=schemas.NewPassword)
 def change_password(call: Call) -> Response:
     """Change one's own password, signed in or asked for while signing in."""

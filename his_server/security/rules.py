@@ -72,12 +72,14 @@ def _weak_words() -> frozenset[str]:
 def is_weak(password: str) -> bool:
     """Whether the password is a common one, possibly in disguise (``P@ssw0rd123``), a run or a repetition."""
     plain = fold_login(password)
-    undone = plain.translate(str.maketrans("@4301!$57", "aaeoiisst"))
     words = _weak_words()
-    for text in (plain, undone):
-        core = text.strip("0123456789!@#$%^&*()_+-=.,?~ ")
-        if text in words or (core in words and len(core) >= 3 and len(text) - len(core) <= 6):
+    core = plain.strip("0123456789!@#$%^&*()_+-=.,?~ ")
+    undo = str.maketrans("@4301!$57", "aaeoiisst")
+    for text in {core, core.translate(undo), plain.translate(undo).strip("0123456789#%^&*()_+-=.,?~ ")}:
+        if text in words and len(plain) - len(text) <= 6:
             return True
+    if plain in words:
+        return True
     squeezed = re.sub(r"(.)\1+", r"\1", plain)
     if len(squeezed) <= max(2, len(plain) // 3) or re.fullmatch(r"(.{1,4}?)\1+", plain):
         return True

@@ -32,6 +32,16 @@ class SecondFactor(Schema):
     code = fields.String(required=True, validate=validate.Length(max=12))
 
 
+class CertificateAnswer(Schema):
+    """The answer to a challenge with an SM2 certificate; ``signature`` is r‖s in hex."""
+
+    login = fields.String(required=True, validate=validate.Length(1, 80, error="请填写登录名"))
+    nonce = _hex(400)
+    certificate = fields.String(required=True, validate=validate.Length(1, 8000))
+    signature = _hex(128)
+    ticket = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=100))
+
+
 class NewPassword(Sealed):
     """Change of one's own password; ``ticket`` when the sign-in asked for it."""
 

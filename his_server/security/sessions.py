@@ -34,6 +34,8 @@ OPEN_DOORS = frozenset({"/api/session", "/api/session/challenge", "/api/session/
 STALE = timedelta(seconds=60)
 ID_BYTES = 32
 _CACHE_SIZE = 2000
+READS = 3
+"""How often grants are read before what looks altered is believed to be."""
 
 
 @dataclass(frozen=True)
@@ -120,21 +122,27 @@ class Security:
 
     def _find(self, raw: bytes, request: Request) -> tuple[Row[Any] | None, Actor | None]:
         tokens = self.database.sealer.blind_indexes("session", raw.hex())
-        with self.database.begin(write=False) as session:
-            rows = list(session.execute(_query(tokens)))
-            if not rows or rows[0].stage != "active":
-                return None, None
-            row = rows[0]
-            actor = Actor(user_id=row.user_id, login=row.login, name=row.name, staff_id=row.staff_id,
-                          department_id=row.department_id, ip=request.remote_addr or "", session_id=row.session_id,
-                          terminal=terminal_of(request), trace_id=g.get("trace_id", ""))
-            try:
-                effective = self._verified(session, rows)
-            except integrity.Altered as altered:
-                broken = altered
-            else:
-                return row, replace(actor, roles=effective.roles, permissions=effective.permissions,
-                                    scopes=effective.scopes)
+        broken: integrity.Altered | None = None
+        for _ in range(READS):
+            # before the query, whose answer can't be older than this
+            seen = anchor.newest(self.database, f"head:{grants.SCOPE}")
+            with self.database.begin(write=False) as session:
+                rows = list(session.execute(_query(tokens)))
+                if not rows or rows[0].stage != "active":
+                    return None, None
+                row = rows[0]
+                actor = Actor(user_id=row.user_id, login=row.login, name=row.name, staff_id=row.staff_id,
+                              department_id=row.department_id, ip=request.remote_addr or "",
+                              session_id=row.session_id, terminal=terminal_of(request),
+                              trace_id=g.get("trace_id", ""))
+                try:
+                    effective = self._verified(session, rows, seen)
+                except integrity.Altered as altered:
+                    broken = altered  # or a grant was changed between two of our statements: look again
+                else:
+                    return row, replace(actor, roles=effective.roles, permissions=effective.permissions,
+                                        scopes=effective.scopes)
+        assert broken is not None
         self.alarm(actor, broken)
         raise Forbidden("integrity.violation", "权限数据校验未通过，本账户已暂停使用，请立即联系安全管理员和信息科")
 
@@ -157,9 +165,11 @@ class Security:
         if not given.isascii() or not hmac.compare_digest(given, self.csrf_of(raw)):
             raise Forbidden("csrf.token", "页面已过期，请刷新页面后重试")
 
-    def _verified(self, session: Session, rows: list[Row[Any]]) -> Effective:
+    def _verified(self, session: Session, rows: list[Row[Any]], seen: tuple[int, str] | None) -> Effective:
         first = rows[0]
         sealer = self.database.sealer
+        if seen is not None and (first.head_version is None or first.head_version < seen[0]):
+            raise integrity.Altered(grants.SCOPE, "校验总表缺失或被退回到旧版本")
         if not session_holds(sealer, first):
             raise integrity.Altered(f"security_session:{first.session_id}", "会话记录被改动")
         head = self._head

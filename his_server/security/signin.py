@@ -22,7 +22,7 @@ from his_server import metrics
 from his_server.actor import Actor
 from his_server.db import database as db
 from his_server.errors import Forbidden, Unauthenticated
-from his_server.security import accounts, audit, passwords, rules
+from his_server.security import accounts, audit, certificates, grants, passwords, rules
 from his_server.security.models import Role, SignInSession, SpentNonce, User, UserRole
 from his_server.security.sessions import Effective, Security, effective_of, open_session, session_mac
 
@@ -140,13 +140,49 @@ def with_code(security: Security, visitor: Visitor, ticket: str, code: str) -> O
     with security.database.begin() as session:
         user = _holder(security, session, ticket, "second_factor")
         counted = accounts.take_attempt(session, user.login_key, settings.lockout_failures, settings.lockout_seconds)
-        right = counted and accounts.take_code(session, user, code)
+        right = counted and _intact(session, user) and accounts.take_code(session, user, code)
         if right:
             session.execute(delete(SignInSession).where(SignInSession.token.in_(_tokens(security, ticket))))
     if not right:
         _refuse(security, visitor.actor(user.login, user), "code")
         raise Unauthenticated("session.code", "动态口令不正确或已用过，请等待下一个口令后再试")
     return _go_on(security, visitor, user.id, "password totp")
+
+
+def with_certificate(security: Security, visitor: Visitor, login: str, nonce: str, pem: str, signature: str,
+                     ticket: str | None) -> Outcome:
+    """An SM2 certificate's answer to the challenge: as second step (``ticket``), or alone with a UKey and its PIN.
+
+    :raises Unauthenticated: wrong, expired, revoked, replayed, or not this account's certificate.
+    """
+    database, settings = security.database, security.settings
+    key = rules.fold_login(login)[:40]
+    with database.begin() as session:
+        counted = accounts.take_attempt(session, key, settings.lockout_failures, settings.lockout_seconds)
+        user = session.scalars(select(User).where(User.login_key == key)).first()
+        holder = _holder(security, session, ticket, "second_factor") if ticket else user
+        intact = user is not None and _intact(session, user)
+    fresh = spend(security, nonce)
+    right = certificates.proves(
+        database.sealer.provider, settings, bound=user.certificate if user else None, given=pem, login_key=key,
+        nonce=nonce, signature=signature, at=database.clock.now())
+    if not (counted and fresh and right and user is not None and _usable(security, user) and holder is not None
+            and holder.id == user.id and intact):
+        _refuse(security, visitor.actor(login, user), "certificate")
+        raise Unauthenticated("session.certificate", "证书登录未通过：证书无效、过期、吊销、不属于该账户，或质询已用过")
+    if ticket:
+        with database.begin() as session:
+            session.execute(delete(SignInSession).where(SignInSession.token.in_(_tokens(security, ticket))))
+    return _go_on(security, visitor, user.id, "password certificate" if ticket else "certificate")
+
+
+def _intact(session: Session, user: User) -> bool:
+    """Whether account, grants and bound factors are as we wrote them: nobody swapped in another factor."""
+    try:
+        grants.still_intact(session, user)
+    except Forbidden:
+        return False
+    return True
 
 
 def with_new_password(security: Security, visitor: Visitor, user_id: int, content: dict[str, str],

@@ -1,0 +1,114 @@
+"""``his-server audit`` and ``his-server integrity``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from his_server.actor import SYSTEM
+from his_server.cli.context import house
+from his_server.db import Database
+from his_server.module import Finding
+from his_server.security import archive as archives
+from his_server.security import audit as trail
+from his_server.security import grants, seals
+from his_server.security.settings import SecuritySettings
+from his_server.settings import SettingsError
+
+OPERATOR = replace(SYSTEM, login="console", name="服务器控制台", channel="console")
+
+
+def _database() -> Database:
+    found = house()
+    found.everything  # noqa: B018  # ledgers of all modules declare their chains
+    return found.database
+
+
+def _report(findings: list[Finding], what: str) -> None:
+    for finding in findings:
+        click.echo(f"  {finding.check}  {finding.where}: {finding.message}")
+    if findings:
+        click.echo(f"不通过：{what}有 {len(findings)} 处异常")
+        raise SystemExit(1)
+    click.echo(f"通过：{what}完整")
+
+
+@click.group()
+def audit() -> None:
+    """审计记录：校验、封存、归档"""
+
+
+@audit.command()
+def verify() -> None:
+    """校验审计记录、封存链、检查点和外部锚；有异常时逐条列出并以 1 退出"""
+    database = _database()
+    with database.begin(write=False) as session:
+        findings = seals.verify(session)
+    trail.record_apart(database, OPERATOR, "audit.verify", "audit", "", {"findings": len(findings)},
+                       success=not findings)
+    _report(findings, "审计记录")
+
+
+@audit.command()
+def seal() -> None:
+    """立即封存新的审计记录并签发检查点"""
+    database = _database()
+    count = seals.seal_all(database)
+    seals.checkpoint_now(database)
+    click.echo(f"已封存 {count} 条")
+
+
+@audit.command()
+@click.option("--folder", type=click.Path(path_type=Path), required=True, help="归档文件夹")
+@click.option("--days", type=int, default=None, help="保留天数（不少于 180）")
+def archive(folder: Path, days: int | None) -> None:
+    """把超过保留期的审计记录移到加密归档文件"""
+    found = house()
+    configured = SecuritySettings(**found.settings.extra.get("security", {}))
+    database = _database()
+    try:
+        path = archives.archive(database, folder, days if days is not None else configured.audit_days)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"已归档：{path}" if path else "没有超过保留期的记录")
+
+
+@audit.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+def show(path: Path) -> None:
+    """读出一个归档文件，每行一条 JSON"""
+    import json
+
+    for row in archives.read(_database(), path):
+        click.echo(json.dumps(row, ensure_ascii=False))
+
+
+@click.group()
+def integrity() -> None:
+    """受保护数据：校验、恢复后认可"""
+
+
+@integrity.command(name="verify")
+def verify_protected() -> None:
+    """校验账户、角色、授权和各登记的账目；有异常时逐条列出并以 1 退出"""
+    database = _database()
+    with database.begin(write=False) as session:
+        findings = grants.verify(session)
+        for chained in seals.CHAINS.values():
+            findings += seals.verify(session, chained)
+    trail.record_apart(database, OPERATOR, "integrity.verify", "integrity", "", {"findings": len(findings)},
+                       success=not findings)
+    _report(findings, "受保护数据")
+
+
+@integrity.command()
+@click.option("--reason", required=True, help="原因，记入审计")
+@click.confirmation_option(prompt="将按现状重新保护全部账户与授权，确认已核对？")
+def accept(reason: str) -> None:
+    """恢复备份后，经核对按现状重新保护账户与授权（记入审计）"""
+    database = _database()
+    with database.begin() as session:
+        grants.accept(session, OPERATOR, reason)
+    click.echo("已重新保护")
