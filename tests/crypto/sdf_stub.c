@@ -65,7 +65,7 @@ static int enter(const char *name) {
 #define ENTER do { int code_ = enter(__func__); if (code_) return code_; } while (0)
 #define SESSION Session *s = h; ENTER; if (!s || s->pid != getpid()) return COMMFAIL
 
-void stub_reset(void) { memset(counters, 0, sizeof counters); lost = 0; }
+void stub_reset(void) { memset(counters, 0, sizeof counters); lost = sessions = devices = 0; }
 void stub_lost(int yes) { lost = yes; }
 int stub_sessions(void) { return sessions; }
 int stub_devices(void) { return devices; }

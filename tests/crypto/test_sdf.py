@@ -62,7 +62,10 @@ OPERATIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "sm3 final": ("SDF_HashFinal", lambda p: p.sm3(b"x")),
     "hmac": ("SDF_HashFinal", lambda p: p.hmac_sm3(KEY, b"x")),
     "gcm": ("SDF_Encrypt", lambda p: p.sm4_gcm_encrypt(KEY, NONCE, b"x")),
-    "gcm open": ("SDF_Encrypt", lambda p: p.sm4_gcm_decrypt(known.SM4_KEY, known.GCM_NONCE, known.GCM_BLOB, known.GCM_AAD)),
+    "gcm open": (
+        "SDF_Encrypt",
+        lambda p: p.sm4_gcm_decrypt(known.SM4_KEY, known.GCM_NONCE, known.GCM_BLOB, known.GCM_AAD),
+    ),
     "cbc": ("SDF_Encrypt", lambda p: p.sm4_cbc_encrypt(KEY, IV, b"x")),
     "ctr": ("SDF_Encrypt", lambda p: p.sm4_ctr(KEY, IV, b"x")),
     "ecb": ("SDF_Encrypt", lambda p: p.sm4_ecb_encrypt(KEY, b"x")),
@@ -79,7 +82,7 @@ DEVICE_CODES = (0x01000001, 0x01000003, 0x01000004, 0x01000007, 0x01000018, 0xFF
 def test_each_operation_goes_through_the_device_and_fails_closed(stub: Stub, name: str) -> None:
     function, call = OPERATIONS[name]
     alarms: list[tuple[str, int]] = []
-    device = get_provider("sdf", library=stub.path, pins={1: PIN}, alarm=lambda where, code: alarms.append((where, code)))
+    device = get_provider("sdf", library=stub.path, pins={1: PIN}, alarm=lambda *alarm: alarms.append(alarm))
     before = stub.count(function)
     if name == "decrypt":
         # The device's encryption key isn't the standard's: refused as data, without an alarm.
