@@ -69,9 +69,13 @@ function ordered(): Scope[] {
     .sort((x, y) => ORDER[y.scope.level] - ORDER[x.scope.level] || y.i - x.i).map(({ scope }) => scope)
 }
 
-function handle(event: KeyboardEvent): void {
+// Function keys and combinations are heard before any field or library takes them; Esc and the like after.
+const STRONG = /^(F\d+$|Alt\+|Ctrl\+(?!Delete|Enter))/
+
+function handle(event: KeyboardEvent, strong: boolean): void {
   if (event.defaultPrevented || event.isComposing || event.keyCode === 229 || event.repeat) return
   const name = keyName(event)
+  if (STRONG.test(name) !== strong) return
   const typing = typingIn(event.target) && !/^(F\d+|Ctrl\+|Alt\+|Esc)/.test(name)
   for (const scope of ordered()) {
     for (let i = scope.keys.length - 1; i >= 0; i -= 1) {
@@ -89,7 +93,8 @@ function handle(event: KeyboardEvent): void {
 
 /** Starts listening; called once by main.ts. */
 export function startKeys(): void {
-  window.addEventListener('keydown', handle)
+  window.addEventListener('keydown', (event) => handle(event, true), { capture: true })
+  window.addEventListener('keydown', (event) => handle(event, false))
 }
 
 export function checkKey(key: string): string {
