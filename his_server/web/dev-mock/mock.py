@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from gmssl import func, sm2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from crypto import get_provider
 from his_server.web import serve
 
 app = Flask(__name__)
-PRIVATE = "00B9AB0B828FF68872F21A837FC303668428DEA11DCD1B24429D0C99E24EED83D5"
-PUBLIC = (
-    "B9C9A6E04E9C91F7BA880429273747D7EF5DDEB0BB2FF6317EB00BEF331A8308"
-    "1A6994B8993F3F5D6EADDDB81872266C87C018FB4162F5AF347B483E24620207"
-)
+CRYPTO = get_provider()
+PRIVATE, PUBLIC = CRYPTO.sm2_generate()
 STATE: dict[str, Any] = {"user": None, "nonce": "", "fail": "", "seen": {}, "drop": 0}
 RNG = random.Random(6)
 SURNAMES, GIVEN = "张王李赵单曾仇陈顾陆", ["建国", "桂英", "秀兰", "伟", "𠮷祥", "䶮", "文静", "海燕"]
@@ -169,17 +166,15 @@ def session() -> dict[str, Any]:
 
 def opened() -> dict[str, str]:
     body = request.get_json()
-    crypt = sm2.CryptSM2(public_key=PUBLIC, private_key=PRIVATE, mode=1)
-    sealed = body["sealed"]
-    content = json.loads(crypt.decrypt(bytes.fromhex(sealed)).decode())
+    content = json.loads(CRYPTO.sm2_decrypt(PRIVATE, bytes.fromhex(body["sealed"])))
     assert content["nonce"] == STATE["nonce"], "stale nonce"
     return content
 
 
 @app.get("/api/session/challenge")
 def challenge() -> Any:
-    STATE["nonce"] = func.random_hex(32)
-    return {"nonce": STATE["nonce"], "public_key": PUBLIC, "kid": "k1"}
+    STATE["nonce"] = CRYPTO.random(16).hex()
+    return {"nonce": STATE["nonce"], "public_key": PUBLIC.hex(), "kid": "k1"}
 
 
 @app.get("/api/session")
