@@ -72,6 +72,6 @@ def refused_codes(session: Session, values: Mapping[str, tuple[str, str | None]]
         select(DictionaryEntry.dictionary, DictionaryEntry.code)
         .where(DictionaryEntry.dictionary.in_({d for d, _ in asked.values()}),
                DictionaryEntry.code.in_({c for _, c in asked.values()}), valid_on(DictionaryEntry, today(session)))
-    ).tuples())
+    ))
     return [FieldError(field, f"没有这个代码（{code}），请从列表中选择")
             for field, (dictionary, code) in asked.items() if (dictionary, code) not in known]
