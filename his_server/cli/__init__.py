@@ -25,8 +25,8 @@ COMMANDS = {
     "keys": "crypto.cli:keys",
     "audit": "his_server.security.cli:audit",
     "integrity": "his_server.security.cli:integrity",
-    "demo": "his_server.demo.cli:demo",
-    "import": "his_server.demo.importing:import_",
+    "demo": "demo.cli:demo",
+    "import": "modules.kernel.masterdata.cli:import_",
     "compliance": "his_server.compliance.cli:compliance",
 }
 """Command → where it is; those whose package isn't installed are left out."""

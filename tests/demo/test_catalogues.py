@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO = ROOT / "his_server" / "demo" / "data"
+DEMO = ROOT / "demo" / "data"
 MASTER = ROOT / "modules" / "kernel" / "masterdata" / "data"
 
 Row = dict[str, str]

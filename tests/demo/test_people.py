@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from his_server.demo.people import FIRST_NUMBERS, REFERENCE_DAY, id_check_digit, make_people
+from demo.people import FIRST_NUMBERS, REFERENCE_DAY, id_check_digit, make_people
 
 ROOT = Path(__file__).resolve().parents[2]
 MASTER = ROOT / "modules" / "kernel" / "masterdata" / "data"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from his_server.demo.make_regions import NANTONG, PLACEHOLDERS, area_code, level_of, renamed, stem
+from demo.make_regions import NANTONG, PLACEHOLDERS, area_code, level_of, renamed, stem
 
 MASTER = Path(__file__).resolve().parents[2] / "modules" / "kernel" / "masterdata" / "data"
 
