@@ -8,7 +8,7 @@ import secrets
 from typing import Any
 
 from flask import Flask, Response, g, request
-from sqlalchemy import text
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -18,6 +18,7 @@ from his_server import metrics, openapi, registry
 from his_server import settings as settings_module
 from his_server.clock import Clock
 from his_server.db import Database
+from his_server.db.keys import key_block
 from his_server.errors import AppError, Unavailable
 from his_server.http import dumps
 from his_server.keys import open_sealer
@@ -131,7 +132,7 @@ def _health(app: Flask) -> None:
     def readyz() -> Response:
         try:
             with database.begin(write=False) as session:
-                session.execute(text("SELECT 1 FROM key_block"))
+                session.execute(select(key_block.c.next))
         except SQLAlchemyError:
             log.exception("not ready")
             return Response("database\n", status=503, mimetype="text/plain")

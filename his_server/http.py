@@ -168,7 +168,7 @@ def _check_path(path: Mapping[str, Any]) -> None:
 def _run(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Any:
     if route.effect == "manual":
         return _respond(view(call, **path), route, out)
-    key = request.headers.get("Idempotency-Key", "")
+    key = request.headers.get("Idempotency-Key", "") if route.effect == "value" else ""
     if route.effect == "value" and not 8 <= len(key) <= 80:
         raise Invalid("idempotency.missing", "缺少提交编号（Idempotency-Key），请刷新页面后重试")
     digest = idempotency.request_hash(request.method, request.path, request.get_data()) if key else ""
@@ -197,12 +197,12 @@ def _unit_of_work(view: Callable[..., Any], route: Route, call: Call, out: Schem
     with call.database.begin(write=route.effect != "read") as session:
         session.info["actor"] = call.actor
         call._session = session
-        if key and route.effect == "value":
+        if key:
             found = idempotency.find(session, call.actor.user_id, key, digest)
             if found is not None:
                 return _replay(found)
         response = _respond(view(call, **path), route, out)
-        if key and route.effect == "value":
+        if key:
             session.flush()
             idempotency.store(session, call.actor.user_id, key, digest, response.status_code,
                               response.get_data(as_text=True))

@@ -67,8 +67,12 @@ class Database:
         self.engine.dispose(close=False)
 
     def _begin_sqlite(self, connection: Any) -> None:
-        write = getattr(self._local, "writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        reading = getattr(self._local, "reading", False)
+        if connection.info.get("query_only", False) != reading:
+            connection.exec_driver_sql(f"PRAGMA query_only={int(reading)}")
+            connection.info["query_only"] = reading
+        writing = getattr(self._local, "writing", False) and not reading
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     @contextmanager
     def writer(self) -> Iterator[None]:
@@ -115,11 +119,22 @@ class Database:
             else:
                 with self._session() as session:
                     session.info["read_only"] = True
-                    if self.url.get_backend_name() == "postgresql":
-                        session.connection(execution_options={"postgresql_readonly": True})
+                    self._begin_reading(session)
                     yield session
+                    _refuse_read_only_writes(session)  # what nobody flushed would be lost without a word
         finally:
             context.current.reset(token)
+
+    def _begin_reading(self, session: Session) -> None:
+        """Let the database itself refuse writes, where it can."""
+        if self.single_writer:
+            self._local.reading = True
+            try:
+                session.connection()
+            finally:
+                self._local.reading = False
+        elif self.url.get_backend_name() == "postgresql":
+            session.connection(execution_options={"postgresql_readonly": True})
 
     @contextmanager
     def apart(self) -> Iterator[Session]:
