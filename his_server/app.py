@@ -7,7 +7,7 @@ import logging
 import secrets
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
@@ -84,8 +84,6 @@ def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.trace_id = given if 8 <= len(given) <= 40 and given.isascii() and given.isalnum() else secrets.token_hex(8)
     if request.path.startswith("/api/"):
-        from flask import current_app
-
         g.actor = current_app.extensions["his_security"].authenticate(request)
 
 
@@ -110,6 +108,8 @@ def _on_error(error: Exception) -> Response:
         found = AppError(f"http.{status}", HTTP_MESSAGES.get(status, "请求无法处理，请稍后重试"), status=status)
     elif isinstance(error, AppError):
         found = error
+        if g.get("actor") is not None:
+            current_app.extensions["his_security"].refused(g.actor, request, error)
     elif isinstance(error, SQLAlchemyError) and (portable.is_disconnect(error) or portable.is_lock_timeout(error)):
         log.error("database unavailable", exc_info=error)
         found = Unavailable("database.unavailable", "数据库暂时没有响应，本次操作没有保存，请稍后重试")

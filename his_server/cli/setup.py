@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import string
 
@@ -25,15 +26,16 @@ def init(quiet: bool) -> None:
     made = first_accounts(found)
     if made:
         click.echo("已建立三名管理员，初始口令只显示这一次，首次登录须修改：")
-        for login, password in made:
-            click.echo(f"  {login:<12} {password}")
+        for login, password, secret in made:
+            click.echo(f"  {login:<12} {password}" + (f"    动态口令种子（SM3）{secret}" if secret else ""))
     elif not quiet:
         click.echo("数据库已是最新，账户已存在。")
 
 
-def first_accounts(found: House) -> list[tuple[str, str]]:
-    """Standard roles, and the three administrators where nobody has an account yet: login and password."""
-    from his_server.security import bootstrap, create_user
+def first_accounts(found: House) -> list[tuple[str, str, str]]:
+    """Standard roles, and the three administrators where nobody has an account yet: login, password, and the base32
+    secret of their one-time codes, without which an administrator can't sign in (empty in the demo)."""
+    from his_server.security import accounts, bootstrap, create_user
     from his_server.security.models import User
 
     with found.database.begin() as session:
@@ -44,9 +46,10 @@ def first_accounts(found: House) -> list[tuple[str, str]]:
         made = []
         for login, title in ADMINISTRATORS:
             password = _first_password()
-            create_user(session, SYSTEM, login=login, name=title, password=password, roles=(login,),
-                        rounds=found.settings.password_rounds)
-            made.append((login, password))
+            user = create_user(session, SYSTEM, login=login, name=title, password=password, roles=(login,),
+                               rounds=found.settings.password_rounds)
+            secret = b"" if found.settings.demo else accounts.enrol_totp(session, SYSTEM, user.id)
+            made.append((login, password, base64.b32encode(secret).decode().rstrip("=")))
     return made
 
 

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 from flask import Request, g, request
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.engine import Row
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crypto import CryptoError
 from his_server.actor import Actor
 from his_server.db import Database
 from his_server.db import database as db
-from his_server.errors import Forbidden, Unauthenticated
+from his_server.errors import AppError, Forbidden, Unauthenticated
 from his_server.registry import Hospital
 from his_server.security import anchor, audit, grants, integrity
 from his_server.security.models import EVERYWHERE, Role, SignInSession, SpentNonce, User, UserRole
@@ -33,6 +34,8 @@ OPEN_DOORS = frozenset({"/api/session", "/api/session/challenge", "/api/session/
 """Paths that a person whose password has expired may still use; POST to them proves itself without CSRF token."""
 STALE = timedelta(seconds=60)
 ID_BYTES = 32
+NOT_ATTEMPTS = ("input.", "permission.denied", "integrity.", "csrf.", "idempotency.", "http.")
+"""Codes of refusals that are no attempt at anything, or have their own audit row."""
 _CACHE_SIZE = 2000
 READS = 3
 """How often grants are read before what looks altered is believed to be."""
@@ -210,6 +213,20 @@ class Security:
         """Audit a request that the actor may not make, in a transaction of its own."""
         audit.record_apart(self.database, actor, "permission.denied", "route", f"{route.method} {route.rule}"[:80],
                            {"permission": route.permission}, success=False)
+
+    def refused(self, actor: Actor, request: Request, error: AppError) -> None:
+        """Audit a writing request that the rules refused (DB-15: failed attempts too), after its roll-back.
+
+        Not again what is audited elsewhere, and not mistyped input. The refusal stands whether or not this works.
+        """
+        if request.method in SAFE or error.code.startswith(NOT_ATTEMPTS) or request.path in OPEN_DOORS:
+            return
+        rule = request.url_rule.rule if request.url_rule else request.path
+        try:
+            audit.record_apart(self.database, actor, "request.refused", "route", f"{request.method} {rule}"[:80],
+                               {"code": error.code, "path": request.path[:200]}, success=False)
+        except SQLAlchemyError:
+            log.critical("a refused request couldn't be audited", exc_info=True)
 
     def alarm(self, actor: Actor, altered: integrity.Altered) -> None:
         """Audit and log that protected data don't hold."""

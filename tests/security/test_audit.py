@@ -118,6 +118,19 @@ def test_each_action_leaves_a_row(client: FlaskClient, enter: Any, make: Any, db
     assert {r["success"] for r in page if r["event"] in ("session.refused", "permission.denied")} == {False}
 
 
+@pytest.mark.requirement("DB-15")
+def test_refused_attempts_leave_a_row(sign_in: Any, db: Database, make: Any) -> None:
+    security, only = sign_in("secadmin"), make("audit1", roles=["auditadmin"])
+    path = f"/api/security/users/{only.id}/grants"
+    assert security.put(path, json={"grants": []}).status_code == 409
+    row = last(db)
+    assert (row.event, row.success, row.object_id) == (
+        "request.refused", False, "PUT /api/security/users/<int:user_id>/grants")
+    assert json.loads(row.detail) == {"code": "security.last_auditor", "path": path}
+    assert security.put(path, json={"grants": "x"}).status_code == 422
+    assert last(db).id == row.id
+
+
 @pytest.mark.requirement("DB-15", "DB-17")
 def test_querying_and_paging(db: Database, hospital: Hospital, sign_in: Any, clock: ManualClock) -> None:
     auditor = sign_in("auditadmin")
