@@ -1,7 +1,7 @@
 import { computed, reactive } from 'vue'
 import { sm2 } from 'sm-crypto-v2'
 import { api, ApiError, connect } from './api'
-import type { Session } from './types'
+import type { MenuSection, Session } from './types'
 
 export type Stage = 'starting' | 'signed-out' | 'second-factor' | 'change-password' | 'signed-in' | 'locked' | 'unreachable'
 
@@ -30,6 +30,19 @@ export function can(permission: string | undefined): boolean {
 
 type SignInAnswer = Partial<Session> & { second_factor?: boolean; must_change_password?: boolean; ticket?: string }
 
+/** The first nine tasks get Alt+1 … Alt+9 where the server gives none, so that each workstation has them at hand. */
+export function withKeys(menu: MenuSection[]): MenuSection[] {
+  const items = menu.flatMap((section) => section.items).filter((item) => !item.hidden)
+  const taken = new Set(items.map((item) => item.key))
+  const free = Array.from('123456789', (digit) => `Alt+${digit}`).filter((key) => !taken.has(key))
+  const given = new Map<string, string>()
+  for (const item of items) {
+    const key = item.key ?? free.shift()
+    if (key) given.set(item.path, key)
+  }
+  return menu.map((section) => ({ ...section, items: section.items.map((item) => ({ ...item, key: given.get(item.path) })) }))
+}
+
 function accept(answer: SignInAnswer): void {
   if (answer.second_factor) {
     state.ticket = answer.ticket ?? ''
@@ -48,7 +61,7 @@ function accept(answer: SignInAnswer): void {
     window.location.assign('/')
     return
   }
-  state.session = fresh
+  state.session = { ...fresh, menu: withKeys(fresh.menu) }
   state.login = state.login || fresh.user.code
   state.reason = ''
   state.ticket = ''
