@@ -1,0 +1,204 @@
+"""Builds the demo hospital: catalogues, people who work there, stock, patients, a month of work. Deterministic."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from demo import month
+from demo.people import make_people
+from his_server.actor import SYSTEM, Actor
+from his_server.clock import HOSPITAL_ZONE, Clock, ManualClock
+from his_server.db import Database, numbering, today
+from his_server.registry import Hospital
+from his_server.security import bootstrap, create_user
+from his_server.settings import Settings
+from modules.kernel.charging.service.settling import RECEIPT_SERIES
+from modules.kernel.masterdata.importing import import_file
+from modules.kernel.masterdata.models import ChargeItem, Department, Drug, DrugPrice, Staff
+from modules.kernel.patients import service as patients
+from modules.kernel.patients.models import Person
+from modules.kernel.scheduling.models import RegisterLevel, ScheduleTemplate
+from modules.kernel.stock import service as stock
+from modules.kernel.stock.models import Store
+from modules.kernel.stock.service import Document, Receipt
+
+PASSWORD = "Nantong@2026"
+"""The password of every account of the demo hospital; refused outside of it (settings.demo)."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much there is: persons, days of past work, visits on a working day."""
+
+    persons: int
+    days: int
+    visits: int
+
+
+SCALES = {"small": Scale(300, 30, 14), "clinic": Scale(5_000, 30, 150), "hospital": Scale(50_000, 30, 5_000)}
+CATALOGUES = ("departments", "wards", "staff", "charge_items", "drugs", "diagnoses", "item_sets")
+LEVELS = {"普通": "ZC0001", "专家": "ZC0002", "急诊": "ZC0004", "上海专家": "ZC0007"}
+STORES = (("4001", "门诊药房", "outpatient"), ("4003", "急诊药房", "emergency"), ("4007", "药库", "warehouse"))
+ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
+    ("cashier01", "cashier", "cashier"), ("cashier02", "cashier", "cashier"), ("cashier03", "cashier", "cashier"),
+    ("registrar01", "registrar", "registrar"), ("pharmacist01", "pharmacist", "pharmacist"),
+    ("pharmacist02", "pharmacist", "pharmacist"), ("nurse01", "nurse", "nurse"),
+    ("technician01", "medical_technician", "technician"), ("finance01", "finance", "finance"),
+    ("insurance01", "insurance", "insurance"))
+ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员"), ("auditadmin", "审计管理员"))
+
+
+def is_empty(database: Database) -> bool:
+    """Whether nobody is registered in the database."""
+    with database.begin(write=False) as session:
+        return not session.scalar(select(func.count()).select_from(Person))
+
+
+def build(database: Database, hospital: Hospital, settings: Settings, scale: Scale, seed: int,
+          say: Callable[[str], None]) -> None:
+    """Make the demo hospital in an empty database. ``say`` is told of the progress.
+
+    The clock is moved while the past is made and is the real one again afterwards.
+    :raises ValueError: the settings do not say that this is a demo.
+    """
+    if not settings.demo:
+        raise ValueError("demo accounts are made only where settings.demo is on")
+    real = database.clock
+    present = real.now().astimezone(HOSPITAL_ZONE).date()
+    rng = random.Random(seed)
+    database.clock = ManualClock(datetime.combine(present - timedelta(days=scale.days + 1), time(7), HOSPITAL_ZONE))
+    try:
+        say("目录：科室、人员、项目、药品、诊断、区划")
+        _catalogues(database)
+        say("账户、号源、药房库存")
+        _schedules(database)
+        people = _people(database, hospital, settings)
+        _stock(database, rng)
+        say(f"病人 {scale.persons} 人")
+        persons = _persons(database, seed, scale.persons)
+        for day, visits in month.work_days(database, people, persons, today=_last_day(real, present), days=scale.days,
+                                           visits=scale.visits, seed=seed):
+            say(f"{day}：{visits} 人次")
+    finally:
+        database.clock = real
+
+
+def _last_day(real: Clock, present: date) -> date:
+    """The last day of work; the present one once its morning is over."""
+    return present if real.now().astimezone(HOSPITAL_ZONE).time() >= time(11) else present - timedelta(days=1)
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with (files("demo") / "data" / f"{name}.csv").open(encoding="utf-8-sig") as file:
+        yield from csv.DictReader(file)
+
+
+def _catalogues(database: Database) -> None:
+    master = files("modules.kernel.masterdata") / "data"
+    with database.begin() as session:
+        session.info["actor"] = SYSTEM
+        for name in ("dictionaries", "frequencies", "regions", "postcodes"):
+            import_file(session, SYSTEM, name, master / f"{name}.csv")
+        for name in CATALOGUES:
+            import_file(session, SYSTEM, name, files("demo") / "data" / f"{name}.csv")
+
+
+def _people(database: Database, hospital: Hospital, settings: Settings) -> month.People:
+    """Accounts for those who work in the demo, each with the demo's password; every doctor can be an actor."""
+    actors: dict[str, Actor] = {}
+    rights = hospital.role_permissions()
+    with database.begin() as session:
+        session.info["actor"] = SYSTEM
+        bootstrap(session, hospital)
+        staff: dict[str, list[Staff]] = {}
+        for member in session.scalars(select(Staff).where(Staff.active).order_by(Staff.code)):
+            staff.setdefault(member.role, []).append(member)
+        doctors = staff["doctor"]
+        outpatient = set(session.scalars(select(ScheduleTemplate.doctor_id)))
+        seated = [d for d in doctors if d.id in outpatient]
+        wanted = [*ACCOUNTS, *((f"doctor{n:02d}", "doctor", "doctor") for n in range(1, 4))]
+        for login, role, job in wanted:
+            member = seated.pop(0) if job == "doctor" else staff[job].pop(0)
+            user = create_user(session, SYSTEM, login=login, name=member.name, password=PASSWORD, roles=(role,),
+                               staff_id=member.id, department_id=member.department_id, must_change=False,
+                               rounds=settings.password_rounds)
+            actors[login] = Actor(user_id=user.id, login=login, name=member.name, staff_id=member.id,
+                                  department_id=member.department_id, roles=(role,),
+                                  permissions=frozenset(rights.get(role, ())))
+            if role in ("cashier", "registrar"):
+                first = 1 + len(actors) * 10_000_000
+                numbering.grant_range(session, RECEIPT_SERIES, user.id, first, first + 9_999_999)
+        for login, title in ADMINISTRATORS:
+            create_user(session, SYSTEM, login=login, name=title, password=PASSWORD, roles=(login,),
+                        must_change=False, rounds=settings.password_rounds)
+        by_staff = {a.staff_id: a for a in actors.values() if a.staff_id}
+        template = actors["doctor01"]
+        visitors = {d.id: by_staff.get(d.id) or replace(template, login=d.code, name=d.name, staff_id=d.id,
+                                                        department_id=d.department_id) for d in doctors}
+    return month.People(
+        cashiers=[actors[f"cashier0{n}"] for n in (1, 2, 3)], technician=actors["technician01"],
+        pharmacists=[actors["pharmacist01"], actors["pharmacist02"]], finance=actors["finance01"], doctors=visitors)
+
+
+def _schedules(database: Database) -> None:
+    with database.begin() as session:
+        items = _by_code(session, ChargeItem)
+        departments, staff = _by_code(session, Department), _by_code(session, Staff)
+        session.add_all([RegisterLevel(code=code, item_id=items[item], position=n)
+                         for n, (code, item) in enumerate(LEVELS.items())])
+        session.add_all([ScheduleTemplate(
+            department_id=departments[row["department_code"]], doctor_id=staff.get(row["staff_code"]),
+            weekday=int(row["weekday"]), period=row["session"], level=row["register_level"],
+            capacity=int(row["capacity"])) for row in _rows("schedules")])
+
+
+def _by_code(session: Session, model: Any) -> dict[str, int]:
+    return {code: key for code, key in session.execute(select(model.code, model.id))}
+
+
+def _stock(database: Database, rng: random.Random) -> None:
+    """Two batches of every drug in both pharmacies, more in the warehouse; some batches near their expiry."""
+    with database.begin() as session:
+        session.info["actor"] = SYSTEM
+        departments = _by_code(session, Department)
+        stores = [Store(code=code, name=name, kind=kind, department_id=departments[code], active=True)
+                  for code, name, kind in STORES]
+        session.add_all(stores)
+        session.flush()
+        prices: dict[int, Decimal] = {drug: price for drug, price in session.execute(
+            select(DrugPrice.drug_id, DrugPrice.pack_price).where(DrugPrice.valid_to.is_(None)))}
+        drugs = list(session.scalars(select(Drug).order_by(Drug.code)))
+        day = today(session)
+        for number, store in enumerate(stores):
+            receipts = []
+            for drug in drugs:
+                cost = (prices.get(drug.id, Decimal(0)) * Decimal("0.87") / drug.pack_size).quantize(Decimal("0.0001"))
+                for batch in range(2):
+                    expiry = day + timedelta(days=rng.choice((75, 200, 400, 700)) + 31 * batch)
+                    packs = rng.randrange(60, 240) * (3 if store.kind == "warehouse" else 1)
+                    receipts.append(Receipt(drug.id, f"{day:%y%m}{rng.randrange(100, 999)}{batch}", expiry, cost,
+                                            Decimal(packs * drug.pack_size)))
+            stock.receive(session, SYSTEM, store.id, receipts, Document("opening", number + 1), "opening")
+
+
+def _persons(database: Database, seed: int, count: int) -> list[int]:
+    made = []
+    with database.begin() as session:
+        session.info["actor"] = SYSTEM
+        for person in make_people(seed, count):
+            made.append(patients.create_person(
+                session, SYSTEM, name=person["name"], sex=person["sex"], birth_date=person["birth_date"],
+                ethnic=person["ethnic"], id_type=person["cert_type"] or None, id_no=person["id_number"] or None,
+                phone=person["phone"] or None, home_region=person["region_code"] or None,
+                home_detail=person["address_detail"] or None, confirmed=True, channel="window").id)
+    return made
