@@ -20,7 +20,7 @@ NO_SUCH_TABLE = frozenset({-2106})
 # X: -2 "InValid handle" follows the first error; -70019 first execute after a drop; -70025 commit or
 # rollback after it; -70028 can't reach the server; -70065, -70066 connection switched (dm_svc.conf), the
 # transaction is lost.
-DISCONNECT = frozenset({-2, -70019, -70025, -70028, -70065, -70066})
+DISCONNECT = frozenset({-2, -70019, -70025, -70028, -70065, -70066, -70101})
 
 _NOT_CONNECTED = ("not connected", "connection is closed", "connection was closed")
 

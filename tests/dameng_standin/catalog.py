@@ -13,6 +13,8 @@ SQL = f"""
 CREATE SCHEMA IF NOT EXISTS sys;
 SET search_path = sys;
 CREATE DOMAIN sys.bit AS smallint CHECK (VALUE IN (0, 1));
+CREATE DOMAIN sys.clob AS text;
+CREATE DOMAIN sys.blob AS bytea;
 CREATE TABLE "DUAL" ("DUMMY" varchar(1));
 INSERT INTO "DUAL" VALUES ('X');
 CREATE FUNCTION sys.page() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 32768';

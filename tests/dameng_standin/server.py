@@ -159,11 +159,15 @@ class Worker:
                 session.rollback()
             case wire.ISOLATION:
                 session.level = struct.unpack_from("<i", frame.fields)[0]
-            case wire.LOB_BEGIN:
-                self.handles[frame.handle].lobs.clear()
-            case wire.LOB_CHUNK:
-                self._lob_chunk(frame)
-            case wire.ALIVE | wire.MORE_RESULTS:
+            case wire.LOB_PUT:
+                (identity,) = struct.unpack_from("<q", frame.body, 1)
+                identity = session.put_lob(identity, frame.body[29:])
+                return wire.Frame(wire.REPLY, frame.handle, body=wire.locator(identity))
+            case wire.LOB_LENGTH:
+                return self._lob_length(session, frame)
+            case wire.LOB_READ:
+                return self._lob_read(session, frame)
+            case wire.ALIVE | wire.MORE_RESULTS | wire.LOB_BEGIN:
                 pass
             case other:
                 raise Refused(-7001, f"替身服务器不支持命令 {other}")
@@ -195,7 +199,7 @@ class Worker:
         prepared = self.handles[frame.handle]
         (count,) = struct.unpack_from("<H", frame.fields, 1)
         (rows,) = struct.unpack_from("<i", frame.fields, 4)
-        batch = unpack_batch(count, frame.body, rows, prepared.lobs)
+        batch = unpack_batch(count, frame.body, rows, session.lobs)
         total, returned = session.execute(prepared, batch)
         if frame.fields[0]:
             session.commit()
@@ -223,11 +227,23 @@ class Worker:
         struct.pack_into("<qi", fields, 0, len(prepared.rows), sent)
         return wire.Frame(wire.REPLY, frame.handle, fields=bytes(fields), body=bytes(body))
 
-    def _lob_chunk(self, frame: wire.Frame) -> None:
-        prepared = self.handles[frame.handle]
-        number = struct.unpack_from("<H", frame.fields)[0]
-        (length,) = struct.unpack_from("<I", frame.body)
-        prepared.lobs.setdefault(number, bytearray()).extend(frame.body[8 : 8 + length])
+    @staticmethod
+    def _lob_length(session: Session, frame: wire.Frame) -> wire.Frame:
+        is_text, identity = struct.unpack_from("<Bq", frame.body)
+        data = bytes(session.lobs[identity])
+        length = len(data.decode()) if is_text else len(data)
+        return wire.Frame(wire.REPLY, frame.handle, body=struct.pack("<q", length))
+
+    @staticmethod
+    def _lob_read(session: Session, frame: wire.Frame) -> wire.Frame:
+        """A piece: offset and length, the last two numbers asked, count characters of text or bytes."""
+        is_text, _table, _column, identity = struct.unpack_from("<Bihq", frame.body)
+        start, wanted = struct.unpack_from("<ii", frame.body, len(frame.body) - 8)
+        data = bytes(session.lobs[identity])
+        piece = data.decode()[start : start + wanted].encode() if is_text else data[start : start + wanted]
+        whole = len(data.decode()) if is_text else len(data)
+        body = struct.pack("<BihiI", int(start + wanted >= whole), len(piece), 0, 0, start + wanted) + piece
+        return wire.Frame(wire.REPLY, frame.handle, body=body)
 
 
 def control(server: Server, listener: socket.socket) -> None:

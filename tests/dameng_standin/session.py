@@ -43,7 +43,6 @@ class Prepared:
     parameters: list[wire.Kind] = field(default_factory=list)
     columns: list[wire.Kind] = field(default_factory=list)
     rows: list[list[bytes | None]] = field(default_factory=list)
-    lobs: dict[int, bytearray] = field(default_factory=dict)
 
 
 class Session:
@@ -59,11 +58,13 @@ class Session:
         self.level = 1
         self.identity_insert: set[str] = set()
         self.relations: dict[tuple[int, int], int] = {}
+        self.lobs: dict[int, bytearray] = {}  # both what the driver put and what it will read
         self._run("SET client_min_messages = error; SET datestyle = 'ISO'; SET timezone = 'UTC'; SET bytea_output = 'hex'")
         self._run("SET lock_timeout = '2s'")
         self.use_schema(schema)
-        found = self._query("SELECT oid FROM pg_type WHERE typname = 'bit' AND typnamespace = 'sys'::regnamespace")
-        self.bit = int(found[0][0] or 0)
+        found = self._query("SELECT oid, typname FROM pg_type WHERE typtype = 'd' AND typnamespace = 'sys'::regnamespace")
+        numbers = {"bit": 16, "clob": -25, "blob": -17}
+        self.domains = {int(oid or 0): numbers[str(name)] for oid, name in found}
 
     # ---- transactions
 
@@ -131,7 +132,7 @@ class Session:
         return prepared
 
     def _parameter(self, oid: int) -> wire.Kind:
-        return _kind(16 if oid == self.bit else oid, -1)
+        return _kind(self.domains.get(oid, oid), -1)
 
     def _declared(self, described: Any, at: int) -> int:
         """The type of the table's column that a result's column is, which tells a BIT from a SMALLINT, CLOB from VARCHAR."""
@@ -142,8 +143,7 @@ class Session:
         if key not in self.relations:
             found = self._query(f"SELECT atttypid FROM pg_attribute WHERE attrelid = {table} AND attnum = {number}")
             declared = int(found[0][0] or 0)
-            special = {self.bit: 16, 25: -25, 17: -17}
-            self.relations[key] = special.get(declared, int(described.ftype(at)))
+            self.relations[key] = self.domains.get(declared, int(described.ftype(at)))
         return self.relations[key]
 
     def execute(self, prepared: Prepared, batch: list[list[bytes | None]]) -> tuple[int, list[list[list[bytes | None]]]]:
@@ -180,14 +180,28 @@ class Session:
             self._run("RELEASE SAVEPOINT standin")
         return total, returned
 
-    @staticmethod
-    def _rows(result: Any, kinds: list[wire.Kind]) -> list[list[bytes | None]]:
+    def put_lob(self, identity: int, data: bytes) -> int:
+        """Keep the bytes of a long parameter; -1 begins a new one."""
+        if identity not in self.lobs:
+            identity = len(self.lobs) + 1
+            self.lobs[identity] = bytearray()
+        self.lobs[identity] += data
+        return identity
+
+    def _value(self, kind: wire.Kind, raw: str) -> bytes:
+        if kind.code in (wire.CLOB, wire.BLOB) and len(raw) > wire.INLINE_LOB // 4:
+            data = raw.encode() if kind.code == wire.CLOB else bytes.fromhex(raw.removeprefix("\\x"))
+            if len(data) > wire.INLINE_LOB:
+                return wire.remote_lob(self.put_lob(-1, data), len(data))
+        return wire.encode(kind, raw)
+
+    def _rows(self, result: Any, kinds: list[wire.Kind]) -> list[list[bytes | None]]:
         rows = []
         for at in range(result.ntuples):
             row: list[bytes | None] = []
             for position, kind in enumerate(kinds):
                 raw = result.get_value(at, position)
-                row.append(None if raw is None else wire.encode(kind, raw.decode()))
+                row.append(None if raw is None else self._value(kind, raw.decode()))
             rows.append(row)
         return rows
 
@@ -296,7 +310,7 @@ def unpack_batch(kinds: int, body: bytes, rows: int, lobs: dict[int, bytearray])
     at, batch = 13 * kinds, []
     for _ in range(max(rows, 1)):
         row: list[bytes | None] = []
-        for number, (direction, code, _precision, _scale) in enumerate(described):
+        for direction, code, _precision, _scale in described:
             if direction == 1:
                 continue
             (length,) = struct.unpack_from("<H", body, at)
@@ -307,7 +321,11 @@ def unpack_batch(kinds: int, body: bytes, rows: int, lobs: dict[int, bytearray])
             if length == wire.LONG_LENGTH:
                 (length,) = struct.unpack_from("<i", body, at)
                 at += 4
-            raw = bytes(lobs.pop(number)) if number in lobs else body[at : at + length]
+            if length == wire.LOB_LENGTH_MARK:
+                (identity,) = struct.unpack_from("<q", body, at)
+                raw, length = bytes(lobs[identity]), wire.LOCATOR
+            else:
+                raw = body[at : at + length]
             at += length
             row.append(wire.decode(code, raw).encode())
         batch.append(row)

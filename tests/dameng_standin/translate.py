@@ -221,8 +221,12 @@ def _rewrite_node(node: exp.Expression) -> exp.Expression:
 
 
 def _rewrite_type(node: exp.DataType) -> exp.Expression:
-    if node.this == exp.DataType.Type.BIT:
-        return exp.DataType(this=exp.DataType.Type.USERDEFINED, kind="sys.bit", udt=True)
+    kinds = exp.DataType.Type
+    domain = {kinds.BIT: "sys.bit", kinds.TEXT: "sys.clob", kinds.BLOB: "sys.blob", kinds.LONGBLOB: "sys.blob"}.get(node.this)
+    if node.this == kinds.VARBINARY and not node.expressions:
+        domain = "sys.blob"  # how the parser reads BLOB
+    if domain is not None:
+        return exp.DataType(this=kinds.USERDEFINED, kind=domain, udt=True)
     for parameter in node.find_all(exp.DataTypeParam):
         parameter.set("expression", None)
     return node
