@@ -36,6 +36,8 @@ _SAFE = "-._~"
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")
 _TIME = re.compile(r"[1-9][0-9]{9}\Z")
+_METHOD = re.compile(r"[A-Za-z]{1,16}\Z")
+_ENCRYPTION = re.compile(rf"(?:{ENCRYPTION};key=[A-Za-z0-9._-]{{1,64}})?\Z")
 
 Remember = Callable[[str, str, datetime], bool]
 """(key id, nonce, until) → True when new. Must be atomic and shared by all processes (a unique row)."""
@@ -132,8 +134,9 @@ def sign_request(
     """The headers that sign a request. `body` as it is sent; for an envelope pass encryption from seal_body."""
     nonce = nonce or provider.random(16).hex()
     timestamp = str(int(now.timestamp()))
-    if not (_KEY_ID.match(key_id) and _NONCE.match(nonce) and _TIME.match(timestamp)):
-        raise RequestRefused("key id or nonce malformed")
+    formed = _KEY_ID.match(key_id) and _NONCE.match(nonce) and _TIME.match(timestamp)
+    if not (formed and _METHOD.match(method) and _ENCRYPTION.match(encryption)):
+        raise RequestRefused("key id, nonce or method malformed")
     digest = provider.sm3(body).hex()
     text = canonical_request(method, path, query, digest, timestamp, nonce, key_id, encryption)
     headers = {
@@ -168,7 +171,8 @@ def verify_request(
     given = {name.lower(): value for name, value in headers.items()}
     key_id, timestamp, nonce = (given.get(name.lower(), "") for name in (H_KEY, H_TIME, H_NONCE))
     encryption = given.get(H_ENCRYPTION.lower(), "")
-    if not (_KEY_ID.match(key_id) and _NONCE.match(nonce) and _TIME.match(timestamp)):
+    formed = _KEY_ID.match(key_id) and _NONCE.match(nonce) and _TIME.match(timestamp)
+    if not (formed and _METHOD.match(method) and _ENCRYPTION.match(encryption)):
         raise RequestRefused("headers missing or malformed")
     sent = datetime.fromtimestamp(int(timestamp), now.tzinfo)
     if abs(sent - now) > window:

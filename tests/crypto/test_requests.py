@@ -148,6 +148,17 @@ def test_malformed_headers(name: str, value: str | None) -> None:
         case.verify()
 
 
+@pytest.mark.parametrize("value", ["AES", "\udcd6", "SM2-SM4-GCM;key=a\nb", "SM2-SM4-GCM;key="])
+def test_malformed_encryption_and_method(value: str) -> None:
+    case = Case().sign()
+    case.headers[signed.H_ENCRYPTION] = value
+    refused(case, "headers missing or malformed")
+    case = replace(Case().sign(), method=value)
+    refused(case, "headers missing or malformed")
+    with pytest.raises(RequestRefused):
+        Case().sign(encryption=value)
+
+
 def test_header_names_in_any_case() -> None:
     case = Case().sign()
     case.headers = {name.upper(): value for name, value in case.headers.items()}
