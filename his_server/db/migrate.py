@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -16,9 +17,10 @@ from alembic.script import ScriptDirectory
 
 from his_server.db.base import Base
 from his_server.db.database import Database
+from his_server.db.types import _Exact
 
 FOLDER = Path(__file__).parent / "migrations"
-DIALECT_URLS = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://", "dm": "dm+dmPython://"}
+DIALECT_URLS = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://", "dm": "dm+dmpython://"}
 
 
 def configuration(database: Database | None = None) -> Config:
@@ -28,6 +30,16 @@ def configuration(database: Database | None = None) -> Config:
     config.set_main_option("path_separator", "os")
     config.attributes["database"] = database
     return config
+
+
+def compare_type(context: Any, _inspected: Any, _column: Any, inspected_type: Any, metadata_type: Any) -> bool | None:
+    """For autogenerate: our exact numbers are integers on SQLite, which is no difference."""
+    if not isinstance(metadata_type, _Exact):
+        return None
+    wanted = metadata_type.load_dialect_impl(context.dialect)
+    if wanted._type_affinity is not inspected_type._type_affinity:
+        return True
+    return bool(getattr(wanted, "scale", None) != getattr(inspected_type, "scale", None))
 
 
 def head() -> str | None:

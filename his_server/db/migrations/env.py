@@ -8,8 +8,7 @@ from alembic import context
 from sqlalchemy import TypeDecorator
 
 from his_server import registry
-from his_server.db import Base
-from his_server.db.types import _Exact
+from his_server.db import Base, migrate
 
 registry.load()
 config = context.config
@@ -23,18 +22,8 @@ def render_item(kind: str, item: Any, autogen: Any) -> str | bool:
     return False
 
 
-def compare_type(_context: Any, _inspected: Any, _column: Any, inspected_type: Any, metadata_type: Any) -> bool | None:
-    """Exact numbers stand as integers on SQLite: not a difference."""
-    if not isinstance(metadata_type, _Exact):
-        return None
-    wanted = metadata_type.load_dialect_impl(context.get_context().dialect)
-    if wanted._type_affinity is not inspected_type._type_affinity:
-        return True
-    return getattr(wanted, "scale", None) != getattr(inspected_type, "scale", None)
-
-
 OPTIONS: dict[str, Any] = {
-    "target_metadata": Base.metadata, "render_item": render_item, "compare_type": compare_type,
+    "target_metadata": Base.metadata, "render_item": render_item, "compare_type": migrate.compare_type,
     "transaction_per_migration": True,
 }
 
