@@ -64,6 +64,12 @@ def _unsealed(kid: str, sealed: str) -> str:
     return str(content.get("password", ""))
 
 
+@routes.get("/departments", permission="security.read_accounts")
+def departments(call: Call) -> dict[str, Any]:
+    """Departments that an account or a grant may be tied to."""
+    return {"items": directory.departments(call.session)}
+
+
 @routes.put("/users/<int:user_id>", permission="security.accounts", body=schemas.ChangedUser)
 def change(call: Call, user_id: int) -> dict[str, Any]:
     """Change, disable or enable an account."""

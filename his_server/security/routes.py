@@ -113,7 +113,7 @@ def describe(call: Call, raw: bytes) -> dict[str, Any]:
     security, actor = _security(), call.actor
     with call.database.begin(write=False) as session:
         user = accounts.get_user(session, actor.user_id)
-        names = directory.department_names(session, [actor.department_id] if actor.department_id else [])
+        names = directory.department_names(session, [actor.department_id])
     department = None
     if actor.department_id:
         department = {"id": actor.department_id, "name": names.get(actor.department_id, "")}

@@ -123,3 +123,10 @@ def set_lines(session: Session, set_ids: Iterable[int]) -> dict[int, list[ItemSe
                                 .order_by(ItemSetLine.set_id, ItemSetLine.position)):
         found[line.set_id].append(line)
     return found
+
+
+def department_labels(session: Session, ids: Iterable[int] | None) -> dict[int, tuple[str, str]]:
+    """Code and name of departments by key; ``ids`` None: all that are in use. One query."""
+    query = select(Department.id, Department.code, Department.name)
+    query = query.where(Department.active) if ids is None else query.where(Department.id.in_(set(ids)))
+    return {row.id: (row.code, row.name) for row in session.execute(query)}
