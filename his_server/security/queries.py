@@ -15,6 +15,7 @@ from his_server.db import database as db
 from his_server.errors import invalid
 from his_server.security import rules
 from his_server.security.audit import AuditRow
+from his_server.security.events import title_of
 from his_server.security.models import Role, User, UserRole
 from his_server.wire import MAX_ID
 
@@ -90,6 +91,7 @@ def audit_rows(session: Session, *, limit: int, after: str | None, since: dateti
     items = [{
         "id": r.id, "at": local(r.at).isoformat(timespec="milliseconds"), "user_id": r.user_id, "login": r.login,
         "name": r.name, "roles": r.roles, "ip": r.ip, "terminal": r.terminal, "event": r.event,
+        "title": title_of(r.event),
         "object_type": r.object_type, "object_id": r.object_id, "success": r.success, "trace_id": r.trace_id,
         "detail": json.loads(r.detail),
     } for r in rows[:limit]]
@@ -98,6 +100,7 @@ def audit_rows(session: Session, *, limit: int, after: str | None, since: dateti
     return {"items": items, "next": portable.encode_cursor((last.at, last.id)) if last else None}
 
 
-def audit_events(session: Session) -> list[str]:
-    """All event names in the trail."""
-    return list(session.scalars(select(AuditRow.event).distinct().order_by(AuditRow.event)))
+def audit_events(session: Session) -> list[dict[str, str]]:
+    """All events in the trail with their Chinese names."""
+    codes = session.scalars(select(AuditRow.event).distinct().order_by(AuditRow.event))
+    return [{"code": code, "title": title_of(code)} for code in codes]

@@ -148,6 +148,8 @@ def test_querying_and_paging(db: Database, hospital: Hospital, sign_in: Any, clo
     assert len(auditor.get("/api/audit?object_type=person&object_id=4").get_json()["items"]) == 1
     assert auditor.get("/api/audit?since=2030-01-01T00:00:00%2B08:00").get_json()["items"] == []
     assert auditor.get("/api/audit?since=2026-01-01").status_code == 422
+    kinds = auditor.get("/api/audit/events").get_json()["items"]
+    assert {"code": "patient.view", "title": "调阅病人"} in kinds
     assert auditor.post("/api/audit/verify").get_json() == {"findings": [], "count": 0}
     for method in ("put", "delete", "patch"):
         assert getattr(auditor, method)("/api/audit").status_code == 405
