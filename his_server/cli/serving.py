@@ -14,8 +14,6 @@ from typing import Any
 
 import click
 
-from his_server.cli.context import house
-
 
 @click.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="监听地址")
@@ -28,6 +26,8 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
     """启动 Web 服务"""
     metrics_dir = tempfile.mkdtemp(prefix="his-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir  # read when prometheus_client is imported: below
+    from his_server.cli.context import house
+
     found = house()
     from gunicorn.app.base import BaseApplication
     from prometheus_client import multiprocess
@@ -75,6 +75,7 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
 @click.option("--child-of", type=int, hidden=True, help="父进程号；父进程结束则退出")
 def worker(threads: int, child_of: int | None) -> None:
     """运行后台任务：消息投递与定时任务"""
+    from his_server.cli.context import house
     from his_server.logs import configure
     from his_server.messaging.worker import run_threads
 
