@@ -161,7 +161,8 @@ def constraint_name(exc: BaseException) -> str | None:
     """The violated constraint's name where the driver tells, else None.
 
     PostgreSQL always tells. SQLite tells for CHECK only (`unique_columns` has what it tells for UNIQUE).
-    Dameng's message holds it in brackets [?], upper-cased if it was created unquoted.
+    Dameng's message holds it in brackets [?]; a name all in upper case, as unquoted ones are there, is given
+    in lower.
     """
     error = driver_error(exc)
     if error is None:
@@ -175,7 +176,8 @@ def constraint_name(exc: BaseException) -> str | None:
         return found.group(1) if found else None
     if driver == "dmPython":
         found = _DAMENG_NAME.search(str(error))
-        return found.group(1).rpartition(".")[2] if found else None
+        bare = found.group(1).rpartition(".")[2] if found else None
+        return bare.lower() if bare is not None and bare.isupper() else bare
     return None
 
 

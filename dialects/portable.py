@@ -174,22 +174,26 @@ def _claim_one_by_one(
     limit: int,
     set_: Mapping[str, Any],
 ) -> list[Any]:
-    """The claim of databases without SKIP LOCKED: choose, then take each by an UPDATE that checks `where`
-    again.
+    """The claim where LIMIT and FOR UPDATE may not meet (DM8): choose, lock what is free, then set it.
 
-    The row count tells who was first. Those lost to other workers are replaced by the next in order.
+    Each UPDATE checks `where` again and its row count decides. Rows lost to other workers are replaced by
+    the next.
     """
     taken: list[Any] = []
     seen: set[Any] = set()
     for _ in range(_CLAIM_ROUNDS):
         query = candidates.where(key.not_in(seen)) if seen else candidates
         chosen = list(connection.execute(query.limit(limit - len(taken))).scalars())
+        if not chosen:
+            break
+        seen.update(chosen)
+        free = select(key).where(key.in_(chosen), where).with_for_update(skip_locked=True)
+        locked = set(connection.execute(free).scalars())
         for identity in chosen:
-            seen.add(identity)
-            result = connection.execute(update(table).where(and_(key == identity, where)).values(dict(set_)))
-            if result.rowcount == 1:
-                taken.append(identity)
-        if not chosen or len(taken) == limit:
+            if identity in locked:
+                change = update(table).where(and_(key == identity, where)).values(dict(set_))
+                taken += [identity] * connection.execute(change).rowcount
+        if len(taken) == limit:
             break
     return taken
 

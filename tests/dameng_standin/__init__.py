@@ -28,7 +28,8 @@ class Standin:
         self._stream = self._control.makefile("rw")
 
     def order(self, **what: Any) -> Any:
-        """Give orders (fields of server.Orders; drop_all, sessions, statements, reset); returns the answer."""
+        """Give orders (fields of server.Orders; drop_all, sessions, statements, reset); returns the
+        answer."""
         self._stream.write(json.dumps(what) + "\n")
         self._stream.flush()
         return json.loads(self._stream.readline())
@@ -43,7 +44,9 @@ class Standin:
             self.process.stdout.close()
 
 
-def start_standin(postgres_url: str, database: str = "standin", schema: str = "HIS", port: int = 0) -> Standin:
+def start_standin(
+    postgres_url: str, database: str = "standin", schema: str = "HIS", port: int = 0
+) -> Standin:
     """Start a stand-in over a database of its own in the PostgreSQL at `postgres_url` (made if missing)."""
     admin = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

@@ -1,13 +1,14 @@
-"""DM8's dictionary on PostgreSQL's: the views and functions that a dialect and Alembic ask, in the schema SYS."""
+"""DM8's dictionary on PostgreSQL's: the views and functions that a dialect and Alembic ask, in the schema
+SYS."""
 
 from __future__ import annotations
 
 _KIND = """CASE WHEN t.typname = 'bit' AND t.typnamespace = 'sys'::regnamespace THEN 'BIT'
   ELSE CASE b.typname WHEN 'int2' THEN 'SMALLINT' WHEN 'int4' THEN 'INTEGER' WHEN 'int8' THEN 'BIGINT'
-  WHEN 'numeric' THEN 'DECIMAL' WHEN 'varchar' THEN 'VARCHAR' WHEN 'bpchar' THEN 'CHAR' WHEN 'text' THEN 'CLOB'
-  WHEN 'bytea' THEN 'BLOB' WHEN 'timestamp' THEN 'TIMESTAMP' WHEN 'date' THEN 'DATE' WHEN 'time' THEN 'TIME'
-  WHEN 'float8' THEN 'DOUBLE' WHEN 'float4' THEN 'REAL' WHEN 'timestamptz' THEN 'TIMESTAMP WITH TIME ZONE'
-  ELSE upper(b.typname) END END"""
+  WHEN 'numeric' THEN 'DECIMAL' WHEN 'varchar' THEN 'VARCHAR' WHEN 'bpchar' THEN 'CHAR' WHEN 'text' THEN
+  'CLOB' WHEN 'bytea' THEN 'BLOB' WHEN 'timestamp' THEN 'TIMESTAMP' WHEN 'date' THEN 'DATE' WHEN 'time' THEN
+  'TIME' WHEN 'float8' THEN 'DOUBLE' WHEN 'float4' THEN 'REAL' WHEN 'timestamptz' THEN 'TIMESTAMP WITH TIME
+  ZONE' ELSE upper(b.typname) END END"""
 
 SQL = f"""
 CREATE SCHEMA IF NOT EXISTS sys;

@@ -29,7 +29,9 @@ class Orders:
 
     mode: int = 0  # 0 standalone, 1 primary, 2 standby
     refuse: bool = False
-    fail: list[dict[str, Any]] = field(default_factory=list)  # {"match": regex, "code": -6407, "message": …, "times": 1}
+    fail: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # {"match": regex, "code": -6407, "message": …, "times": 1}
     drop: list[dict[str, Any]] = field(default_factory=list)  # {"match": regex, "after": bool, "times": 1}
     stall: list[dict[str, Any]] = field(default_factory=list)  # {"match": regex, "seconds": 1.0, "times": 1}
     statements: list[str] = field(default_factory=list)
@@ -128,9 +130,12 @@ class Worker:
             if self.server.orders.record:
                 self.server.orders.statements.append(sql)
             return sql
-        return {wire.LOGIN: "LOGIN", wire.COMMIT: "COMMIT", wire.ROLLBACK: "ROLLBACK", wire.FETCH: "FETCH"}.get(
-            frame.command, ""
-        )
+        return {
+            wire.LOGIN: "LOGIN",
+            wire.COMMIT: "COMMIT",
+            wire.ROLLBACK: "ROLLBACK",
+            wire.FETCH: "FETCH",
+        }.get(frame.command, "")
 
     def _handle(self, frame: wire.Frame) -> wire.Frame:
         match frame.command:

@@ -59,10 +59,14 @@ class Session:
         self.identity_insert: set[str] = set()
         self.relations: dict[tuple[int, int], int] = {}
         self.lobs: dict[int, bytearray] = {}  # both what the driver put and what it will read
-        self._run("SET client_min_messages = error; SET datestyle = 'ISO'; SET timezone = 'UTC'; SET bytea_output = 'hex'")
-        self._run("SET lock_timeout = '2s'")
+        self._run(
+            "SET client_min_messages = error; SET datestyle = 'ISO'; SET timezone = 'UTC'; SET bytea_output = 'hex'"
+        )
+        self._run("SET lock_timeout = '1s'; SET deadlock_timeout = '50ms'")
         self.use_schema(schema)
-        found = self._query("SELECT oid, typname FROM pg_type WHERE typtype = 'd' AND typnamespace = 'sys'::regnamespace")
+        found = self._query(
+            "SELECT oid, typname FROM pg_type WHERE typtype = 'd' AND typnamespace = 'sys'::regnamespace"
+        )
         numbers = {"bit": 16, "clob": -25, "blob": -17}
         self.domains = {int(oid or 0): numbers[str(name)] for oid, name in found}
 
@@ -118,9 +122,7 @@ class Session:
             self._run("RELEASE SAVEPOINT standin")
         prepared.parameters = [self._parameter(described.param_type(at)) for at in range(described.nparams)]
         columns = [
-            _kind(
-                self._declared(described, at), described.fmod(at), (described.fname(at) or b"").decode()
-            )
+            _kind(self._declared(described, at), described.fmod(at), (described.fname(at) or b"").decode())
             for at in range(described.nfields)
         ]
         if statement.returned:
@@ -135,19 +137,25 @@ class Session:
         return _kind(self.domains.get(oid, oid), -1)
 
     def _declared(self, described: Any, at: int) -> int:
-        """The type of the table's column that a result's column is, which tells a BIT from a SMALLINT, CLOB from VARCHAR."""
+        """The type of the table's column that a result's column is, which tells a BIT from a SMALLINT, CLOB
+        from VARCHAR."""
         table, number = described.ftable(at), described.ftablecol(at)
         if not table:
             return int(described.ftype(at))
         key = (table, number)
         if key not in self.relations:
-            found = self._query(f"SELECT atttypid FROM pg_attribute WHERE attrelid = {table} AND attnum = {number}")
+            found = self._query(
+                f"SELECT atttypid FROM pg_attribute WHERE attrelid = {table} AND attnum = {number}"
+            )
             declared = int(found[0][0] or 0)
             self.relations[key] = self.domains.get(declared, int(described.ftype(at)))
         return self.relations[key]
 
-    def execute(self, prepared: Prepared, batch: list[list[bytes | None]]) -> tuple[int, list[list[list[bytes | None]]]]:
-        """Run for each row of parameters. Returns the row count and, per out parameter, the values returned."""
+    def execute(
+        self, prepared: Prepared, batch: list[list[bytes | None]]
+    ) -> tuple[int, list[list[list[bytes | None]]]]:
+        """Run for each row of parameters. Returns the row count and, per out parameter, the values
+        returned."""
         statement = prepared.statement
         if statement.local:
             self._local(statement)
@@ -170,7 +178,11 @@ class Session:
                     total = len(prepared.rows)
                 else:
                     total += int(result.command_tuples or 0)
-                    for values in self._rows(result, prepared.parameters[-statement.returned :]) if statement.returned else []:
+                    for values in (
+                        self._rows(result, prepared.parameters[-statement.returned :])
+                        if statement.returned
+                        else []
+                    ):
                         for at, value in enumerate(values):
                             returned[at].append(value)
         except Refused:
@@ -239,17 +251,23 @@ class Session:
             f"'{_quoted(tree.this.this)}')"
         )
         if found and found[0][0] in given and table not in self.identity_insert:
-            values = tree.expression.expressions[0].expressions if isinstance(tree.expression, exp.Values) else []
+            values = (
+                tree.expression.expressions[0].expressions if isinstance(tree.expression, exp.Values) else []
+            )
             position = [each.name for each in tree.this.expressions].index(str(found[0][0]))
             if position < len(values) and values[position].sql().upper() == "DEFAULT":
                 return
-            raise Refused(-2723, f"仅当指定列列表，且SET IDENTITY_INSERT为ON时，才能对自增列[{found[0][0]}]赋值")
+            raise Refused(
+                -2723, f"仅当指定列列表，且SET IDENTITY_INSERT为ON时，才能对自增列[{found[0][0]}]赋值"
+            )
 
     def _check_index(self, statement: Statement) -> None:
         tree = statement.tree
         if not isinstance(tree, exp.Create) or tree.kind != "INDEX" or tree.this.args.get("params") is None:
             return
-        columns = ",".join(each.sql().strip('"').split('"')[0] for each in tree.this.args["params"].args["columns"])
+        columns = ",".join(
+            each.sql().strip('"').split('"')[0] for each in tree.this.args["params"].args["columns"]
+        )
         found = self._query(
             "SELECT string_agg(a.attname, ',' ORDER BY p.place) FROM pg_index x CROSS JOIN LATERAL "
             "unnest(x.indkey::int2[]) WITH ORDINALITY AS p(num, place) JOIN pg_attribute a ON a.attrelid = x.indrelid "
@@ -263,7 +281,10 @@ class Session:
     def _query(self, sql: str) -> list[list[str | None]]:
         result = self._run(sql)
         return [
-            [None if (value := result.get_value(row, at)) is None else value.decode() for at in range(result.nfields)]
+            [
+                None if (value := result.get_value(row, at)) is None else value.decode()
+                for at in range(result.nfields)
+            ]
             for row in range(result.ntuples)
         ]
 
@@ -305,7 +326,8 @@ def _kind(oid: int, modifier: int, name: str = "") -> wire.Kind:
 
 
 def unpack_batch(kinds: int, body: bytes, rows: int, lobs: dict[int, bytearray]) -> list[list[bytes | None]]:
-    """The parameters of EXECUTE: descriptions first, then row by row a length and the value; none for out ones."""
+    """The parameters of EXECUTE: descriptions first, then row by row a length and the value; none for out
+    ones."""
     described = [struct.unpack_from("<biii", body, 13 * at) for at in range(kinds)]
     at, batch = 13 * kinds, []
     for _ in range(max(rows, 1)):

@@ -19,7 +19,15 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 SYNTAX, BAD_TYPE, LOCK_IN_SUBQUERY, EMPTY = -2007, -2685, -4596, -2007
 _MAX_VARCHAR = 8188
-_UNSUPPORTED = (exp.ILike, exp.Array, exp.OnConflict, exp.JSONExtract, exp.JSONExtractScalar, exp.Lateral, exp.Interval)
+_UNSUPPORTED = (
+    exp.ILike,
+    exp.Array,
+    exp.OnConflict,
+    exp.JSONExtract,
+    exp.JSONExtractScalar,
+    exp.Lateral,
+    exp.Interval,
+)
 _PREDICATES = (exp.Predicate, exp.And, exp.Or, exp.Not, exp.Exists, exp.In, exp.Between)
 
 
@@ -110,7 +118,8 @@ def _name(token: Token) -> str:
 
 
 def _prepare_text(sql: str, tokens: list[Token]) -> tuple[str, int, int]:
-    """Number the parameters, and cut RETURNING's INTO and a table's STORAGE, which the parser doesn't know."""
+    """Number the parameters, and cut RETURNING's INTO and a table's STORAGE, which the parser doesn't
+    know."""
     pieces, at, count, returned = [], 0, 0, 0
     cut: int | None = None
     depth, returning = 0, False
@@ -131,6 +140,9 @@ def _prepare_text(sql: str, tokens: list[Token]) -> tuple[str, int, int]:
                 returned, cut = len(outs), token.start
             elif word == "STORAGE" and cut is None:
                 cut = token.start
+        if word == "DATEADD" and cut is None:  # other products' DATEADD has other arguments
+            pieces += [sql[at : token.start], "DM_DATEADD"]
+            at = token.end + 1
         if token.token_type == TokenType.PLACEHOLDER:
             count += 1
             if cut is None:
@@ -151,7 +163,9 @@ def _alter(sql: str) -> str:
     if "MODIFY" in words:
         at = words.index("MODIFY")
         column, kind = tokens[at + 1], sql[tokens[at + 2].start :]
-        return f"{sql[: tokens[at].start]}ALTER COLUMN {sql[column.start : column.end + 1]} SET DATA TYPE {kind}"
+        return (
+            f"{sql[: tokens[at].start]}ALTER COLUMN {sql[column.start : column.end + 1]} SET DATA TYPE {kind}"
+        )
     if words[-2:] == ["SET", "NULL"]:
         return sql[: tokens[-2].start] + "DROP NOT NULL"
     return sql
@@ -183,7 +197,10 @@ def _refuse(tree: exp.Expression) -> None:
 
 def _rewrite(tree: exp.Expression) -> exp.Expression:
     for lock in tree.find_all(exp.Lock):
-        tables = [exp.Table(this=each.args["db"].copy()) if each.args.get("db") else each for each in lock.expressions]
+        tables = [
+            exp.Table(this=each.args["db"].copy()) if each.args.get("db") else each
+            for each in lock.expressions
+        ]
         lock.set("expressions", tables)
     for merge in tree.find_all(exp.Merge):
         for when in merge.args["whens"].expressions:
@@ -194,7 +211,11 @@ def _rewrite(tree: exp.Expression) -> exp.Expression:
         if not identifier.quoted:
             identifier.set("this", identifier.this.upper())
             identifier.set("quoted", True)
-    return tree.transform(_rewrite_node)
+    for node in reversed(list(tree.dfs())):  # the innermost first
+        new = _rewrite_node(node)
+        if new is not node:
+            node.replace(new)
+    return tree
 
 
 def _rewrite_node(node: exp.Expression) -> exp.Expression:
@@ -212,17 +233,29 @@ def _rewrite_node(node: exp.Expression) -> exp.Expression:
         return exp.Anonymous(this="sys.now_local")
     if isinstance(node, exp.Anonymous):
         return _rewrite_function(node)
-    if isinstance(node, exp.DateAdd | exp.TimestampAdd | exp.DatetimeAdd):
-        return _plus(node.expression, node.this, str(node.args.get("unit") or "DAY"))
+    if (
+        isinstance(node, exp.Trunc)
+        and node.args.get("decimals") is not None
+        and node.args["decimals"].is_string
+    ):
+        call = exp.Anonymous(this="date_trunc", expressions=[exp.Literal.string("month"), node.this])
+        return exp.cast(call, "date")
     if isinstance(node, exp.DateTrunc | exp.TimestampTrunc):
         unit = "month" if node.unit.name.upper() in ("MM", "MONTH") else "day"
-        return exp.cast(exp.Anonymous(this="date_trunc", expressions=[exp.Literal.string(unit), node.this]), "date")
+        return exp.cast(
+            exp.Anonymous(this="date_trunc", expressions=[exp.Literal.string(unit), node.this]), "date"
+        )
     return node
 
 
 def _rewrite_type(node: exp.DataType) -> exp.Expression:
     kinds = exp.DataType.Type
-    domain = {kinds.BIT: "sys.bit", kinds.TEXT: "sys.clob", kinds.BLOB: "sys.blob", kinds.LONGBLOB: "sys.blob"}.get(node.this)
+    domain = {
+        kinds.BIT: "sys.bit",
+        kinds.TEXT: "sys.clob",
+        kinds.BLOB: "sys.blob",
+        kinds.LONGBLOB: "sys.blob",
+    }.get(node.this)
     if node.this == kinds.VARBINARY and not node.expressions:
         domain = "sys.blob"  # how the parser reads BLOB
     if domain is not None:
@@ -236,14 +269,11 @@ def _rewrite_function(node: exp.Anonymous) -> exp.Expression:
     name, arguments = node.name.upper(), node.expressions
     if name == "SYS_CONTEXT":
         return exp.Anonymous(this="current_schema")
-    if name == "DATEADD":
+    if name == "DM_DATEADD":
         return _plus(arguments[1], arguments[2], arguments[0].name)
-    if name == "TRUNC" and len(arguments) == 2 and arguments[1].is_string:
-        call = exp.Anonymous(this="date_trunc", expressions=[exp.Literal.string("month"), arguments[0]])
-        return exp.cast(call, "date")
     return node
 
 
 def _plus(count: exp.Expression, moment: exp.Expression, unit: str) -> exp.Expression:
     interval = exp.Interval(this=exp.Literal.string(f"1 {unit.strip().lower()}"))
-    return exp.paren(exp.Add(this=moment, expression=exp.Mul(this=exp.paren(count.copy()), expression=interval)))
+    return exp.paren(exp.Add(this=moment, expression=exp.Mul(this=exp.paren(count), expression=interval)))

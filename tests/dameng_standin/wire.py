@@ -1,8 +1,8 @@
 """The wire: frames and values as the real dmPython 2.6.1 sends and expects them.
 
 Observed from the driver, with the MIT-licensed dm-pure as a map. All numbers are little-endian.
-A frame is a header of 64 bytes (handle i32@0, command i16@4, body length i32@6, return code i32@10, XOR of bytes
-0…18 @19, fields of the message @20…63) and its body.
+A frame is a header of 64 bytes (handle i32@0, command i16@4, body length i32@6, return code i32@10, XOR of
+bytes 0…18 @19, fields of the message @20…63) and its body.
 """
 
 from __future__ import annotations
@@ -28,7 +28,18 @@ REPLY, START_REPLY, LOGIN_REPLY = 187, 228, 163
 
 # types
 CHAR, VARCHAR, BIT, TINYINT, SMALLINT, INT, BIGINT, DECIMAL = 0, 2, 3, 5, 6, 7, 8, 9
-REAL, DOUBLE, BLOB, DATE, TIME, DATETIME, BINARY, VARBINARY, CLOB, DATETIME_TZ = 10, 11, 12, 14, 15, 16, 17, 18, 19, 23
+REAL, DOUBLE, BLOB, DATE, TIME, DATETIME, BINARY, VARBINARY, CLOB, DATETIME_TZ = (
+    10,
+    11,
+    12,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    23,
+)
 
 # kinds of statement in the replies to PREPARE and EXECUTE
 KIND_OTHER, KIND_INSERT, KIND_DELETE, KIND_UPDATE, KIND_SELECT = 0, 157, 158, 159, 160
@@ -196,8 +207,8 @@ def encode(kind: Kind, value: str) -> bytes:
 
 
 def _inline_lob(data: bytes) -> bytes:
-    """A LOB within its row: a mark, an id, the length, the bytes. (With the server's flag for new LOBs, unset at
-    login here, 30 or 34 bytes more on where it would lie come before the bytes.)"""
+    """A LOB within its row: a mark, an id, the length, the bytes. (With the server's flag for new LOBs,
+    unset at login here, 30 or 34 bytes more on where it would lie come before the bytes.)"""
     return struct.pack("<BqI", 1, 0, len(data)) + data
 
 
@@ -256,7 +267,8 @@ def _decode_time(raw: bytes) -> time:
 
 
 def encode_decimal(value: Decimal) -> bytes:
-    """Base 100: a first byte with sign and exponent, then two digits to a byte (101 less for negative ones)."""
+    """Base 100: a first byte with sign and exponent, then two digits to a byte (101 less for negative
+    ones)."""
     if value == 0:
         return b"\x80"
     sign, digits_, exponent = value.as_tuple()

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
 
+from tests.dameng_standin import Standin, start_standin
 from tests.pg import start_postgres
 
 from .tables import metadata
@@ -38,12 +39,32 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def standin(dialects_postgres_url: str) -> Iterator[Standin]:
+    """The stand-in for DM8, behind the real driver; tests that give it orders take them back by `reset`."""
+    running = start_standin(dialects_postgres_url)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def dameng_url(request: pytest.FixtureRequest) -> str:
+    """A true DM8 where HIS_TEST_DAMENG_URL names one, else the stand-in."""
+    given = os.environ.get("HIS_TEST_DAMENG_URL")
+    if given:
+        return given
+    running: Standin = request.getfixturevalue("standin")
+    return running.url
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "dm"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "sqlite":
         engine = sqlite_engine(tmp_path / "test.db")
-    else:
+    elif request.param == "postgresql":
         engine = create_engine(request.getfixturevalue("dialects_postgres_url"))
+    else:
+        engine = create_engine(request.getfixturevalue("dameng_url"))
     metadata.drop_all(engine)
     metadata.create_all(engine)
     yield engine

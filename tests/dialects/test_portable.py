@@ -134,7 +134,7 @@ def test_claim_takes_in_order_and_once(engine: Engine) -> None:
             take(session, "b", 0)
 
 
-def test_claim_skips_rows_that_another_transaction_holds(dialects_postgres_url: str, engine: Engine) -> None:
+def test_claim_skips_rows_that_another_transaction_holds(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("one writer at a time on SQLite: the second waits")
     with Session(engine) as first, Session(engine) as second:
@@ -161,12 +161,12 @@ def _work(url: str, path: str | None, worker: str, results: Any) -> None:
 
 
 def test_claim_gives_each_row_to_one_of_several_processes(
-    engine: Engine, tmp_path: Path, request: pytest.FixtureRequest
+    engine: Engine,
 ) -> None:
     with engine.begin() as connection:
         insert_many(connection, task, tasks(200))
     path = engine.url.database if engine.dialect.name == "sqlite" else None
-    url = "" if path else request.getfixturevalue("dialects_postgres_url")
+    url = engine.url.render_as_string(hide_password=False)
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     workers = [context.Process(target=_work, args=(url, path, f"w{n}", results)) for n in range(3)]
@@ -267,6 +267,9 @@ def test_starts_with_opens_an_index(engine: Engine) -> None:
             connection, drug, [{"id": n, "code": str(n), "name": f"drug {n:05d}"} for n in range(3000)]
         )
         query = select(drug.c.id).where(starts_with(drug.c.name, "drug 012"))
+        if engine.dialect.name == "dm":
+            assert str(query.compile(connection)).endswith("dt_drug.name >= ? AND dt_drug.name < ?")
+            return  # a plain range on a plain index; its plan is the server's affair
         compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
         if engine.dialect.name == "postgresql":
             connection.execute(text("ANALYZE dt_drug"))
@@ -296,8 +299,7 @@ def test_integrity_errors_are_told_apart(engine: Engine) -> None:
     assert violates(unique, code_constraint)  # type: ignore[arg-type]
     assert not violates(unique, drug.primary_key)
     assert violates(failed(engine, insert(drug), {"id": 1, "code": "B"}), drug.primary_key) or (
-        engine.dialect.name
-        == "postgresql"  # where the key's constraint has a name that the model doesn't know
+        engine.dialect.name != "sqlite"  # where the key's constraint has a name that the model doesn't know
     )
     check = failed(engine, insert(drug), {"id": 2, "code": "B", "price": -1})
     assert is_check_violation(check) and constraint_name(check) == "ck_dt_drug_price"
@@ -319,12 +321,9 @@ def test_lock_timeout_is_recognised(engine: Engine) -> None:
         insert_many(connection, drug, [{"id": 1, "code": "A"}])
     with engine.begin() as holder, engine.connect() as other:
         holder.execute(update(drug).values(name="held"))
-        impatient = (
-            "SET LOCAL lock_timeout = '50ms'"
-            if engine.dialect.name == "postgresql"
-            else "PRAGMA busy_timeout=50"
-        )
-        other.exec_driver_sql(impatient)
+        impatient = {"postgresql": "SET LOCAL lock_timeout = '50ms'", "sqlite": "PRAGMA busy_timeout=50"}
+        if engine.dialect.name in impatient:
+            other.exec_driver_sql(impatient[engine.dialect.name])
         with pytest.raises(DBAPIError) as caught:
             other.execute(update(drug).values(name="wanted"))
         other.rollback()
@@ -332,9 +331,9 @@ def test_lock_timeout_is_recognised(engine: Engine) -> None:
         assert not is_disconnect(caught.value) and not is_deadlock(caught.value)
 
 
-def test_a_terminated_backend_is_a_disconnect(engine: Engine, dialects_postgres_url: str) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("no connection to lose")
+def test_a_terminated_backend_is_a_disconnect(engine: Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has no connection to lose; Dameng's are lost in test_dameng_driver.py")
     with engine.connect() as victim, engine.connect() as killer:
         pid = victim.scalar(text("select pg_backend_pid()"))
         killer.scalar(text("select pg_terminate_backend(:pid)"), {"pid": pid})
@@ -363,7 +362,8 @@ def test_a_deadlock_is_recognised(engine: Engine) -> None:
 
     def cross(first: int, second: int) -> DBAPIError | None:
         with engine.connect() as connection:
-            connection.exec_driver_sql("SET LOCAL deadlock_timeout = '20ms'")
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL deadlock_timeout = '20ms'")
             connection.execute(update(drug).where(drug.c.id == first).values(name="x"))
             both.wait(10)
             try:
