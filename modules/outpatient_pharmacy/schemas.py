@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from his_server.wire import Choice, Id, MoneyField, PriceField, QuantityField, QueryId, Text
 
@@ -46,10 +48,18 @@ class QueueItemOut(Schema):
     dispensed_at = fields.DateTime(allow_none=True)
 
 
+class CountsOut(Schema):
+    """How many wait, and how many were dispensed today."""
+
+    charged = fields.Integer()
+    dispensed = fields.Integer()
+
+
 class QueueOut(Schema):
     """The queue."""
 
     items = fields.List(fields.Nested(QueueItemOut))
+    counts = fields.Nested(CountsOut)
 
 
 class FindQuery(Schema):
@@ -64,16 +74,50 @@ class FoundOut(Schema):
     id = fields.Integer()
 
 
+class DispensedQuery(Schema):
+    """Dispensed prescriptions: the one with this number, or those of a person."""
+
+    number = Text(load_default=None, min=1, max=32)
+    person_id = QueryId(load_default=None)
+
+    @validates_schema
+    def _one(self, data: dict[str, Any], **_: Any) -> None:
+        if (data["number"] is None) == (data["person_id"] is None):
+            raise ValidationError("请输入处方号或选择病人", "number")
+
+
+class DispensedItemOut(Schema):
+    """A dispensed prescription."""
+
+    id = fields.Integer()
+    number = fields.String()
+    kind = fields.String()
+    state = fields.String()
+    name = fields.String()
+    outpatient_no = fields.String()
+    doctor_name = fields.String()
+    changed_by_name = fields.String()
+    dispensed_at = fields.DateTime()
+
+
+class DispensedOut(Schema):
+    """Dispensed prescriptions, latest first."""
+
+    items = fields.List(fields.Nested(DispensedItemOut))
+
+
 class BatchOut(Schema):
     """A batch to take, or taken (negative: returned)."""
 
     lot_no = fields.String()
     expiry = fields.Date()
     quantity = QuantityField()
+    quantity_text = fields.String()
+    returned = fields.Boolean()
 
 
 class LineOut(Schema):
-    """A drug of a prescription; ``returnable`` and ``refunded`` in smallest units."""
+    """A drug of a prescription; ``returnable`` and ``refunded`` in smallest units, ``returnable_units`` as charged."""
 
     id = fields.Integer()
     drug_id = fields.Integer()
@@ -92,7 +136,10 @@ class LineOut(Schema):
     factor = QuantityField()
     amount = MoneyField()
     note = fields.String()
+    quantity_text = fields.String()
     returnable = QuantityField()
+    returnable_units = QuantityField()
+    returnable_text = fields.String()
     refunded = QuantityField()
     batches = fields.List(fields.Nested(BatchOut))
 
@@ -149,10 +196,11 @@ class ReturnOut(Schema):
 
 
 class StockQuery(Schema):
-    """Which store's stock; ``q`` by name, pinyin, wubi, code."""
+    """Which store's stock; ``q`` by name, pinyin, wubi, code; ``expiring_days`` from today, 0: expired."""
 
     store_id = QueryId(required=True)
     q = Text(load_default="", max=50)
+    expiring_days = fields.Integer(load_default=None, validate=validate.Range(0, 3650, error="天数应在 0 至 3650 之间"))
 
 
 class StockItemOut(Schema):
@@ -169,14 +217,21 @@ class StockItemOut(Schema):
     lot_no = fields.String()
     expiry = fields.Date()
     cost = PriceField()
+    pack_cost = PriceField()
     on_hand = QuantityField()
     reserved = QuantityField()
+    free = QuantityField()
+    on_hand_text = fields.String()
+    reserved_text = fields.String()
+    free_text = fields.String()
+    days_left = fields.Integer()
 
 
 class StockOut(Schema):
     """Stock of a store."""
 
     items = fields.List(fields.Nested(StockItemOut))
+    more = fields.Boolean()
 
 
 class StockInLine(Schema):

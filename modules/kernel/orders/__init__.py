@@ -1,6 +1,7 @@
 """Orders: what doctors ask for."""
 
-from his_server.module import MenuItem, Module, Permission
+from his_server.module import LiveTopic, MenuItem, Module, Permission
+from modules.kernel.orders import queries
 from modules.kernel.orders.routes import routes
 from modules.kernel.orders.service import PRESCRIPTION_SERIES, REQUEST_SERIES
 
@@ -18,4 +19,5 @@ module = Module(
         MenuItem("医技", "执行确认", "/perform", "kernel/orders/perform", "orders.perform", 40),
     ),
     numbering=(PRESCRIPTION_SERIES, REQUEST_SERIES),
+    live={"perform-queue": LiveTopic("orders.perform", queries.perform_state)},
 )

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
+from his_server.actor import Actor
+from his_server.clock import day_bounds
 from his_server.db import today
+from his_server.search import match
+from modules.kernel.encounters import service as encounters
 from modules.kernel.encounters.models import Encounter
-from modules.kernel.masterdata.models import Department, Staff
+from modules.kernel.masterdata import service as masterdata
+from modules.kernel.masterdata.models import (
+    ChargeItem,
+    Department,
+    DictionaryEntry,
+    Drug,
+    Frequency,
+    Staff,
+    charge_item_search,
+    drug_search,
+)
+from modules.kernel.masterdata.service.lookups import valid_on
 from modules.kernel.orders.models import Prescription, Request
+from modules.kernel.orders.service.prescribing import pharmacy_for
 from modules.kernel.patients.models import Person
 from modules.kernel.scheduling.models import Registration
+from modules.kernel.stock import service as stock
+from modules.kernel.stock.rules import show_quantity
+
+OPTIONS = 30
+"""Rows of a search drop-down."""
 
 
 def visits_today(session: Session, *, department_id: int | None, doctor_id: int | None) -> list[dict[str, Any]]:
@@ -20,7 +42,8 @@ def visits_today(session: Session, *, department_id: int | None, doctor_id: int 
     statement = (
         select(Encounter.id, Encounter.visit_no, Encounter.kind, Encounter.state, Registration.queue_no,
                Registration.level, Person.id.label("person_id"), Person.name, Person.sex, Person.birth_date,
-               Person.outpatient_no, Department.name.label("department"), Staff.name.label("doctor"))
+               Person.outpatient_no, Person.allergies, Department.name.label("department"),
+               Staff.name.label("doctor"))
         .join(Person, Person.id == Encounter.person_id)
         .join(Department, Department.id == Encounter.department_id)
         .join(Registration, Registration.encounter_id == Encounter.id)
@@ -47,9 +70,73 @@ def orders_of_visit(session: Session, encounter_id: int) -> dict[str, Any]:
     }
 
 
-def worklist(session: Session, department_id: int, state: str) -> list[Request]:
-    """Requests for a performing department; two queries."""
-    return list(session.scalars(
-        select(Request).options(selectinload(Request.lines))
-        .where(Request.performing_department_id == department_id, Request.state == state)
-        .order_by(Request.issued_at).limit(200)))
+def worklist(session: Session, department_id: int, state: str, number: str | None = None) -> dict[str, Any]:
+    """Requests for a performing department with whom they are for; ``performed`` are today's, latest first.
+
+    ``number``: this request only, whenever it was performed. Four queries.
+    """
+    mine = [Request.performing_department_id == department_id]
+    done_today = Request.changed_at >= day_bounds(today(session))[0]
+    statement = (
+        select(Request, Person.name, Person.sex, Person.birth_date, Person.outpatient_no,
+               Department.name.label("department"))
+        .options(selectinload(Request.lines)).join(Person, Person.id == Request.person_id)
+        .join(Department, Department.id == Request.department_id).where(*mine).limit(200))
+    if number:
+        statement = statement.where(Request.number == number)
+    elif state == "performed":
+        statement = statement.where(Request.state == state, done_today).order_by(Request.changed_at.desc(), Request.id)
+    else:
+        statement = statement.where(Request.state == state).order_by(Request.issued_at, Request.id)
+    columns = [c.key for c in Request.__table__.columns]
+    items = [{**{c: getattr(row.Request, c) for c in columns}, "lines": row.Request.lines, "name": row.name,
+              "sex": row.sex, "birth_date": row.birth_date, "outpatient_no": row.outpatient_no,
+              "department": row.department}
+             for row in session.execute(statement)]
+    waiting, performed = (session.scalar(select(func.count()).select_from(Request).where(*mine, *more)) for more in
+                          ([Request.state == "charged"], [Request.state == "performed", done_today]))
+    return {"items": items, "counts": {"charged": waiting, "performed": performed}}
+
+
+def perform_state(session: Session, _actor: Actor, args: Mapping[str, str]) -> dict[str, Any]:
+    """Live topic: how many paid requests wait in a department, and the latest change; one indexed query."""
+    department = int(args["department"]) if args.get("department", "").isdigit() else 0
+    count, newest = session.execute(
+        select(func.count(), func.max(Request.changed_at))
+        .where(Request.performing_department_id == department, Request.state == "charged")).one()
+    return {"waiting": count, "newest": newest.isoformat() if newest else None}
+
+
+def choices(session: Session) -> dict[str, Any]:
+    """What the order pages choose from: usages, frequencies, departments; three queries."""
+    day = today(session)
+    usages = session.scalars(
+        select(DictionaryEntry).where(DictionaryEntry.dictionary == "usage", valid_on(DictionaryEntry, day))
+        .order_by(DictionaryEntry.position, DictionaryEntry.code))
+    return {"usages": list(usages),
+            "frequencies": list(session.scalars(select(Frequency).order_by(Frequency.id))),
+            "departments": list(session.scalars(
+                select(Department).where(Department.active).order_by(Department.code)))}
+
+
+def drug_options(session: Session, q: str, encounter_id: int) -> list[dict[str, Any]]:
+    """Drugs that a search finds, with today's pack price and what the visit's pharmacy has free; six queries."""
+    ids = list(session.scalars(match(session, drug_search, q, limit=OPTIONS)))
+    drugs = masterdata.drugs(session, ids)
+    prices = masterdata.drug_prices(session, ids, today(session))
+    store = pharmacy_for(session, encounters.get(session, encounter_id))
+    free = stock.available(session, store.id, ids)
+    columns = [c.key for c in Drug.__table__.columns]
+    return [{**{c: getattr(drug, c) for c in columns}, "price": prices.get(drug.id), "free": free[drug.id],
+             "free_text": show_quantity(free[drug.id], drug.pack_size, drug.pack_unit, drug.base_unit)}
+            for drug in (drugs[i] for i in ids) if drug.active]
+
+
+def item_options(session: Session, q: str) -> list[dict[str, Any]]:
+    """Charge items that a search finds, with today's price; three queries."""
+    ids = list(session.scalars(match(session, charge_item_search, q, limit=OPTIONS)))
+    items = masterdata.items(session, ids)
+    prices = masterdata.item_prices(session, ids, today(session))
+    columns = [c.key for c in ChargeItem.__table__.columns]
+    return [{**{c: getattr(item, c) for c in columns}, "price": prices.get(item.id)}
+            for item in (items[i] for i in ids) if item.active]

@@ -8,6 +8,7 @@ from his_server.http import Call, Routes
 from his_server.money import ZERO, line_amount
 from modules.kernel.orders import queries, schemas, service
 from modules.kernel.orders.models import Prescription, Request
+from modules.kernel.stock.rules import show_quantity
 
 routes = Routes("kernel.orders", "/api/orders", tag="orders")
 
@@ -25,12 +26,32 @@ def visit_orders(call: Call, encounter_id: int) -> dict[str, Any]:
     return queries.orders_of_visit(call.session, encounter_id)
 
 
+@routes.get("/choices", permission="orders.view", out=schemas.ChoicesOut)
+def choices(call: Call) -> dict[str, Any]:
+    """用法、频次、科室"""
+    return queries.choices(call.session)
+
+
+@routes.get("/drugs", permission="orders.prescribe", query=schemas.DrugQuery, out=schemas.DrugOptionsOut)
+def drugs(call: Call) -> dict[str, Any]:
+    """查找可开的药品（含药房可用库存）"""
+    return {"items": queries.drug_options(call.session, **call.query)}
+
+
+@routes.get("/items", permission="orders.prescribe", query=schemas.ItemQuery, out=schemas.ItemOptionsOut)
+def items(call: Call) -> dict[str, Any]:
+    """查找可申请的项目"""
+    return {"items": queries.item_options(call.session, call.query["q"])}
+
+
 @routes.post("/prescriptions/preview", permission="orders.prescribe", body=schemas.PreviewIn, out=schemas.PreviewOut,
              effect="read")
 def preview(call: Call) -> dict[str, Any]:
     """试算处方的数量和金额"""
     lines = service.work_out(call.session, call.body["lines"])
     for line in lines:
+        drug = line["drug"]
+        line["quantity_text"] = show_quantity(line["quantity"], drug.pack_size, drug.pack_unit, drug.base_unit)
         line["amount"] = line_amount(line["charged"].price, line["charged"].quantity)
     return {"lines": lines, "total": sum((line["amount"] for line in lines), ZERO)}
 
@@ -69,7 +90,7 @@ def cancel_request(call: Call, request_id: int) -> Request:
 @routes.get("/requests", permission="orders.perform", query=schemas.WorklistQuery, out=schemas.RequestsOut)
 def worklist(call: Call) -> dict[str, Any]:
     """执行科室的申请列表"""
-    return {"items": queries.worklist(call.session, call.query["department_id"], call.query["state"])}
+    return queries.worklist(call.session, **call.query)
 
 
 @routes.post("/requests/<int:request_id>/perform", permission="orders.perform", out=schemas.RequestOut)

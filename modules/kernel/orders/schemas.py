@@ -45,6 +45,7 @@ class PreviewLineOut(Schema):
     quantity = QuantityField()
     suggested = QuantityField()
     base_unit = fields.String(attribute="drug.base_unit")
+    quantity_text = fields.String()
     unit = fields.String(attribute="charged.unit")
     unit_quantity = QuantityField(attribute="charged.quantity")
     price = PriceField(attribute="charged.price")
@@ -166,6 +167,7 @@ class VisitOut(Schema):
     sex = fields.String()
     birth_date = fields.Date(allow_none=True)
     outpatient_no = fields.String()
+    allergies = fields.String(allow_none=True)
     department = fields.String()
     doctor = fields.String(allow_none=True)
 
@@ -184,14 +186,123 @@ class VisitOrdersOut(Schema):
 
 
 class WorklistQuery(Schema):
-    """Requests for a performing department in a state."""
+    """Requests for a performing department in a state, or the one with this ``number``."""
 
     department_id = QueryId(required=True)
     state = fields.String(load_default="charged", validate=validate.OneOf(
         ("issued", "charged", "performed"), error="状态只能是 issued、charged、performed"))
+    number = Text(load_default=None, min=1, max=32)
+
+
+class WorklistItemOut(RequestOut):
+    """A request on a worklist, with whom it is for and which department asks."""
+
+    name = fields.String()
+    sex = fields.String()
+    birth_date = fields.Date(allow_none=True)
+    outpatient_no = fields.String()
+    department = fields.String()
+
+
+class WorklistCounts(Schema):
+    """How many wait, and how many were performed today."""
+
+    charged = fields.Integer()
+    performed = fields.Integer()
 
 
 class RequestsOut(Schema):
     """A worklist of requests."""
 
-    items = fields.List(fields.Nested(RequestOut))
+    items = fields.List(fields.Nested(WorklistItemOut))
+    counts = fields.Nested(WorklistCounts)
+
+
+class ChoiceOut(Schema):
+    """A usage."""
+
+    code = fields.String()
+    name = fields.String()
+
+
+class FrequencyOut(ChoiceOut):
+    """A frequency: ``times_per_day`` on days ``interval_days`` apart; both empty for single doses."""
+
+    times_per_day = fields.Integer(allow_none=True)
+    interval_days = fields.Integer(allow_none=True)
+
+
+class DepartmentOut(ChoiceOut):
+    """A department to perform a request."""
+
+    id = fields.Integer()
+    kind = fields.String()
+
+
+class ChoicesOut(Schema):
+    """What the order pages choose from."""
+
+    usages = fields.List(fields.Nested(ChoiceOut))
+    frequencies = fields.List(fields.Nested(FrequencyOut))
+    departments = fields.List(fields.Nested(DepartmentOut))
+
+
+class ItemQuery(Schema):
+    """A search by name, pinyin, wubi or code."""
+
+    q = Text(required=True, min=1, max=50)
+
+
+class DrugQuery(ItemQuery):
+    """A search among drugs; the visit says which pharmacy's stock is meant."""
+
+    encounter_id = QueryId(required=True)
+
+
+class ItemOptionOut(Schema):
+    """A charge item to order; ``price`` is today's, empty where there is none."""
+
+    id = fields.Integer()
+    code = fields.String()
+    name = fields.String()
+    unit = fields.String()
+    fiscal_category = fields.String()
+    performing_kind = fields.String()
+    price = PriceField(allow_none=True)
+
+
+class DrugOptionOut(Schema):
+    """A drug to prescribe. ``price`` per pack, ``free`` in smallest units, ``free_text`` in packs (2盒1片)."""
+
+    id = fields.Integer()
+    code = fields.String()
+    name = fields.String()
+    spec = fields.String()
+    form = fields.String()
+    manufacturer = fields.String()
+    dose_amount = QuantityField(allow_none=True)
+    dose_unit = fields.String()
+    base_unit = fields.String()
+    pack_unit = fields.String()
+    pack_size = fields.Integer()
+    control = fields.String()
+    antimicrobial = fields.String()
+    skin_test = fields.Boolean()
+    splittable = fields.Boolean()
+    default_usage = fields.String()
+    default_frequency = fields.String()
+    price = PriceField(allow_none=True)
+    free = QuantityField()
+    free_text = fields.String()
+
+
+class DrugOptionsOut(Schema):
+    """Drugs found."""
+
+    items = fields.List(fields.Nested(DrugOptionOut))
+
+
+class ItemOptionsOut(Schema):
+    """Charge items found."""
+
+    items = fields.List(fields.Nested(ItemOptionOut))

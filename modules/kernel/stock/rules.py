@@ -78,13 +78,13 @@ def allocate(demands: Sequence[Demand], candidates: Iterable[Candidate], on: dat
     return shares, shortages
 
 
-def in_packs(quantity: Decimal, pack_size: Decimal) -> tuple[Decimal, Decimal]:
+def in_packs(quantity: Decimal, pack_size: Decimal | int) -> tuple[Decimal, Decimal]:
     """Whole packs and the rest in smallest units: 25 tablets of 12 → (2, 1)."""
     packs = quantity // pack_size
     return packs, quantity - packs * pack_size
 
 
-def show_quantity(quantity: Decimal, pack_size: Decimal, pack_unit: str, base_unit: str) -> str:
+def show_quantity(quantity: Decimal, pack_size: Decimal | int, pack_unit: str, base_unit: str) -> str:
     """A quantity as people say it: ``2盒1片``; fractions stay visible, nothing is rounded."""
     packs, rest = in_packs(quantity, pack_size)
     parts = []
