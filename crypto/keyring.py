@@ -125,13 +125,10 @@ class KeyRing:
         found = [key for key in self._current().keys.values() if purpose in (None, key.purpose)]
         return sorted(found, key=lambda key: (key.not_before, key.not_after is None), reverse=True)
 
-    def derived(self, name: Any, make: Callable[[], Any]) -> Any:
-        """A value derived from the ring's keys, kept until the ring changes (so it dies with a destroyed key)."""
-        cache = self._current().derived
-        value = cache.get(name)
-        if value is None:
-            value = cache[name] = make()
-        return value
+    def cache(self) -> dict[Any, Any]:
+        """Room for values derived from the ring's keys; a new one when the ring changes, so that what came from a
+        destroyed key dies with it."""
+        return self._current().derived
 
     def status(self) -> dict[str, Any]:
         """For the health page: per purpose the active key id, its age in days, and how many retired keys live."""

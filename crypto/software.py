@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from functools import lru_cache
+from io import BytesIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -15,6 +16,7 @@ from crypto.errors import CryptoError
 from crypto.provider import KeyLike, software_key
 
 _REFUSED = "SM4 decryption refused"
+_LARGE = 1 << 16
 
 
 @lru_cache(maxsize=64)
@@ -28,6 +30,15 @@ def _sm4(key: KeyLike) -> SM4:
     if type(key) is not bytes or len(key) != 16:
         raise CryptoError("key refused")
     return _algorithm(key)
+
+
+def _gcm(key: KeyLike, nonce: bytes) -> Cipher[modes.GCM]:
+    # The constructor checks again what was checked here, for a fifth of the time of sealing a database field.
+    if type(nonce) is not bytes or len(nonce) != 12:
+        raise CryptoError("nonce refused")
+    cipher: Cipher[modes.GCM] = Cipher.__new__(Cipher)
+    cipher.algorithm, cipher.mode = _sm4(key), modes.GCM(nonce)
+    return cipher
 
 
 def pad(data: bytes) -> bytes:
@@ -74,18 +85,28 @@ class SymmetricSoftware:
         return hashlib.pbkdf2_hmac("sm3", need(password), need(salt), rounds, length)
 
     def sm4_gcm_encrypt(self, key: KeyLike, nonce: bytes, data: bytes, aad: bytes = b"") -> bytes:
-        if type(nonce) is not bytes or len(nonce) != 12:
-            raise CryptoError("nonce refused")
-        context = Cipher(_sm4(key), modes.GCM(nonce)).encryptor()
+        context = _gcm(key, nonce).encryptor()
         context.authenticate_additional_data(need(aad))
-        return b"".join((context.update(need(data)), context.finalize(), context.tag))
+        size = len(need(data))
+        if size < _LARGE:
+            return b"".join((context.update(data), context.finalize(), context.tag))
+        # Encrypted in place inside the buffer that becomes the result: no second copy of large data.
+        out = BytesIO()
+        out.seek(size + 15)
+        out.write(b"\0")
+        with out.getbuffer() as room:
+            context.update_into(data, room)
+            context.finalize()
+            room[size:] = context.tag
+        return out.getvalue()
 
     def sm4_gcm_decrypt(self, key: KeyLike, nonce: bytes, blob: bytes, aad: bytes = b"") -> bytes:
-        if type(blob) is not bytes or type(nonce) is not bytes or len(nonce) != 12 or len(blob) < 16:
+        if type(blob) is not bytes or len(blob) < 16:
             raise CryptoError(_REFUSED)
-        context = Cipher(_sm4(key), modes.GCM(nonce)).decryptor()
+        context = _gcm(key, nonce).decryptor()
         context.authenticate_additional_data(need(aad))
-        data = context.update(memoryview(blob)[:-16])
+        # Large data is not copied; for a database field the plain slice is quicker.
+        data = context.update(blob[:-16] if len(blob) < _LARGE else memoryview(blob)[:-16])
         try:
             context.finalize_with_tag(blob[-16:])
         except InvalidTag:

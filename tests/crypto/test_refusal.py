@@ -331,3 +331,16 @@ def test_a_thousand_encryptions_of_one_value_share_nothing(sealer: Any) -> None:
     blobs = [sealer.seal("column", b"320602199001011234", "person/id/1") for _ in range(1000)]
     assert len({blob[5:17] for blob in blobs}) == 1000
     assert len({blob[17:33] for blob in blobs}) == 1000
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 300_001])
+def test_large_data_takes_the_path_without_copies(provider: Provider, size: int) -> None:
+    from crypto import gcm
+
+    data = provider.random(size)
+    blob = provider.sm4_gcm_encrypt(KEY, NONCE, data, b"aad")
+    assert blob == gcm.encrypt(lambda blocks: provider.sm4_ecb_encrypt(KEY, blocks, False), NONCE, data, b"aad")
+    assert provider.sm4_gcm_decrypt(KEY, NONCE, blob, b"aad") == data
+    for broken in (blob[:-1], blob + b"\0", b"\1" + blob[1:] if blob[0] != 1 else b"\2" + blob[1:]):
+        with pytest.raises(CryptoError):
+            provider.sm4_gcm_decrypt(KEY, NONCE, broken, b"aad")
