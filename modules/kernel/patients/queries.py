@@ -1,0 +1,128 @@
+"""Reads of the patients' screens. Everything personal is masked here, on the server (PR-01)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select, union
+from sqlalchemy.orm import Session
+
+from his_server.actor import Actor
+from his_server.db import history, today
+from his_server.search import classify, match
+from modules.kernel.masterdata import service as masterdata
+from modules.kernel.patients import ports, rules
+from modules.kernel.patients.models import Person, PersonIdentifier, PersonMerge, person_search
+from modules.kernel.patients.service import identifiers, merging
+from modules.kernel.patients.service.records import SEALED_FIELDS
+
+NAMES = "patients.names"
+"""Holders see whole names in lists: whoever must tell two patients apart at the window."""
+_NUMBER = re.compile(r"[0-9A-Za-z()+ -]{3,40}\Z")
+
+
+def search(session: Session, actor: Actor, q: str, limit: int) -> list[dict[str, Any]]:
+    """Persons by whatever was typed or scanned (M1.3, M3.2): any number they ever had, name, pinyin, wubi.
+
+    Two queries for a number that is known, three otherwise. Merged files lead to the survivor.
+    """
+    text = q.strip()
+    ids: list[int] = []
+    if _NUMBER.match(text):
+        number = rules.normalise_number(text)
+        known = select(PersonIdentifier.person_id).where(
+            PersonIdentifier.number_index == PersonIdentifier.number.blind(number))
+        ids = list(session.scalars(union(known, *(make(number) for make in ports.number_lookups)).limit(limit)))
+    if not ids and classify(text) & {"name", "pinyin", "initials", "wubi", "alias"}:
+        ids = list(session.scalars(match(session, person_search, text, limit=limit)))
+    return _brief(session, actor, ids)
+
+
+def _brief(session: Session, actor: Actor, ids: Iterable[int]) -> list[dict[str, Any]]:
+    order = list(dict.fromkeys(ids))
+    if not order:
+        return []
+    people = merging.survivors(session, order)
+    found = {people[key].id: people[key] for key in order if key in people}
+    day = today(session)
+    return [brief(actor, person, day) for person in found.values()]
+
+
+def brief(actor: Actor, person: Person, day: date) -> dict[str, Any]:
+    """A person as lists show it: masked."""
+    return {
+        "id": person.id, "outpatient_no": person.outpatient_no, "sex": person.sex, "birth_date": person.birth_date,
+        "name": person.name if actor.can(NAMES) else rules.mask_name(person.name),
+        "age": rules.age(person.birth_date, day) if person.birth_date else None,
+        "masked_id": rules.mask_number(person.id_no) if person.id_no else None,
+        "masked_phone": rules.mask_number(person.phone) if person.phone else None,
+        "unknown": person.unknown,
+    }
+
+
+def detail(session: Session, actor: Actor, person: Person) -> dict[str, Any]:
+    """A person's whole file, personal numbers and addresses masked; regions as they are today, and as they were."""
+    codes = {field: getattr(person, field) for field in
+             ("home_region", "household_region", "birth_region", "native_region", "work_region")}
+    was = {field: getattr(person, f"{field}_was", None) for field in codes}
+    names = masterdata.current_regions(session, {*codes.values(), *was.values()})
+
+    def region(field: str) -> dict[str, Any] | None:
+        found = names.get(codes[field] or "")
+        if found is None:
+            return None
+        before = names.get(was[field] or "") or (found if found.changed else None)
+        return {"code": found.code, "present_code": found.present_code, "present_name": found.present_name,
+                "original_code": was[field] or found.code, "original_name": (before or found).name}
+
+    def number(field: str) -> str | None:
+        value = getattr(person, field)
+        return rules.mask_number(value) if value else None
+
+    plain = ("id", "revision", "name", "sex", "birth_date", "birth_date_known", "id_type", "nationality", "ethnic",
+             "marriage", "occupation", "outpatient_no", "home_postcode", "work_unit", "contact_relation", "mother_id",
+             "merged_into_id", "unknown", "created_at")
+    day = today(session)
+    return {
+        **{field: getattr(person, field) for field in plain},
+        "name": person.name if actor.can(NAMES) else rules.mask_name(person.name),
+        "contact_name": rules.mask_name(person.contact_name) if person.contact_name else None,
+        "age": rules.age(person.birth_date, day) if person.birth_date else None,
+        "masked_id": number("id_no"), "masked_phone": number("phone"), "masked_insurance_no": number("insurance_no"),
+        "masked_work_phone": number("work_phone"), "masked_contact_phone": number("contact_phone"),
+        "allergies": person.allergies,
+        **{field: region(field) for field in codes},
+        **{f"{kind}_address": rules.mask_address(
+            names[codes[f"{kind}_region"]].present_name if codes[f"{kind}_region"] in names else None,
+            getattr(person, f"{kind}_detail")) or None for kind in ("home", "household", "birth", "work")},
+    }
+
+
+def numbers(session: Session, person_id: int) -> list[dict[str, Any]]:
+    """Every number of a person and of the files merged into it, masked; two queries."""
+    rows = session.scalars(
+        select(PersonIdentifier).where(PersonIdentifier.person_id.in_(merging.family(session, person_id)))
+        .order_by(PersonIdentifier.active.desc(), PersonIdentifier.kind, PersonIdentifier.id))
+    return [{"id": row.id, "kind": row.kind, "title": identifiers.KINDS[row.kind], "active": row.active,
+             "number": row.number if row.kind in ("outpatient_no", "inpatient_no") else rules.mask_number(row.number),
+             "added_at": row.added_at, "ended_at": row.ended_at} for row in rows]
+
+
+def merges(session: Session, person_id: int) -> list[PersonMerge]:
+    """Merges of a person, newest first."""
+    return list(session.scalars(
+        select(PersonMerge).where((PersonMerge.survivor_id == person_id) | (PersonMerge.merged_id == person_id))
+        .order_by(PersonMerge.id.desc()).limit(50)))
+
+
+def timeline(session: Session, person_id: int) -> list[dict[str, Any]]:
+    """Every change of a person's file, newest first; sealed values masked; one query."""
+    def shown(field: str, value: str | None) -> str | None:
+        return rules.mask_number(value) if value and field in SEALED_FIELDS else value
+
+    return [{"field": row.field, "before": shown(row.field, row.before), "after": shown(row.field, row.after),
+             "changed_at": row.changed_at, "changed_by_name": row.changed_by_name, "terminal": row.terminal}
+            for row in history.timeline(session, "person", person_id)]

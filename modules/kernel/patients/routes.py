@@ -1,0 +1,106 @@
+"""Routes of patients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from his_server.db import today
+from his_server.http import Call, Routes
+from his_server.security import audit
+from modules.kernel.patients import queries, schemas, service
+
+routes = Routes("kernel.patients", "/api/patients", tag="patients")
+VIEW, EDIT, MERGE, UNMASK = "patients.view", "patients.edit", "patients.merge", "patients.unmask"
+
+
+@routes.get("", permission=VIEW, query=schemas.SearchQuery, out=schemas.FoundOut)
+def search(call: Call) -> dict[str, Any]:
+    """查找病人（号码、姓名、拼音、五笔、电话、身份证）"""
+    return {"items": queries.search(call.session, call.actor, call.query["q"], call.query["limit"])}
+
+
+@routes.get("/<int:person_id>", permission=VIEW, out=schemas.PersonOut)
+def show(call: Call, person_id: int) -> dict[str, Any]:
+    """病人档案（脱敏）"""
+    person = service.get(call.session, person_id)
+    audit.record(call.session, call.actor, "patient.view", "person", person_id)
+    return queries.detail(call.session, call.actor, person)
+
+
+@routes.post("", permission=EDIT, body=schemas.CreateIn, out=schemas.BriefOut, value=True, status=201)
+def create(call: Call) -> dict[str, Any]:
+    """新建病人档案"""
+    body = dict(call.body)
+    cards = {kind: number for kind in ("hospital_card", "social_card") if (number := body.pop(kind, None))}
+    person = service.create_person(call.session, call.actor, cards=cards, **body)
+    return queries.brief(call.actor, person, today(call.session))
+
+
+@routes.put("/<int:person_id>", permission=EDIT, body=schemas.ChangeIn, out=schemas.PersonOut)
+def change(call: Call, person_id: int) -> dict[str, Any]:
+    """修改病人档案"""
+    body = dict(call.body)
+    person = service.update_person(call.session, call.actor, person_id, body.pop("revision"), body)
+    call.session.refresh(person)
+    return queries.detail(call.session, call.actor, person)
+
+
+@routes.post("/<int:person_id>/unmask", permission=UNMASK, body=schemas.UnmaskIn)
+def unmask(call: Call, person_id: int) -> dict[str, Any]:
+    """查看脱敏信息的原文（留痕）"""
+    return service.unmask(call.session, call.actor, person_id, call.body["fields_"], call.body["reason"])
+
+
+@routes.get("/<int:person_id>/timeline", permission=VIEW, out=schemas.TimelineOut)
+def timeline(call: Call, person_id: int) -> dict[str, Any]:
+    """病人信息变更记录"""
+    service.get(call.session, person_id)
+    return {"items": queries.timeline(call.session, person_id)}
+
+
+@routes.get("/<int:person_id>/identifiers", permission=VIEW, out=schemas.NumbersOut)
+def numbers(call: Call, person_id: int) -> dict[str, Any]:
+    """病人的全部号码"""
+    service.get(call.session, person_id)
+    return {"items": queries.numbers(call.session, person_id)}
+
+
+@routes.post("/<int:person_id>/identifiers", permission=EDIT, body=schemas.NumberIn, value=True, status=201)
+def add_number(call: Call, person_id: int) -> dict[str, Any]:
+    """登记号码（就诊卡、社保卡等）"""
+    added = service.add_identifier(call.session, call.actor, person_id, call.body["kind"], call.body["number"])
+    return {"id": added.id, "kind": added.kind}
+
+
+@routes.post("/identifiers/<int:identifier_id>/end", permission=EDIT, body=schemas.EndIn)
+def end_number(call: Call, identifier_id: int) -> dict[str, Any]:
+    """停用号码（挂失等）"""
+    ended = service.end_identifier(call.session, call.actor, identifier_id, call.body["reason"])
+    return {"id": ended.id, "active": ended.active}
+
+
+@routes.get("/<int:person_id>/merges", permission=VIEW, out=schemas.MergesOut)
+def merges(call: Call, person_id: int) -> dict[str, Any]:
+    """合并记录"""
+    return {"items": queries.merges(call.session, person_id)}
+
+
+@routes.post("/merge", permission=MERGE, body=schemas.MergeIn, out=schemas.MergeOut, value=True, status=201)
+def merge(call: Call) -> Any:
+    """合并档案"""
+    return service.merge(call.session, call.actor, **call.body)
+
+
+@routes.post("/unmerge", permission=MERGE, body=schemas.UnmergeIn, out=schemas.MergeOut, value=True)
+def unmerge(call: Call) -> Any:
+    """撤销合并"""
+    return service.unmerge(call.session, call.actor, call.body["merge_id"], call.body["reason"])
+
+
+@routes.post("/recognise", permission=VIEW, body=schemas.RecogniseIn, out=schemas.RecognisedOut)
+def recognise(call: Call) -> dict[str, Any]:
+    """读卡识别病人"""
+    found = service.recognise(call.session, call.actor, **call.body)
+    day = today(call.session)
+    return {"items": [queries.brief(call.actor, p, day) for p in found.persons], "linked": found.linked,
+            "form": found.form}
