@@ -104,7 +104,7 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
         "lines": [_line(line, performed, refunded, department) for line, performed, refunded, department in lines],
         "receipts": receipts,
         "payments": [{"id": p.id, "method": p.method, "amount": p.amount, "tendered": p.tendered,
-                      "intent_state": intent, "message": message,
+                      "intent_id": p.intent_id, "intent_state": intent, "message": message,
                       "left": None if covered is None else covered - returned}
                      for p, returned, covered, intent, message in payments],
         "refunds": [dict(r._mapping) for r in refunds],
@@ -113,7 +113,7 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
 
 
 def _line(line: ChargeLine, performed: Any, refunded: Any, department: str | None) -> Mapping[str, Any]:
-    columns = ("id", "source", "kind", "code", "name", "spec", "unit", "price", "quantity", "amount",
+    columns = ("id", "source", "source_id", "kind", "code", "name", "spec", "unit", "price", "quantity", "amount",
                "fiscal_category", "receipt_id", "reverses_line_id")
     known = performed is not None
     return {**{c: getattr(line, c) for c in columns}, "department": department, "performed": performed,
@@ -140,3 +140,10 @@ def approvals(session: Session, state: str) -> list[dict[str, Any]]:
              "reason": a.reason, "state": a.state, "requested_by_name": a.requested_by_name,
              "requested_at": a.requested_at, "decided_by_name": a.decided_by_name, "decided_at": a.decided_at}
             for a, number, total in rows]
+
+
+def open_intents(session: Session, person_id: int) -> list[PaymentIntent]:
+    """A person's scan payments that no settlement used: on their way, unknown, or taken; one query."""
+    return list(session.scalars(select(PaymentIntent).where(
+        PaymentIntent.person_id == person_id, PaymentIntent.purpose == "pay",
+        PaymentIntent.state.in_(("created", "calling", "unknown", "confirmed"))).order_by(PaymentIntent.id).limit(50)))

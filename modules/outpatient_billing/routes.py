@@ -22,6 +22,7 @@ from modules.outpatient_billing.settings import Settings
 
 routes = Routes("outpatient_billing", "/api/outpatient-billing", tag="outpatient_billing")
 CHARGE = "outpatient_billing.charge"
+LOOK = "outpatient_billing.view"
 REGISTER = "outpatient_billing.register"
 REFUND = "outpatient_billing.refund"
 
@@ -50,13 +51,13 @@ def settle(call: Call) -> Settled:
                           expected_total=body["expected_total"])
 
 
-@routes.get("/settlements", permission=CHARGE, query=schemas.SettlementsQuery, out=schemas.SettlementsOut)
+@routes.get("/settlements", permission=LOOK, query=schemas.SettlementsQuery, out=schemas.SettlementsOut)
 def settlements(call: Call) -> dict[str, Any]:
     """结算记录"""
     return queries.settlements(call.session, **call.query)
 
 
-@routes.get("/settlements/<int:settlement_id>", permission=CHARGE, out=schemas.SettlementOut)
+@routes.get("/settlements/<int:settlement_id>", permission=LOOK, out=schemas.SettlementOut)
 def settlement(call: Call, settlement_id: int) -> dict[str, Any]:
     """结算明细"""
     return queries.settlement(call.session, settlement_id)
@@ -109,6 +110,15 @@ def refund(call: Call, settlement_id: int) -> Refunded:
                           returns=schemas.returns_of(call.body["returns"]))
 
 
+@routes.post("/settlements/<int:settlement_id>/refund-preview", permission=LOOK, body=schemas.RefundPreviewIn,
+             out=schemas.RefundPreviewOut, effect="read")
+def preview_refund(call: Call, settlement_id: int) -> dict[str, Any]:
+    """退费试算（金额、退回去向、是否须审批；不写入）"""
+    lines = {row["line_id"]: row["quantity"] for row in call.body["lines"]}
+    return service.preview_refund(call.session, call.actor, settlement_id, lines=lines,
+                                  approval_from=_settings().refund_approval_from, to_jiao=_to_jiao())
+
+
 @routes.post("/supplements", permission=CHARGE, body=schemas.SupplementIn, out=schemas.SupplementOut, value=True,
              status=201)
 def supplement(call: Call) -> dict[str, Any]:
@@ -127,6 +137,12 @@ def void_supplement(call: Call, line_id: int) -> None:
 def take_payment(call: Call) -> PaymentIntent:
     """扫码收款（先登记、再请求渠道、再记录结果）"""
     return ledger.take_payment(call.database, call.actor, **call.body)
+
+
+@routes.get("/payment-intents", permission=CHARGE, query=schemas.IntentsQuery, out=schemas.IntentsOut)
+def open_payments(call: Call) -> dict[str, Any]:
+    """病人未用、未明的扫码收款"""
+    return {"items": queries.open_intents(call.session, call.query["person_id"])}
 
 
 @routes.post("/payment-intents/<int:intent_id>/query", permission=CHARGE, out=schemas.IntentOut, effect="manual")
@@ -151,7 +167,7 @@ def send_refund(call: Call, intent_id: int) -> PaymentIntent:
     return ledger.send_refund(call.database, intent_id)
 
 
-@routes.get("/shifts", permission=CHARGE, query=schemas.ShiftsQuery, out=schemas.ShiftsOut)
+@routes.get("/shifts", permission=LOOK, query=schemas.ShiftsQuery, out=schemas.ShiftsOut)
 def shifts(call: Call) -> dict[str, Any]:
     """班次列表"""
     mine = call.query["mine"] or not call.actor.can("outpatient_billing.receive_shift")
@@ -159,7 +175,7 @@ def shifts(call: Call) -> dict[str, Any]:
     return {"items": [_shift(call, shift, frozen_only=True) for shift in found]}
 
 
-@routes.get("/shifts/<int:shift_id>", permission=CHARGE, out=schemas.ShiftOut)
+@routes.get("/shifts/<int:shift_id>", permission=LOOK, out=schemas.ShiftOut)
 def shift(call: Call, shift_id: int) -> dict[str, Any]:
     """班次报表"""
     return _shift(call, _shift_row(call, shift_id))
@@ -206,7 +222,7 @@ def hand_over(call: Call, shift_id: int) -> dict[str, Any]:
     return _shift(call, ledger.hand_over(call.session, call.actor, shift_id))
 
 
-@routes.post("/shifts/<int:shift_id>/print", permission=CHARGE)
+@routes.post("/shifts/<int:shift_id>/print", permission=LOOK)
 def print_shift(call: Call, shift_id: int) -> Response:
     """打印交账报表"""
     found = _shift(call, _shift_row(call, shift_id))

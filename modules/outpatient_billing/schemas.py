@@ -138,6 +138,37 @@ def returns_of(rows: list[dict[str, Any]]) -> Returns | None:
     return Returns(amounts, frozenset(r["payment_id"] for r in rows if r["as_cash"]))
 
 
+class RefundPreviewIn(Schema):
+    """Quantities of lines that might be refunded."""
+
+    lines = fields.List(fields.Nested(RefundLineIn), required=True, validate=_some)
+
+
+class RefundPreviewLineOut(Schema):
+    """What a line would return."""
+
+    line_id = fields.Integer()
+    amount = MoneyField()
+
+
+class RefundPreviewReturnOut(Schema):
+    """What would go back to a payment: ``covers`` of the bill, ``amount`` in money (cash to the jiao)."""
+
+    payment_id = fields.Integer()
+    method = fields.String()
+    covers = MoneyField()
+    amount = MoneyField()
+
+
+class RefundPreviewOut(Schema):
+    """What a refund would come to. ``approval``: not_needed, needed, requested or approved."""
+
+    total = MoneyField()
+    approval = fields.String()
+    lines = fields.List(fields.Nested(RefundPreviewLineOut))
+    returns = fields.List(fields.Nested(RefundPreviewReturnOut))
+
+
 class CancelRegistrationIn(Schema):
     """Why a registration is cancelled."""
 
@@ -190,6 +221,7 @@ class LineOut(Schema):
 
     id = fields.Integer()
     source = fields.String()
+    source_id = fields.Integer()
     kind = fields.String()
     code = fields.String()
     name = fields.String()
@@ -227,6 +259,7 @@ class PaymentOut(Schema):
     amount = MoneyField()
     tendered = MoneyField(allow_none=True)
     left = MoneyField(allow_none=True)
+    intent_id = fields.Integer(allow_none=True)
     intent_state = fields.String(allow_none=True)
     message = fields.String(allow_none=True)
 
@@ -315,6 +348,18 @@ class IntentOut(Schema):
     state = fields.String()
     message = fields.String(allow_none=True)
     created_at = fields.DateTime()
+
+
+class IntentsQuery(Schema):
+    """Whose open scan payments."""
+
+    person_id = QueryId(required=True)
+
+
+class IntentsOut(Schema):
+    """Scan payments that are neither used nor decided."""
+
+    items = fields.List(fields.Nested(IntentOut))
 
 
 class ShiftsQuery(Schema):

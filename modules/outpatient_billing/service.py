@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,9 +14,18 @@ from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import now, today
 from his_server.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from his_server.money import ZERO
 from his_server.security import audit
+from modules.kernel.charging import rules
 from modules.kernel.charging import service as ledger
-from modules.kernel.charging.models import ChargeLine, ChargeLineState, RefundApproval, Settlement
+from modules.kernel.charging.models import (
+    ChargeLine,
+    ChargeLineState,
+    Payment,
+    PaymentState,
+    RefundApproval,
+    Settlement,
+)
 from modules.kernel.charging.rules import Pay
 from modules.kernel.charging.service import NewLine, Refunded, Returns, Settled
 from modules.kernel.encounters import service as encounters
@@ -80,6 +90,52 @@ def refund(session: Session, actor: Actor, settlement_id: int, *, lines: Mapping
                          approval_from=approval_from, to_jiao=to_jiao)
     order_service.follow_refund(session, actor, done.lines)
     return done
+
+
+def preview_refund(session: Session, actor: Actor, settlement_id: int, *, lines: Mapping[int, Decimal],
+                   approval_from: Decimal, to_jiao: bool) -> dict[str, Any]:
+    """What :func:`refund` of these quantities would return, to which payments, and whether it needs a second person.
+
+    By the ledger's own rules, so that the window shows to the fen what will happen; nothing is written; three queries.
+    :raises Invalid: a line is not of this settlement. :raises Conflict: a line has not that much left.
+    """
+    state = ChargeLineState
+    rows = session.execute(
+        select(ChargeLine.id, ChargeLine.name, ChargeLine.quantity, ChargeLine.amount, state.performed, state.refunded)
+        .join(state, state.line_id == ChargeLine.id)
+        .where(ChargeLine.settlement_id == settlement_id, ChargeLine.id.in_(lines)).order_by(ChargeLine.id)).all()
+    if len(rows) != len(lines):
+        raise Invalid("charging.refund_lines", "所选项目不属于这次结算，请刷新后重试")
+    amounts = {}
+    for row in rows:
+        left = row.quantity - row.performed - row.refunded
+        if lines[row.id] > left:
+            raise Conflict("charging.not_refundable", f"{row.name} 可退数量为 {left.normalize():f}，请刷新后核对",
+                           [FieldError(f"lines.{row.id}.quantity", f"最多 {left.normalize():f}")])
+        amounts[row.id] = rules.refund_amount(row.amount, row.quantity, row.refunded, lines[row.id])
+    total = sum(amounts.values(), ZERO)
+    paid = [rules.Paid(p.id, p.method, p.amount, s.covered, s.returned, p.intent_id) for p, s in session.execute(
+        select(Payment, PaymentState).join(PaymentState, PaymentState.payment_id == Payment.id)
+        .where(Payment.settlement_id == settlement_id).order_by(Payment.id))]
+    try:
+        returns = rules.allocate_returns(total, paid, None, to_jiao=to_jiao) if total else []
+    except rules.RuleError as error:
+        raise Invalid(error.code, error.message) from error
+    return {"total": total, "approval": _approval_of(session, actor, settlement_id, total, approval_from),
+            "lines": [{"line_id": key, "amount": amount} for key, amount in amounts.items()],
+            "returns": [{"payment_id": r.payment_id, "method": r.method, "covers": r.covers, "amount": r.amount}
+                        for r in returns]}
+
+
+def _approval_of(session: Session, actor: Actor, settlement_id: int, total: Decimal, approval_from: Decimal) -> str:
+    if total < approval_from:
+        return "not_needed"
+    states = {row.state for row in session.execute(
+        select(RefundApproval.state, RefundApproval.decided_by).where(
+            RefundApproval.settlement_id == settlement_id, RefundApproval.amount >= total,
+            RefundApproval.state.in_(("requested", "approved"))))
+        if row.state == "requested" or row.decided_by != actor.user_id}
+    return "approved" if "approved" in states else "requested" if states else "needed"
 
 
 def supplement(session: Session, actor: Actor, *, encounter_id: int, performing_department_id: int,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from his_server.module import Finding
-from modules.kernel.masterdata.service.lookups import valid_on
+from his_server.search import search_keys
 from modules.kernel.masterdata.models import ChargeItem, ChargeItemPrice, Department, Staff
+from modules.kernel.masterdata.service.lookups import valid_on
 from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration
 
 
@@ -33,7 +35,15 @@ def sessions_of(session: Session, day: date, department_id: int | None = None) -
     )
     if department_id is not None:
         statement = statement.where(clinic.department_id == department_id)
-    return [{**row._mapping, "free": row.capacity + row.extra - row.taken} for row in session.execute(statement)]
+    return [{**row._mapping, "free": row.capacity + row.extra - row.taken,
+             "keys": [*_keys(row.department, False), *(_keys(row.doctor, True) if row.doctor else ())]}
+            for row in session.execute(statement)]
+
+
+@lru_cache(maxsize=4096)
+def _keys(name: str, person: bool) -> tuple[str, ...]:
+    """Names, pinyin and initials under which the list is narrowed at the window, without a question per letter."""
+    return tuple(dict.fromkeys(key.key for key in search_keys(name, person=person) if key.kind != "wubi"))
 
 
 def registrations_of(session: Session, *, person_id: int | None = None, day: date | None = None,

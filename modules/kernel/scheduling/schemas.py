@@ -15,7 +15,7 @@ class SessionQuery(Schema):
 
 
 class ClinicSessionOut(Schema):
-    """A session with its free slots and fee."""
+    """A session with its free slots and fee; ``keys``: what department and doctor are found by while typing."""
 
     id = fields.Integer()
     day = fields.Date()
@@ -33,6 +33,7 @@ class ClinicSessionOut(Schema):
     free = fields.Integer()
     state = fields.String()
     price = PriceField(allow_none=True)
+    keys = fields.List(fields.String())
 
 
 class SessionsOut(Schema):

@@ -1,0 +1,37 @@
+/** Names of the codes that the ledger sends, and the payment methods of a window. */
+import type { PaymentMethod } from '@/lib/payment'
+import type { Tone } from '@/lib/types'
+
+export const METHODS: PaymentMethod[] = [
+  { code: 'cash', name: '现金', kind: 'cash', key: 'Alt+C' },
+  { code: 'scan', name: '扫码', kind: 'scan', key: 'Alt+S' },
+]
+
+const METHOD_NAMES: Record<string, string> = { cash: '现金', scan: '扫码支付', rounding: '现金舍入', insurance: '医保' }
+export const methodName = (code: unknown): string => METHOD_NAMES[String(code)] ?? String(code ?? '')
+
+/** Fiscal categories, med_chrgitm_type 01–14. */
+const CATEGORY_NAMES: Record<string, string> = {
+  '01': '床位费', '02': '诊察费', '03': '检查费', '04': '化验费', '05': '治疗费', '06': '手术费', '07': '护理费',
+  '08': '卫生材料费', '09': '西药费', '10': '中药饮片费', '11': '中成药费', '12': '一般诊疗费', '13': '挂号费', '14': '其他费',
+}
+export const categoryName = (code: unknown): string => CATEGORY_NAMES[String(code)] ?? String(code ?? '')
+
+const SOURCE_NAMES: Record<string, string> = { registration: '挂号费', prescription: '处方', request: '检查治疗申请', supplement: '补录费用' }
+export const sourceName = (code: unknown): string => SOURCE_NAMES[String(code)] ?? String(code ?? '')
+
+const INTENT_NAMES: Record<string, [string, Tone]> = {
+  created: ['待发送', 'warn'], calling: ['处理中', 'warn'], unknown: ['结果不明', 'bad'], confirmed: ['成功', 'good'],
+  refused: ['失败', 'bad'], used: ['已入账', 'good'], reversed: ['已退回', 'done'],
+}
+export const intentName = (state: unknown): string => INTENT_NAMES[String(state)]?.[0] ?? String(state ?? '')
+export const intentTone = (state: unknown): Tone => INTENT_NAMES[String(state)]?.[1] ?? 'plain'
+
+/** How a visit is paid: 自费, or an insurance code of the national dictionary insutype. */
+export const INSURANCES = [
+  { value: '自费', label: '自费' }, { value: '310', label: '职工基本医疗保险' }, { value: '390', label: '城乡居民基本医疗保险' },
+  { value: '340', label: '离休人员医疗保障' }, { value: '320', label: '公务员医疗补助' },
+]
+
+const SEXES: Record<string, string> = { '0': '未知', '1': '男', '2': '女', '9': '未说明' }
+export const sexName = (code: unknown): string => SEXES[String(code)] ?? String(code ?? '')

@@ -1,0 +1,155 @@
+/**
+ * Scan payments of one person: taken before the bill is settled, asked about when the answer is lost, given back when
+ * not used. A received payment always counts towards the next bill, so that none is taken twice.
+ */
+import { computed, ref, type ComputedRef, type Ref } from 'vue'
+import { api, ApiError, asApiError } from '@/lib/api'
+import { sum } from '@/lib/money'
+import type { PaymentEntry, PaymentState } from '@/lib/payment'
+
+export interface Intent {
+  id: number
+  number: string
+  amount: string
+  state: string
+  message: string | null
+  created_at: string
+}
+
+/** A payment as the server wants it: `covers` is the part of the bill before cash is rounded. */
+export interface WirePayment {
+  method: string
+  covers: string
+  intent_id?: number
+  tendered?: string
+}
+
+export interface Scan {
+  intents: Ref<Intent[]>
+  busy: Ref<boolean>
+  error: Ref<ApiError | null>
+  /** Received and not used yet. */
+  received: ComputedRef<Intent[]>
+  receivedTotal: ComputedRef<string>
+  /** On its way or unknown: has to be asked about before anything else is taken. */
+  pending: ComputedRef<Intent[]>
+  refresh: () => Promise<void>
+  query: (id: number) => Promise<void>
+  giveBack: (id: number) => Promise<Intent | null>
+  /** Takes the scan entries; gives what to settle with, or null when the money isn't there. */
+  collect: (paid: PaymentEntry[], state: PaymentState) => Promise<WirePayment[] | null>
+  clear: () => void
+}
+
+const PATH = 'outpatient-billing/payment-intents'
+const WAIT = 90_000
+
+function refuse(code: string, message: string): ApiError {
+  return new ApiError({ code, status: 409, message })
+}
+
+/** `entries` is the payment panel's model: a scan entry leaves it in the moment its money is received. */
+export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]>): Scan {
+  const intents = ref<Intent[]>([])
+  const busy = ref(false)
+  const error = ref<ApiError | null>(null)
+  const received = computed(() => intents.value.filter((one) => one.state === 'confirmed'))
+  const receivedTotal = computed(() => sum(received.value.map((one) => one.amount)))
+  const pending = computed(() => intents.value.filter((one) => ['created', 'calling', 'unknown'].includes(one.state)))
+
+  function put(intent: Intent): void {
+    const place = intents.value.findIndex((one) => one.id === intent.id)
+    if (place < 0) intents.value.push(intent)
+    else intents.value.splice(place, 1, intent)
+  }
+
+  async function guarded<T>(action: () => Promise<T>): Promise<T | null> {
+    if (busy.value) return null
+    busy.value = true
+    error.value = null
+    try {
+      return await action()
+    } catch (thrown) {
+      error.value = asApiError(thrown)
+      return null
+    } finally {
+      busy.value = false
+    }
+  }
+
+  async function read(id: number): Promise<void> {
+    const found = await api.get<{ items: Intent[] }>(PATH, { person_id: id })
+    // The answer for a person who isn't in front any more is nobody's.
+    if (person() === id) intents.value = found.items
+  }
+
+  async function refresh(): Promise<void> {
+    const id = person()
+    if (id === null) return clear()
+    await guarded(() => read(id))
+  }
+
+  async function query(id: number): Promise<void> {
+    const found = await guarded(() => api.post<Intent>(`${PATH}/${id}/query`, {}, { timeout: WAIT }))
+    if (found) put(found)
+  }
+
+  async function giveBack(id: number): Promise<Intent | null> {
+    const back = await guarded(() => api.post<Intent>(`${PATH}/${id}/return`, {}, { timeout: WAIT }))
+    if (back) intents.value = intents.value.filter((one) => one.id !== id)
+    return back
+  }
+
+  async function take(id: number, entry: PaymentEntry): Promise<boolean> {
+    const body = { person_id: id, channel: entry.method, amount: entry.amount, auth_code: entry.reference }
+    const intent = await guarded(async () => {
+      try {
+        return await api.post<Intent>(PATH, body, { timeout: WAIT })
+      } catch (thrown) {
+        const lost = asApiError(thrown)
+        // The payer may have paid although we were not told: the server knows.
+        if (lost.unknown) {
+          await read(id)
+          throw refuse('payment.lost', '收款请求没有得到应答，请看下方扫码收款的状态，不明时先“查询结果”，不要重复扫码')
+        }
+        throw lost
+      }
+    })
+    if (!intent) return false
+    if (intent.state === 'refused') {
+      error.value = refuse('payment.refused', `扫码收款失败：${intent.message ?? '渠道拒绝'}`)
+      return false
+    }
+    entries.value = entries.value.filter((one) => one.method !== entry.method)
+    put(intent)
+    return intent.state === 'confirmed'
+  }
+
+  async function collect(paid: PaymentEntry[], state: PaymentState): Promise<WirePayment[] | null> {
+    const id = person()
+    if (id === null || busy.value) return null
+    if (pending.value.length) {
+      error.value = refuse('payment.pending', '还有结果不明的扫码收款，请先查询结果，再收款')
+      return null
+    }
+    for (const entry of paid.filter((one) => one.method !== 'cash')) {
+      if (!/^\d{16,32}$/.test(entry.reference ?? '')) {
+        error.value = refuse('payment.code', '请扫病人的付款码（16 至 32 位数字）')
+        return null
+      }
+      if (!(await take(id, entry))) return null
+    }
+    const cash = paid.find((one) => one.method === 'cash')
+    return [
+      ...received.value.map((one) => ({ method: 'scan', covers: one.amount, intent_id: one.id })),
+      ...(cash ? [{ method: 'cash', covers: state.cash_due, tendered: cash.tendered }] : []),
+    ]
+  }
+
+  function clear(): void {
+    intents.value = []
+    error.value = null
+  }
+
+  return { intents, busy, error, received, receivedTotal, pending, refresh, query, giveBack, collect, clear }
+}

@@ -1,0 +1,80 @@
+"""What the windows ask before they act: refunds worked out beforehand, open scan payments, who may look."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.factories.hospital import World
+
+
+def _preview(world: World, settlement_id: int, lines: dict[int, str]) -> Any:
+    return world.post("cashier", f"/api/outpatient-billing/settlements/{settlement_id}/refund-preview", {
+        "lines": [{"line_id": k, "quantity": q} for k, q in lines.items()]})
+
+
+@pytest.mark.requirement("M1.14", "FN-04")
+def test_a_refund_returns_what_its_preview_said(world: World) -> None:
+    person = world.person()
+    world.prescribe(world.encounter(world.register(person)), "10", drug="pill", dose="30")
+    scanned = world.scan(person, "20.00")
+    settled = world.ok(world.pay_all(person, [{"method": "scan", "covers": "20.00", "intent_id": scanned["id"]},
+                                              {"method": "cash", "covers": "13.33"}]))
+    line = world.settlement(settled["id"])["lines"][0]["id"]
+    for quantity in ("3", "4", "3"):
+        said = world.ok(_preview(world, settled["id"], {line: quantity}))
+        assert said["approval"] == "not_needed"
+        done = world.ok(world.post("cashier", f"/api/outpatient-billing/settlements/{settled['id']}/refunds", {
+            "lines": [{"line_id": line, "quantity": quantity}], "reason": "病人要求"}))
+        assert said["total"] == done["total"] == said["lines"][0]["amount"]
+        cash = sum((Decimal(r["amount"]) for r in said["returns"] if r["method"] == "cash"), Decimal(0))
+        assert cash == Decimal(done["cash"])
+    refused = _preview(world, settled["id"], {line: "1"})
+    assert refused.status_code == 409
+    assert refused.json["errors"][0]["field"] == f"lines.{line}.quantity"
+    assert _preview(world, settled["id"], {1: "1"}).status_code == 422
+
+
+@pytest.mark.requirement("FN-10")
+def test_the_preview_says_where_the_approval_stands(world: World) -> None:
+    person = world.person()
+    world.request(world.encounter(world.register(person)), "10")
+    settled = world.ok(world.pay_all(person))
+    line = world.settlement(settled["id"])["lines"][0]["id"]
+    seen = [world.ok(_preview(world, settled["id"], {line: "10"}))["approval"]]
+    asked = world.ok(world.post("cashier", "/api/outpatient-billing/approvals", {
+        "settlement_id": settled["id"], "amount": "605.50", "reason": "检查取消"}))
+    seen.append(world.ok(_preview(world, settled["id"], {line: "10"}))["approval"])
+    world.ok(world.post("finance", f"/api/outpatient-billing/approvals/{asked['id']}/decide", {"approve": True}))
+    seen.append(world.ok(_preview(world, settled["id"], {line: "10"}))["approval"])
+    assert seen == ["needed", "requested", "approved"]
+
+
+@pytest.mark.requirement("M1.7")
+def test_a_scan_payment_whose_answer_was_lost_is_found_again(world: World) -> None:
+    person = world.person()
+    path = f"/api/outpatient-billing/payment-intents?person_id={person}"
+    unknown = world.scan(person, "20.00", "134567890123450002")
+    assert [(i["id"], i["state"]) for i in world.ok(world.get("cashier", path))["items"]] == [(unknown["id"], "unknown")]
+    world.ok(world.post("cashier", f"/api/outpatient-billing/payment-intents/{unknown['id']}/query"))
+    assert world.ok(world.get("cashier", path))["items"][0]["state"] == "confirmed"
+    world.register(person, method="scan", intent_id=unknown["id"])
+    assert world.ok(world.get("cashier", path))["items"] == []
+
+
+def test_finance_looks_at_settlements_and_everybodys_shifts_but_charges_nothing(world: World) -> None:
+    registration = world.register(world.person())
+    assert world.get("finance", f"/api/outpatient-billing/settlements/{registration['id']}").status_code == 200
+    shifts = world.ok(world.get("finance", "/api/outpatient-billing/shifts?mine=false"))["items"]
+    assert [shift["cashier_name"] for shift in shifts] == ["李收费"]
+    figures = world.ok(world.get("finance", f"/api/outpatient-billing/shifts/{shifts[0]['id']}"))["statement"]
+    assert figures["net"] == "20.00"
+    assert world.get("finance", "/api/outpatient-billing/unpaid?person_id=1").status_code == 403
+
+
+def test_sessions_are_found_by_pinyin_of_department_and_doctor(world: World) -> None:
+    sessions = world.ok(world.get("cashier", "/api/scheduling/sessions"))["items"]
+    clinic = next(s for s in sessions if s["department"] == "呼吸内科")
+    assert {"hxnk", "huxineike", "swy"} <= set(clinic["keys"])
