@@ -9,6 +9,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from dialects import portable
+
 MAX_ID = 2**53 - 1
 
 _CHINESE = {
@@ -131,11 +133,20 @@ class Choice(fields.String):
         super().__init__(validate=validate.OneOf(choices, error="只能是：" + "、".join(choices)), **options)
 
 
+def _cursor(text: str) -> None:
+    try:
+        fits = len(text) <= 400 and bool(portable.decode_cursor(text))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValidationError("翻页标记有误，请从第一页重新查询")
+
+
 class PageQuery(Schema):
     """Query of keyset-paged lists: ``limit`` rows (1 to 200) after the opaque cursor ``after``."""
 
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200, error="每页 1 至 200 行"))
-    after = fields.String(load_default=None, validate=validate.Length(max=400, error="翻页标记有误"))
+    after = fields.String(load_default=None, validate=_cursor)
 
 
 def paged(item: type[Schema]) -> type[Schema]:

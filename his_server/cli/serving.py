@@ -75,12 +75,14 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
 @click.option("--child-of", type=int, hidden=True, help="父进程号；父进程结束则退出")
 def worker(threads: int, child_of: int | None) -> None:
     """运行后台任务：消息投递与定时任务"""
+    from his_server.app import bind_ports
     from his_server.cli.context import house
     from his_server.logs import configure
     from his_server.messaging.worker import run_threads
 
     found = house()
     configure(found.settings.log_level)
+    bind_ports(found.database, found.everything, found.settings)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
