@@ -59,6 +59,7 @@ class AuditRow(Base):
     row_mac: Mapped[str] = mapped_column(String(64))
 
 
+_INSERT = insert(AuditRow.__table__)
 COLUMNS = tuple(column.key for column in AuditRow.__table__.columns if column.key != "row_mac")
 
 
@@ -76,7 +77,7 @@ def record(session: Session, actor: Actor, event: str, object_type: str, object_
     if session.info.get("read_only"):
         return record_apart(database, actor, event, object_type, object_id, detail, success)
     values = _values(database, actor, event, object_type, object_id, detail, success)
-    session.execute(insert(AuditRow).values(**values))
+    session.connection().execute(_INSERT, values)
     return int(values["id"])
 
 
@@ -88,7 +89,7 @@ def record_apart(database: db.Database, actor: Actor, event: str, object_type: s
     """
     values = _values(database, actor, event, object_type, object_id, detail, success)
     with database.apart() as session:
-        session.execute(insert(AuditRow).values(**values))
+        session.connection().execute(_INSERT, values)
     return int(values["id"])
 
 

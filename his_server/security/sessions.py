@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Request, g, request
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -59,6 +59,9 @@ class Security:
         self.cookie = "__Host-his" if settings.secure_cookies else "his_session"
         self._head: integrity.Head | None = None
         self._effective: dict[Any, Effective] = {}
+        # one statement needs no BEGIN and no ROLLBACK: one round trip
+        self._reader = database.engine if database.single_writer else database.engine.execution_options(
+            isolation_level="AUTOCOMMIT")
         anchor.place(database, settings.data_dir)
 
     # The session cookie
@@ -129,25 +132,27 @@ class Security:
         for _ in range(READS):
             # before the query, whose answer can't be older than this
             seen = anchor.newest(self.database, f"head:{grants.SCOPE}")
-            with self.database.begin(write=False) as session:
-                rows = list(session.execute(_query(tokens)))
-                if not rows or rows[0].stage != "active":
-                    return None, None
-                row = rows[0]
-                actor = Actor(user_id=row.user_id, login=row.login, name=row.name, staff_id=row.staff_id,
-                              department_id=row.department_id, ip=request.remote_addr or "",
-                              session_id=row.session_id, terminal=terminal_of(request),
-                              trace_id=g.get("trace_id", ""))
-                try:
-                    effective = self._verified(session, rows, seen)
-                except integrity.Altered as altered:
-                    broken = altered  # or a grant was changed between two of our statements: look again
-                else:
-                    return row, replace(actor, roles=effective.roles, permissions=effective.permissions,
-                                        scopes=effective.scopes)
+            rows = self._read(tokens)
+            if not rows or rows[0].stage != "active":
+                return None, None
+            row = rows[0]
+            actor = Actor(user_id=row.user_id, login=row.login, name=row.name, staff_id=row.staff_id,
+                          department_id=row.department_id, ip=request.remote_addr or "", session_id=row.session_id,
+                          terminal=terminal_of(request), trace_id=g.get("trace_id", ""))
+            try:
+                effective = self._verified(rows, seen)
+            except integrity.Altered as altered:
+                broken = altered  # or a grant was changed between two of our statements: look again
+            else:
+                return row, replace(actor, roles=effective.roles, permissions=effective.permissions,
+                                    scopes=effective.scopes)
         assert broken is not None
         self.alarm(actor, broken)
         raise Forbidden("integrity.violation", "权限数据校验未通过，本账户已暂停使用，请立即联系安全管理员和信息科")
+
+    def _read(self, tokens: list[str]) -> list[Row[Any]]:
+        with self._reader.connect() as connection:
+            return list(connection.execute(_QUERY, {"tokens": tokens}))
 
     def password_expired(self, row: Any) -> bool:
         """Whether the password must be changed before anything else (first sign-in, or older than allowed)."""
@@ -168,7 +173,7 @@ class Security:
         if not given.isascii() or not hmac.compare_digest(given, self.csrf_of(raw)):
             raise Forbidden("csrf.token", "页面已过期，请刷新页面后重试")
 
-    def _verified(self, session: Session, rows: list[Row[Any]], seen: tuple[int, str] | None) -> Effective:
+    def _verified(self, rows: list[Row[Any]], seen: tuple[int, str] | None) -> Effective:
         first = rows[0]
         sealer = self.database.sealer
         if seen is not None and (first.head_version is None or first.head_version < seen[0]):
@@ -177,7 +182,8 @@ class Security:
             raise integrity.Altered(f"security_session:{first.session_id}", "会话记录被改动")
         head = self._head
         if head is None or head.version != first.head_version or head.digest != first.head_digest:
-            head = self._head = integrity.read_head(session, grants.SCOPE)
+            with self.database.begin(write=False) as session:
+                head = self._head = integrity.read_head(session, grants.SCOPE)
             self._effective.clear()
         held = [(r.role_id, r.granted_in) for r in rows if r.role_id is not None]
         user = grants.user_content(UserFacts(first), held)
@@ -276,7 +282,7 @@ def effective_of(rows: list[Any]) -> Effective:
     return Effective(tuple(sorted(roles)), frozenset(everywhere | set(scoped)), scopes, factor)
 
 
-def _query(tokens: list[str]) -> Select[Any]:
+def _query() -> Select[Any]:
     head = integrity.IntegrityHead
     return (
         select(SignInSession.id.label("session_id"), SignInSession.token, SignInSession.user_id, SignInSession.stage,
@@ -291,8 +297,11 @@ def _query(tokens: list[str]) -> Select[Any]:
         .outerjoin(head, head.scope == grants.SCOPE)
         .outerjoin(UserRole, UserRole.user_id == User.id)
         .outerjoin(Role, Role.id == UserRole.role_id)
-        .where(SignInSession.token.in_(tokens))
+        .where(SignInSession.token.in_(bindparam("tokens", expanding=True)))
     )
+
+
+_QUERY = _query()
 
 
 def session_mac(sealer: Any, row_id: int, token: str, user_id: int, stage: str, expires: Any, factors: str) -> str:

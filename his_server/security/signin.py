@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -224,8 +224,8 @@ def _go_on(security: Security, visitor: Visitor, user_id: int, factors: str) -> 
     database = security.database
     with database.begin() as session:
         user = accounts.get_user(session, user_id)
-        actor = visitor.actor(user.login, user)
         effective = _effective(session, user_id)
+        actor = replace(visitor.actor(user.login, user), roles=effective.roles)
         bound = user.totp_sealed is not None or user.certificate is not None
         if factors == "password" and bound:
             accounts.forgive(session, user_id, completely=False)

@@ -95,7 +95,7 @@ def test_what_cannot_be_audited_does_not_happen(client: FlaskClient, enter: Any,
 @pytest.mark.requirement("DB-15")
 def test_each_action_leaves_a_row(client: FlaskClient, enter: Any, make: Any, db: Database, sign_in: Any,
                                   app: Any) -> None:
-    user = make("li")
+    user = make("li", roles=["nurse"])
     csrf = enter("li", GOOD).get_json()["csrf"]
     client.delete("/api/session", headers={"X-CSRF-Token": csrf})
     enter("li", "Wrong1+word")
@@ -114,6 +114,7 @@ def test_each_action_leaves_a_row(client: FlaskClient, enter: Any, make: Any, db
     seen = {r["event"] for r in page}
     assert seen >= {"user.create", "session.sign_in", "session.sign_out", "session.refused", "user.change",
                     "user.unlock", "grant.change", "role.change", "factor.enrol", "factor.remove", "permission.denied"}
+    assert {r["roles"] for r in page if r["event"] == "session.sign_in"} == {"nurse"}
     assert all(r["trace_id"] for r in page if r["login"] not in ("system", "")), "request id"
     assert {r["success"] for r in page if r["event"] in ("session.refused", "permission.denied")} == {False}
 
