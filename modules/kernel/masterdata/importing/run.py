@@ -1,0 +1,266 @@
+"""Checking and storing: nothing is written before every cell of every row was found good; a repeat changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from dialects import portable
+from his_server.actor import Actor
+from his_server.db import now, of, today
+from his_server.errors import FieldError, Invalid
+from his_server.search import key_rows, search_keys
+from his_server.security import audit
+from modules.kernel.masterdata import models
+from modules.kernel.masterdata.importing import sets
+from modules.kernel.masterdata.importing.kinds import KINDS, Column, Kind, Price, Wrong
+from modules.kernel.masterdata.importing.table import CellError, TableError, TableRow, read_table
+
+SHOWN = 200
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did."""
+
+    kind: str
+    rows: int
+    added: int
+    changed: int
+    same: int
+
+
+def import_file(session: Session, actor: Actor, kind: str, path: Path | Traversable) -> ImportReport:
+    """Import a file in the running unit of work.
+
+    :raises Invalid: ``import.cells`` with an error per bad cell (the first 200), or a file that can't be read.
+    """
+    try:
+        header, rows = read_table(path)
+    except TableError as error:
+        raise Invalid("import.file", str(error)) from error
+    return import_rows(session, actor, kind, header, rows)
+
+
+def import_rows(session: Session, actor: Actor, kind: str, header: Sequence[str], rows: Sequence[TableRow]
+                ) -> ImportReport:
+    """Import rows that were read already; see :func:`import_file`."""
+    if kind == "item_sets":
+        added, changed, same = sets.store(session, actor, header, rows)
+    elif kind in KINDS:
+        added, changed, same = _store(session, actor, KINDS[kind], header, rows)
+    else:
+        raise Invalid("import.kind", f"不支持导入 {kind}，可以导入：{'、'.join([*KINDS, 'item_sets'])}")
+    audit.record(session, actor, "masterdata.import", kind, kind, {"rows": len(rows), "added": added, "changed": changed})
+    return ImportReport(kind, len(rows), added, changed, same)
+
+
+def _store(session: Session, actor: Actor, kind: Kind, header: Sequence[str], rows: Sequence[TableRow]
+           ) -> tuple[int, int, int]:
+    names = columns_of(kind.columns, header)
+    allowed = _allowed(session, kind.columns)
+    codes = _codes(session, kind)
+    own_codes = {row.cells[names[kind.key[0]]] for row in rows if kind.key[0] in names} if len(kind.key) == 1 else set()
+    errors: list[CellError] = []
+    seen: dict[tuple[Any, ...], int] = {}
+    values: list[dict[str, Any]] = []
+    for row in rows:
+        converted = convert(kind.columns, names, row, allowed, codes, own_codes if _self_pointing(kind) else set(), errors)
+        key = tuple(converted.get(name) for name in kind.key)
+        if key in seen:
+            errors.append(CellError(row.number, names.get(kind.key[0], kind.key[0]), f"与第 {seen[key]} 行重复"))
+        seen[key] = row.number
+        values.append(converted)
+    refuse(errors)
+    return _write(session, actor, kind, values)
+
+
+def _self_pointing(kind: Kind) -> bool:
+    return any(c.points_to == kind.name for c in kind.columns)
+
+
+def columns_of(columns: Iterable[Column], header: Sequence[str]) -> dict[str, str]:
+    """Which header each column has in this file. :raises Invalid: a needed column is missing or one is unknown."""
+    found: dict[str, str] = {}
+    for column in columns:
+        for title in (column.name, *column.titles):
+            if title in header:
+                found[column.name] = title
+                break
+    errors = [FieldError(c.name, f"缺少列“{(c.titles or (c.name,))[0]}”（{c.name}）") for c in columns
+              if c.needed and c.name not in found]
+    errors += [FieldError(title, f"不认识的列“{title}”") for title in header if title and title not in found.values()]
+    if errors:
+        raise Invalid("import.columns", "表头有误，请按模板修改", errors)
+    return found
+
+
+def convert(columns: Iterable[Column], names: Mapping[str, str], row: TableRow, allowed: Mapping[str, set[str]],
+            codes: Mapping[str, Mapping[str, int]], new_codes: set[str], errors: list[CellError]) -> dict[str, Any]:
+    """One row's values by attribute; bad cells go to ``errors``."""
+    values: dict[str, Any] = {}
+    for column in columns:
+        title = names.get(column.name)
+        cell = row.cells.get(title, "") if title else ""
+        if not cell:
+            if column.needed:
+                errors.append(CellError(row.number, title or column.name, "不能为空"))
+            values[column.target] = column.default
+            continue
+        try:
+            value = column.convert(cell)
+        except Wrong as error:
+            errors.append(CellError(row.number, title or column.name, str(error)))
+            continue
+        if column.dictionary and value not in allowed[column.dictionary]:
+            errors.append(CellError(row.number, title or column.name, f"字典中没有代码 {value}"))
+        if column.points_to:
+            if value not in codes[column.points_to] and value not in new_codes:
+                errors.append(CellError(row.number, title or column.name, f"没有编码 {value}"))
+            value = codes[column.points_to].get(value, value)
+        values[column.target] = value
+    return values
+
+
+def refuse(errors: Sequence[CellError]) -> None:
+    """:raises Invalid: when there is any bad cell; names the first 200."""
+    if errors:
+        raise Invalid("import.cells", f"有 {len(errors)} 处错误，没有导入任何一行，请修改后重新导入",
+                      [FieldError(f"row:{e.row}.{e.column}", str(e)) for e in errors[:SHOWN]])
+
+
+def _allowed(session: Session, columns: Iterable[Column]) -> dict[str, set[str]]:
+    wanted = {c.dictionary for c in columns if c.dictionary}
+    found: dict[str, set[str]] = {name: set() for name in wanted}
+    if wanted:
+        for name, code in session.execute(select(models.DictionaryEntry.dictionary, models.DictionaryEntry.code)
+                                          .where(models.DictionaryEntry.dictionary.in_(wanted))):
+            found[name].add(code)
+    return found
+
+
+def _codes(session: Session, kind: Kind) -> dict[str, dict[str, int]]:
+    return {name: {code: key for code, key in session.execute(select(KINDS[name].model.code, KINDS[name].model.id))}
+            for name in {c.points_to for c in kind.columns if c.points_to}}
+
+
+def _write(session: Session, actor: Actor, kind: Kind, values: list[dict[str, Any]]) -> tuple[int, int, int]:
+    model = kind.model
+    attributes = kind.key
+    existing = {tuple(getattr(row, a) for a in attributes): row for row in session.scalars(select(model))}
+    prices = [v.pop(kind.price.column) for v in values] if kind.price else []
+    fresh_index = [n for n, v in enumerate(values) if tuple(v[a] for a in attributes) not in existing]
+    keys = dict(zip(fresh_index, of(session).keys.take(len(fresh_index)) if fresh_index else (), strict=True))
+    own = {values[n]["code"]: key for n, key in keys.items()} if _self_pointing(kind) else {}
+    for v in values:
+        for column in kind.columns:
+            if column.points_to == kind.name and isinstance(v[column.target], str):
+                v[column.target] = own[v[column.target]]
+    if model is models.Region:
+        _complete_regions(session, values)
+    defaults = _defaults(model)
+    rows = [{**defaults, **values[n], "id": key} for n, key in keys.items()]
+    portable.insert_many(session, model, _parents_first(rows))
+    changed: set[int] = set()
+    renamed = []
+    for n, v in enumerate(values):
+        if n in keys:
+            continue
+        row = existing[tuple(v[a] for a in attributes)]
+        different = {a: value for a, value in v.items() if getattr(row, a) != value}
+        if different:
+            changed.add(row.id)
+            if {"name", "aliases", "former_names"} & different.keys():
+                renamed.append(row.id)
+            for attribute, value in different.items():
+                setattr(row, attribute, value)
+    session.flush()
+    if kind.search is not None:
+        _index(session, kind, set(keys.values()), renamed)
+    if kind.price:
+        ids = {tuple(v[a] for a in attributes): keys.get(n) for n, v in enumerate(values)}
+        owners = [ids[k] or existing[k].id for k in (tuple(v[a] for a in attributes) for v in values)]
+        changed |= _price(session, actor, kind.price, dict(zip(owners, prices, strict=True)), set(keys.values()))
+    return len(keys), len(changed), len(values) - len(keys) - len(changed)
+
+
+def _defaults(model: type[Any]) -> dict[str, Any]:
+    return {column.key: column.default.arg for column in model.__table__.columns
+            if column.default is not None and column.default.is_scalar}
+
+
+def _parents_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose parent is among them come after it."""
+    if not rows or "parent_id" not in rows[0]:
+        return rows
+    waiting = {row["id"]: row for row in rows}
+    ordered: list[dict[str, Any]] = []
+    while waiting:
+        ready = [row for row in waiting.values() if row["parent_id"] not in waiting]
+        if not ready:
+            raise Invalid("import.circle", "上级编码互相指向，成了一个圈，请修改")
+        for row in ready:
+            ordered.append(waiting.pop(row["id"]))
+    return ordered
+
+
+def _complete_regions(session: Session, values: list[dict[str, Any]]) -> None:
+    """Full names with the parents, and the present code at the end of each chain of successors."""
+    known = {row.code: (row.name, row.parent_code, row.successor) for row in session.execute(
+        select(models.Region.code, models.Region.name, models.Region.parent_code, models.Region.successor))}
+    known |= {v["code"]: (v["name"], v["parent_code"], v["successor"]) for v in values}
+    for v in values:
+        present, steps = v["code"], 0
+        while known.get(present, ("", "", ""))[2] in known and steps < 20:
+            present, steps = known[present][2], steps + 1
+        v["present_code"] = present
+        names, code = [v["name"]], v["parent_code"]
+        while code in known and len(names) < 6:
+            names.append(known[code][0])
+            code = known[code][1]
+        v["full_name"] = "".join(reversed(names))[:120]
+
+
+def _index(session: Session, kind: Kind, fresh: set[int], renamed: list[int]) -> None:
+    assert kind.search is not None
+    if renamed:
+        session.execute(kind.search.delete().where(kind.search.c.owner_id.in_(renamed)))
+    wanted = fresh | set(renamed)
+    rows: list[dict[str, Any]] = []
+    for row in session.scalars(select(kind.model)):
+        if row.id in wanted:
+            aliases = [a for a in (getattr(row, "aliases", "") or getattr(row, "former_names", "")).split(",") if a]
+            rows += key_rows(row.id, search_keys(row.name, person=kind.person, code=row.code, aliases=aliases))
+    portable.insert_many(session, kind.search, rows)
+
+
+def _price(session: Session, actor: Actor, price: Price, wanted: Mapping[int, Any], fresh: set[int]) -> set[int]:
+    """Open a new period from today where the price differs; returns the owners that changed (new ones left out)."""
+    model, day = price.model, today(session)
+    owner, amount = getattr(model, price.owner), getattr(model, price.amount)
+    present = {row[0]: row for row in session.execute(
+        select(owner, model.id, amount, model.valid_from).where(model.valid_to.is_(None)))}
+    rows, changed = [], set()
+    for key, value in wanted.items():
+        old = present.get(key)
+        if old is not None and old[2] == value:
+            continue
+        if key not in fresh:
+            changed.add(key)
+        if old is not None and old[3] >= day:
+            session.execute(update(model).where(model.id == old[1]).values({price.amount: value}))
+            continue
+        if old is not None:
+            session.execute(update(model).where(model.id == old[1]).values(valid_to=day))
+        rows.append({"id": 0, price.owner: key, price.amount: value, "valid_from": day,
+                     "valid_to": None, "changed_by": actor.user_id, "changed_at": now(session), "reason": "导入"})
+    for row, key in zip(rows, of(session).keys.take(len(rows)) if rows else (), strict=True):
+        row["id"] = key
+    portable.insert_many(session, model, rows)
+    return changed
