@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, selectinload
 from his_server.actor import Actor
 from his_server.clock import day_bounds
 from his_server.db import today
-from his_server.search import match
+from his_server.search import match, search_keys
 from modules.kernel.encounters import service as encounters
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata import service as masterdata
@@ -113,10 +113,17 @@ def choices(session: Session) -> dict[str, Any]:
     usages = session.scalars(
         select(DictionaryEntry).where(DictionaryEntry.dictionary == "usage", valid_on(DictionaryEntry, day))
         .order_by(DictionaryEntry.position, DictionaryEntry.code))
-    return {"usages": list(usages),
-            "frequencies": list(session.scalars(select(Frequency).order_by(Frequency.id))),
-            "departments": list(session.scalars(
-                select(Department).where(Department.active).order_by(Department.code)))}
+    frequencies = session.scalars(select(Frequency).order_by(Frequency.id))
+    departments = session.scalars(select(Department).where(Department.active).order_by(Department.code))
+    return {"usages": [_choice(u, "code") for u in usages],
+            "frequencies": [_choice(f, "code", "times_per_day", "interval_days") for f in frequencies],
+            "departments": [_choice(d, "id", "code", "kind") for d in departments]}
+
+
+def _choice(row: Any, *columns: str) -> dict[str, Any]:
+    """A short list is searched on the screen, by the same keys as everywhere (M7.4)."""
+    keys = {k.key for k in search_keys(row.name, person=False, code=row.code) if k.kind != "name"}
+    return {"name": row.name, **{c: getattr(row, c) for c in columns}, "keys": sorted(keys)}
 
 
 def drug_options(session: Session, q: str, encounter_id: int) -> list[dict[str, Any]]:

@@ -219,10 +219,11 @@ class RequestsOut(Schema):
 
 
 class ChoiceOut(Schema):
-    """A usage."""
+    """A usage. ``keys``: what it is found by (code, pinyin, initials, wubi, parts of the name), in small letters."""
 
     code = fields.String()
     name = fields.String()
+    keys = fields.List(fields.String())
 
 
 class FrequencyOut(ChoiceOut):

@@ -1,10 +1,22 @@
 /** Shapes and words that the order pages share. */
 import type { Row, Tone } from '@/lib/types'
 
+export interface Choice { code: string; name: string; keys: string[] }
+
 export interface Choices {
-  usages: { code: string; name: string }[]
-  frequencies: { code: string; name: string; times_per_day: number | null; interval_days: number | null }[]
-  departments: { id: number; code: string; name: string; kind: string }[]
+  usages: Choice[]
+  frequencies: (Choice & { times_per_day: number | null; interval_days: number | null })[]
+  departments: (Choice & { id: number; kind: string })[]
+}
+
+/** A short list searched here, by the keys that the server gave (pinyin, initials, wubi, code) or the name itself. */
+export function within<C extends Choice>(list: () => readonly C[]): (q: string) => Promise<C[]> {
+  return (q) => {
+    const typed = q.trim().toLowerCase()
+    const rank = (one: C) => (one.code.toLowerCase() === typed || one.name === q.trim() ? 0 : one.name.startsWith(q.trim()) ? 1 : 2)
+    const found = list().filter((one) => !typed || one.name.includes(q.trim()) || one.keys.some((key) => key.startsWith(typed)))
+    return Promise.resolve(found.map((one, i) => ({ one, i })).sort((a, b) => rank(a.one) - rank(b.one) || a.i - b.i).map(({ one }) => one))
+  }
 }
 
 export interface Order {
