@@ -253,9 +253,11 @@ class KeyRing:
         if not 1 <= len(purpose.encode()) <= 64 or kind not in ("symmetric", "sm2"):
             raise CryptoError("purpose refused")
         provider = self.master.provider
-        material, public = pair or (
-            provider.sm2_generate() if kind == "sm2" else (provider.random(32), b"")
-        )
+        if pair is None and kind == "sm2":
+            # A device names its internal pair; software makes one.
+            from_device = getattr(provider, "ring_pair", None)
+            pair = from_device(purpose) if from_device else provider.sm2_generate()
+        material, public = pair or (provider.random(32), b"")
         while (kid := provider.random(4).hex()) in entries:
             continue
         entry = {

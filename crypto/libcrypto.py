@@ -10,7 +10,7 @@ import ctypes
 import ctypes.util
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,15 @@ SHIPPED = Path(__file__).parent / "lib"
 """Where the packages put the libcrypto that ships with the product (packaging/)."""
 
 
-def candidates(path: str | None) -> list[str]:
-    """Library names in the order tried. A path that was set is the only one: no silent fallback."""
-    if path:
-        return [path]
+def candidates(path: str | None) -> Iterator[str]:
+    """Library names in the order tried. A path that was set, or shipped, is the only one: no silent fallback."""
     shipped = sorted(str(found) for found in SHIPPED.glob("libcrypto.so*")) if SHIPPED.is_dir() else []
-    if shipped:
-        return shipped[:1]
-    found = ctypes.util.find_library("crypto")
-    return [name for name in ("libcrypto.so.3", "libcrypto.so.1.1", found) if name]
+    if path or shipped:
+        yield path or shipped[0]
+        return
+    yield from ("libcrypto.so.3", "libcrypto.so.1.1")
+    if found := ctypes.util.find_library("crypto"):
+        yield found
 
 
 class Libcrypto:

@@ -89,7 +89,7 @@ class MasterKey:
         if not passphrase:
             return {"kind": "plain", "key": material.hex()}
         salt = provider.random(16)
-        outer = MasterKey.from_passphrase(passphrase, salt, provider=provider)
+        outer = MasterKey.from_passphrase(passphrase, salt, PASSPHRASE_ROUNDS, provider)
         wrapped = outer.wrap(material, b"master file").hex()
         return {"kind": "passphrase", "salt": salt.hex(), "rounds": PASSPHRASE_ROUNDS, "wrapped": wrapped}
 

@@ -52,6 +52,8 @@ class SdfProvider:
     """GM/T 0018 device.
 
     library: path of the vendor's libsdf.so. key_index: the internal key pair to which symmetric keys are wrapped.
+    slots: the internal key pair of each signing purpose of a key ring ({"sign-sm2": 2}), encryption_slots: of each
+    purpose that decrypts ({"login-sm2": 2}); a ring makes no SM2 key without one.
     pins: access codes of internal keys by index, or pin_file: a JSON file of mode 0600 with them ({"1": "…"}).
     alarm(function, code): called for every device failure. pool: sessions per process. chunk: most bytes per call.
     """
@@ -67,11 +69,14 @@ class SdfProvider:
         alarm: Alarm = _silent,
         pool: int = 8,
         chunk: int = 16384,
+        slots: Mapping[str, int] | None = None,
+        encryption_slots: Mapping[str, int] | None = None,
     ) -> None:
         if pool < 1 or chunk < 16 or chunk % 16:
             raise CryptoError("pool and chunk refused")
         self._sdf = SdfLibrary(library, _pins(pins, pin_file), alarm, pool)
         self.library, self._index, self._chunk = library, key_index, chunk
+        self._slots, self._encryption_slots = dict(slots or {}), dict(encryption_slots or {})
         # SM3(key) → key wrapped to the device; so a raw key is wrapped once per process, not per call.
         self._wrapped: OrderedDict[bytes, bytes] = OrderedDict()
         info = DeviceInfo()
@@ -103,6 +108,16 @@ class SdfProvider:
                 "SDF_GenerateKeyPair_ECC", SGD_SM2_SIGN, 256, ctypes.byref(public), ctypes.byref(private)
             )
         return sm2.check_private(bytes(private.K)[-32:]), sm2.check_public(public.point())
+
+    def ring_pair(self, purpose: str) -> tuple[DeviceKey, bytes]:
+        """The device's pair for a purpose of a key ring; CryptoError when no slot is set for it."""
+        if purpose in self._slots:
+            key = DeviceKey(self._slots[purpose])
+            return key, self.sm2_public(key)
+        if purpose in self._encryption_slots:
+            key = DeviceKey(self._encryption_slots[purpose])
+            return key, self.sm2_encryption_public(key)
+        raise CryptoError(f"no key pair of the device is set for {purpose}")
 
     def sm2_public(self, private: KeyLike) -> bytes:
         index = self._internal(private)

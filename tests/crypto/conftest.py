@@ -47,6 +47,12 @@ def master(provider: Provider) -> MasterKey:
 
 
 @pytest.fixture
+def quick_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rounds where a test opens many passphrase files; test_rules makes one with the real count."""
+    monkeypatch.setattr("crypto.master.PASSPHRASE_ROUNDS", 10_000)
+
+
+@pytest.fixture
 def ring(tmp_path: Path, master: MasterKey) -> KeyRing:
     ring = KeyRing.create(tmp_path / "ring.json", master, refresh=0)
     ring.ensure(["column", "index", "cookie", "audit", "export", "sign-sm2"])

@@ -16,7 +16,7 @@ from crypto import Provider, codecs, pem
 from tests.crypto.conftest import HERE, NodeRun, unavailable
 
 SAMPLES = [
-    pytest.param(100, id="sample"),
+    pytest.param(40, id="sample"),
     pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)], id="1000"),
 ]
 sizes = pytest.mark.parametrize("count", SAMPLES)

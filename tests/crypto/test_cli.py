@@ -29,6 +29,7 @@ def where(tmp_path: Path) -> list[str | Path]:
     return ["--ring", tmp_path / "ring", "--master", tmp_path / "master"]
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 @pytest.mark.requirement("MP-16")
 def test_the_life_of_a_ring(tmp_path: Path, where: list[str | Path], provider: Provider) -> None:
     good("init", *where, "--purpose", "column", "--purpose", "sign-sm2", "--ask", text="口令\n口令\n")

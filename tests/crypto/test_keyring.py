@@ -228,6 +228,7 @@ def test_rewrap_and_zeroise(ring: KeyRing, master: MasterKey, provider: Provider
         sealer.open("column", blob, "p")
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 @pytest.mark.requirement("MP-16")
 def test_master_files(tmp_path: Path, provider: Provider) -> None:
     for name, passphrase in (("plain", None), ("sealed", "长口令 with words")):

@@ -148,6 +148,23 @@ def test_sealing_stops_with_the_device(sdf: SdfProvider, stub: Stub, tmp_path: P
     assert sealer.open("column", blob, "p") == b"x"
 
 
+def test_a_ring_takes_its_sm2_pairs_from_the_device(stub: Stub, provider: Provider, tmp_path: Path) -> None:
+    device = SdfProvider(
+        stub.path, pins={1: PIN, 2: PIN}, slots={"sign-sm2": 2}, encryption_slots={"login-sm2": 2}
+    )
+    master = MasterKey.create_file(tmp_path / "master", provider=device, device_index=1)
+    ring = KeyRing.create(tmp_path / "ring", master)
+    ring.ensure(["column", "sign-sm2", "login-sm2"])
+    sign, login = ring.active("sign-sm2"), ring.active("login-sm2")
+    assert sign.material == login.material == DeviceKey(2) and sign.public != login.public
+    assert provider.sm2_verify(sign.public, b"x", device.sm2_sign(sign.material, b"x"))
+    assert device.sm2_decrypt(login.material, provider.sm2_encrypt(login.public, b"password")) == b"password"
+    with pytest.raises(CryptoError, match="no key pair"):
+        ring.ensure(["other-sm2"])
+    assert [key.purpose for key in ring.living("other-sm2")] == []
+    device.close()
+
+
 def test_no_software_stands_in(sdf: SdfProvider, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every operation counts in the device, and none reaches the software implementations."""
 

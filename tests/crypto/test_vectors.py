@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import cryptography
 import pytest
 
 from crypto import CryptoError, Provider, ccm, get_provider, sm2
@@ -151,3 +153,19 @@ def test_the_timing_policy(monkeypatch: pytest.MonkeyPatch) -> None:
         get_provider("openssl", timing_policy="refuse")
     with pytest.raises(CryptoError):
         get_provider("openssl", timing_policy="ignore")
+
+
+OTHERS = sorted(str(path) for path in Path(cryptography.__file__).parents[1].glob("*/libcrypto*.so*"))
+
+
+@pytest.mark.requirement("MP-01")
+@pytest.mark.parametrize("library", OTHERS or [None])
+def test_other_builds_of_libcrypto(library: str | None, provider: Provider) -> None:
+    """Builds that came with other packages (database drivers), usually newer than the system's."""
+    if library is None:
+        pytest.skip("no other libcrypto is installed")
+    other = get_provider("openssl", library=library)
+    assert set(run_selftest(other)["checks"].values()) == {"ok"} and other.library == library
+    private, public = other.sm2_generate()
+    assert provider.sm2_verify(public, b"x", other.sm2_sign(private, b"x"))
+    assert other.sm2_decrypt(private, provider.sm2_encrypt(public, b"x")) == b"x"
