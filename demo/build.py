@@ -32,7 +32,7 @@ from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
 from modules.kernel.stock.service import Document, Receipt
 
-PASSWORD = "Nantong@2026"
+PASSWORD = "Haohe#Demo6"
 """The password of every account of the demo hospital; refused outside of it (settings.demo)."""
 
 

@@ -23,7 +23,7 @@ class AppError(Exception):
     status = 400
 
     def __init__(self, code: str, message: str, errors: Sequence[FieldError] = (), *, status: int | None = None):
-        super().__init__(f"{code}: {message}")
+        super().__init__("; ".join([f"{code}: {message}", *(e.message for e in list(errors)[:3])]))
         self.code = code
         self.message = message
         self.errors = tuple(errors)

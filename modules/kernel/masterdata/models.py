@@ -214,7 +214,7 @@ class PostalArea(Keyed):
     """Postcode and telephone area code of a place (M3.3); searched in both directions."""
 
     __tablename__ = "postal_area"
-    __table_args__ = (UniqueConstraint("postcode", "place"), Index("ix_postal_area_region", "region_code"))
+    __table_args__ = (UniqueConstraint("region_code", "postcode"), Index("ix_postal_area_postcode", "postcode"))
     place: Mapped[str] = mapped_column(String(60))
     region_code: Mapped[str] = mapped_column(String(12))
     postcode: Mapped[str] = mapped_column(String(6))

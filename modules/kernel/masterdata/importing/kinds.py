@@ -174,10 +174,10 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (
         Column("valid_from", ("启用日期",), day), Column("valid_to", ("撤销日期",), day),
         Column("successor", ("后继代码",), text(12), default=""),
         Column("former_names", ("曾用名",), text(120), default="")), search=models.region_search),
-    Kind("postcodes", "邮编", models.PostalArea, ("postcode", "place"), (
+    Kind("postcodes", "邮编", models.PostalArea, ("region_code", "postcode"), (
         Column("region_code", ("地区代码",), text(12), needed=True),
         Column("name", ("地名",), text(60), needed=True, attribute="place"),
-        Column("postcode", ("邮政编码",), text(6), needed=True), Column("area_code", ("区号",), text(5), default=""))),
+        Column("postcode", ("邮政编码",), text(6), default=""), Column("area_code", ("区号",), text(5), default=""))),
     Kind("departments", "科室", models.Department, ("code",), (
         Column("code", ("编码",), text(20), needed=True), Column("name", ("名称",), text(60), needed=True),
         Column("kind", ("类别",), one_of("临床", "医技", "药房", "行政", "收费"), needed=True),
