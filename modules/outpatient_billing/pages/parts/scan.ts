@@ -6,6 +6,8 @@ import { computed, ref, type ComputedRef, type Ref } from 'vue'
 import { api, ApiError, asApiError } from '@/lib/api'
 import { sum } from '@/lib/money'
 import type { PaymentEntry, PaymentState } from '@/lib/payment'
+import { can } from '@/lib/session'
+import { intentName } from './names'
 
 export interface Intent {
   id: number
@@ -46,6 +48,19 @@ const WAIT = 90_000
 
 function refuse(code: string, message: string): ApiError {
   return new ApiError({ code, status: 409, message })
+}
+
+/**
+ * Sends a return on its way and says how far it got. The ledger owes it already: when the channel doesn't answer now,
+ * the background job goes on.
+ */
+export async function sendReturn(id: number): Promise<string> {
+  if (!can('outpatient_billing.refund')) return '由系统自动原路退回'
+  try {
+    return intentName((await api.post<Intent>(`${PATH}/${id}/send`, {}, { timeout: WAIT })).state)
+  } catch {
+    return '渠道暂无应答，由系统继续退回'
+  }
 }
 
 /** `entries` is the payment panel's model: a scan entry leaves it in the moment its money is received. */
