@@ -34,6 +34,7 @@ module = Module(
     jobs=(
         Job("security.purge", "清理过期会话", sessions.purge, every=timedelta(minutes=10)),
         Job("security.seal", "封存审计记录", seals.seal_all, every=timedelta(seconds=5)),
+        Job("security.verify", "校验审计记录", seals.verify_daily, at="03:30"),
     ),
     checks=(
         Check("audit_chain", "审计记录与封存链一致", seals.verify),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dialects.privileges import append_only
 from his_server.actor import SYSTEM
 from his_server.cli.context import house
 from his_server.db import Database
@@ -14,9 +15,10 @@ from his_server.module import Finding
 from his_server.security import archive as archives
 from his_server.security import audit as trail
 from his_server.security import grants, seals
-from his_server.security.settings import SecuritySettings
+from his_server.security import settings as security_settings
 from his_server.settings import SettingsError
 
+APPEND_ONLY = ("security_audit", "security_seal", "security_seal_checkpoint")
 OPERATOR = replace(SYSTEM, login="console", name="服务器控制台", channel="console")
 
 
@@ -66,7 +68,7 @@ def seal() -> None:
 def archive(folder: Path, days: int | None) -> None:
     """把超过保留期的审计记录移到加密归档文件"""
     found = house()
-    configured = SecuritySettings(**found.settings.extra.get("security", {}))
+    configured = security_settings.of(found.settings)
     database = _database()
     try:
         path = archives.archive(database, folder, days if days is not None else configured.audit_days)
@@ -83,6 +85,18 @@ def show(path: Path) -> None:
 
     for row in archives.read(_database(), path):
         click.echo(json.dumps(row, ensure_ascii=False))
+
+
+@audit.command()
+@click.argument("account")
+def privileges(account: str) -> None:
+    """打印收回应用数据库账户修改、删除审计表权限的语句（由数据库管理员执行；归档改用维护账户）"""
+    dialect = house().database.url.get_backend_name()
+    try:
+        lines = append_only(dialect, APPEND_ONLY, account)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(f"{line};" for line in lines))
 
 
 @click.group()

@@ -113,6 +113,8 @@ def describe(call: Call, raw: bytes) -> dict[str, Any]:
     security, actor = _security(), call.actor
     with call.database.begin(write=False) as session:
         user = accounts.get_user(session, actor.user_id)
+        if security.password_expired(user):  # while signed in
+            return {"must_change_password": True, "ticket": "", "csrf": security.csrf_of(raw)}
         names = directory.department_names(session, [actor.department_id])
     department = None
     if actor.department_id:

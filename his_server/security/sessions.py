@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -23,7 +24,8 @@ from his_server.db import Database
 from his_server.db import database as db
 from his_server.errors import AppError, Forbidden, Unauthenticated
 from his_server.registry import Hospital
-from his_server.security import anchor, audit, grants, integrity
+from his_server.security import anchor, audit, grants, integrity, rules
+from his_server.security import settings as security_settings
 from his_server.security.models import EVERYWHERE, Role, SignInSession, SpentNonce, User, UserRole
 from his_server.settings import Settings
 
@@ -57,6 +59,7 @@ class Security:
     def __init__(self, settings: Settings, database: Database, hospital: Hospital) -> None:
         self.settings, self.database, self.hospital = settings, database, hospital
         self.cookie = "__Host-his" if settings.secure_cookies else "his_session"
+        self._admin_networks = security_settings.of(settings).networks()
         self._head: integrity.Head | None = None
         self._effective: dict[Any, Effective] = {}
         # one statement needs no BEGIN and no ROLLBACK: one round trip
@@ -112,6 +115,8 @@ class Security:
             self._end(row.session_id)
             return None
         self._refuse_cross_site(request, raw)
+        if not self.may_come_from(actor.roles, actor.ip):
+            raise Forbidden("session.network", "管理员账户只能在指定的管理网段使用")
         if idle > STALE and request.headers.get("X-Background") != "1":
             self._touch(row.session_id)
         if self.password_expired(row) and request.path not in OPEN_DOORS:
@@ -149,6 +154,10 @@ class Security:
         assert broken is not None
         self.alarm(actor, broken)
         raise Forbidden("integrity.violation", "权限数据校验未通过，本账户已暂停使用，请立即联系安全管理员和信息科")
+
+    def may_come_from(self, roles: Iterable[str], ip: str) -> bool:
+        """Whether somebody with these roles may work from this address (DB-20)."""
+        return not set(roles) & set(rules.ADMINISTRATORS) or security_settings.inside(self._admin_networks, ip)
 
     def _read(self, tokens: list[str]) -> list[Row[Any]]:
         with self._reader.connect() as connection:

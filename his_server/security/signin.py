@@ -226,16 +226,19 @@ def _go_on(security: Security, visitor: Visitor, user_id: int, factors: str) -> 
         user = accounts.get_user(session, user_id)
         effective = _effective(session, user_id)
         actor = replace(visitor.actor(user.login, user), roles=effective.roles)
+        near = security.may_come_from(effective.roles, visitor.ip)
         bound = user.totp_sealed is not None or user.certificate is not None
-        if factors == "password" and bound:
+        if near and factors == "password" and bound:
             accounts.forgive(session, user_id, completely=False)
             raw, _ = open_session(security, session, user_id, factors=factors, stage="second_factor",
                                   seconds=TICKET_SECONDS, ip=visitor.ip, terminal=visitor.terminal)
             return Outcome("second_factor", raw, user_id)
         # only the demo lets administrators in without a second factor
-        if factors != "password" or not effective.second_factor or security.settings.demo:
+        if near and (factors != "password" or not effective.second_factor or security.settings.demo):
             return _finish(security, session, visitor, actor, user, factors)
-    _refuse(security, actor, "no_second_factor")
+    _refuse(security, actor, "no_second_factor" if near else "network")
+    if not near:
+        raise Forbidden("session.network", "管理员账户只能在指定的管理网段使用")
     raise Forbidden("session.no_second_factor", "您的岗位须使用第二因素登录，请先由安全管理员登记动态口令或证书")
 
 

@@ -314,3 +314,18 @@ def test_scopes_follow_the_departments(sign_in: Any, app: Any, hospital: Hospita
     found = effective_of([Row(1, "a", "x y", 5), Row(1, "a", "x y", 6), Row(2, "b", "y z", 0), Row(3, "c", "w", 0, False)])
     assert found.roles == ("a", "b") and found.permissions == {"x", "y", "z"}
     assert found.scopes == {"x": frozenset({5, 6})}
+
+
+@pytest.mark.requirement("DB-10")
+def test_scope_helpers() -> None:
+    from his_server.actor import Actor
+    from his_server.errors import NotFound
+    from his_server.security import scopes
+
+    actor = Actor(user_id=1, login="a", name="b", permissions=frozenset({"x", "y"}), scopes={"x": frozenset({5})})
+    assert scopes.departments(actor, "x") == {5} and scopes.departments(actor, "y") is None
+    scopes.require(actor, "x", 5)
+    scopes.require(actor, "y", 6)
+    for other in (6, None):
+        with pytest.raises(NotFound):
+            scopes.require(actor, "x", other)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
-from sqlalchemy import delete, event, func, select
+from sqlalchemy import delete, event, func, select, text
+from sqlalchemy.exc import ProgrammingError
 
 from crypto import CryptoError
 from his_server.actor import SYSTEM, Actor
@@ -241,3 +242,51 @@ def test_command_line(db: Database, hospital: Hospital, settings: Any, monkeypat
 def test_detail_that_is_too_long_is_a_defect(db: Database) -> None:
     with pytest.raises(ValueError, match="characters"), db.begin() as session:
         audit.record(session, SYSTEM, "test", "x", 1, {"a": "y" * 9000})
+
+
+@pytest.mark.requirement("MP-14")
+def test_nightly_verification(db: Database, hospital: Hospital) -> None:
+    with db.begin() as session:
+        bootstrap(session, hospital)
+    seals.seal_all(db)
+    assert seals.verify_daily(db) == 0 and last(db).success
+    with db.engine.begin() as connection:
+        connection.execute(delete(AuditRow.__table__).where(AuditRow.event == "role.sync"))
+    assert seals.verify_daily(db) == 1 and not last(db).success
+
+
+@pytest.mark.requirement("DB-17")
+@pytest.mark.parametrize("db_url", ["postgresql"], indirect=True)
+def test_application_account_cannot_change_the_trail(db: Database) -> None:
+    from dialects.privileges import append_only
+    from his_server.security.cli import APPEND_ONLY
+
+    with db.begin() as session:
+        audit.record(session, NURSE, "test", "x", 1)
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS his_app_test"))
+        connection.execute(text("CREATE ROLE his_app_test"))
+        connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO his_app_test"))
+        for line in append_only("postgresql", APPEND_ONLY, "his_app_test"):
+            connection.execute(text(line))
+    try:
+        for table in APPEND_ONLY:
+            for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"UPDATE {table} SET {COLUMN[table]} = 'x'"):
+                with pytest.raises(ProgrammingError, match="permission denied"), db.engine.begin() as connection:
+                    connection.execute(text("SET LOCAL ROLE his_app_test"))
+                    connection.execute(text(statement))
+        with db.engine.begin() as connection:
+            connection.execute(text("SET LOCAL ROLE his_app_test"))
+            assert connection.execute(text("SELECT count(*) FROM security_audit")).scalar() == 1
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(text("DROP OWNED BY his_app_test"))
+            connection.execute(text("DROP ROLE his_app_test"))
+    for bad in ("his;drop", "", "a b"):
+        with pytest.raises(ValueError, match="plain name"):
+            append_only("postgresql", APPEND_ONLY, bad)
+    with pytest.raises(ValueError, match="no accounts"):
+        append_only("sqlite", APPEND_ONLY, "his")
+
+
+COLUMN = {"security_audit": "name", "security_seal": "mac", "security_seal_checkpoint": "text"}

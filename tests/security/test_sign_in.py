@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -355,3 +356,44 @@ def test_no_secret_in_logs_or_audit(enter: Any, make: Any, db: Database, caplog:
         rows = session.execute(select(AuditRow.__table__)).all()
     text = caplog.text + repr(rows)
     assert rows and GOOD not in text and BETTER not in text and cookie not in text
+
+
+@pytest.mark.requirement("DB-03")
+def test_password_that_expires_while_signed_in(sign_in: Any, clock: ManualClock) -> None:
+    client = sign_in("sysadmin", password_changed_at=clock.now() - timedelta(days=90, minutes=-10))
+    assert client.get("/api/security/users").status_code == 200
+    clock.move(minutes=11)
+    stopped = client.get("/api/security/users")
+    assert stopped.status_code == 403 and stopped.get_json()["code"] == "password.change_required"
+    assert client.get("/api/session").get_json()["must_change_password"] is True
+
+
+@pytest.mark.requirement("DB-20")
+def test_administrators_only_from_their_network(settings: Any, db: Database, clock: ManualClock, hospital: Any,
+                                                make: Any, sealer: Sealer) -> None:
+    from dataclasses import replace
+
+    from his_server.app import create_app
+    from his_server.settings import SettingsError
+
+    extra = {"security": {"admin_networks": ["10.1.0.0/16", "fd00::/8"]}}
+    app = create_app(replace(settings, demo=True, extra=extra), database=db, clock=clock, hospital=hospital)
+    make("boss", roles=["sysadmin"])
+    make("li", roles=["cashier"])
+
+    def enter(login: str, address: str) -> int:
+        client = app.test_client()
+        client.environ_base["REMOTE_ADDR"] = address
+        return client.post("/api/session", json={"login": login, **sealed(client, sealer, password=GOOD)}).status_code
+
+    assert [enter("boss", ip) for ip in ("10.1.2.3", "fd00::7", "::ffff:10.1.2.3", "10.2.0.1", "2001:db8::1")] == [
+        200, 200, 200, 403, 403]
+    assert enter("li", "10.2.0.1") == 200
+    client = app.test_client()
+    client.environ_base["REMOTE_ADDR"] = "10.1.2.3"
+    client.post("/api/session", json={"login": "boss", **sealed(client, sealer, password=GOOD)})
+    assert client.get("/api/session").status_code == 200
+    client.environ_base["REMOTE_ADDR"] = "10.2.0.1"
+    assert client.get("/api/session").status_code == 403
+    with pytest.raises(SettingsError):
+        create_app(replace(settings, extra={"security": {"admin_networks": ["here"]}}), database=db, hospital=hospital)
