@@ -41,9 +41,7 @@ def visits_today(session: Session, *, department_id: int | None, doctor_id: int 
     """Today's paid or begun visits, in queue order; one query."""
     statement = (
         select(Encounter.id, Encounter.visit_no, Encounter.kind, Encounter.state, Registration.queue_no,
-               Registration.level, Person.id.label("person_id"), Person.name, Person.sex, Person.birth_date,
-               Person.outpatient_no, Person.allergies, Department.name.label("department"),
-               Staff.name.label("doctor"))
+               Registration.level, Person, Department.name.label("department"), Staff.name.label("doctor"))
         .join(Person, Person.id == Encounter.person_id)
         .join(Department, Department.id == Encounter.department_id)
         .join(Registration, Registration.encounter_id == Encounter.id)
@@ -55,7 +53,9 @@ def visits_today(session: Session, *, department_id: int | None, doctor_id: int 
         statement = statement.where(Encounter.department_id == department_id)
     if doctor_id is not None:
         statement = statement.where((Encounter.doctor_id == doctor_id) | Encounter.doctor_id.is_(None))
-    return [dict(row._mapping) for row in session.execute(statement)]
+    columns = ("name", "sex", "birth_date", "outpatient_no", "allergies")
+    return [{**{k: v for k, v in row._mapping.items() if k != "Person"}, "person_id": row.Person.id,
+             **{c: getattr(row.Person, c) for c in columns}} for row in session.execute(statement)]
 
 
 def orders_of_visit(session: Session, encounter_id: int) -> dict[str, Any]:

@@ -31,7 +31,7 @@ export function useStore(): StoreChoice {
       stores.value = (await api.get<{ items: Store[] }>('outpatient-pharmacy/stores')).items
       error.value = null
       const before = Number(localStorage.getItem(key))
-      store.value = (stores.value.find((one) => one.id === before) ?? stores.value[0])?.id ?? null
+      store.value = (stores.value.find((one) => one.id === before) ?? stores.value.find((one) => one.kind === 'outpatient') ?? stores.value[0])?.id ?? null
     } catch (thrown) {
       error.value = asApiError(thrown)
     }
