@@ -114,6 +114,14 @@ class Reader:
             raise CryptoError("DER refused")
         return int.from_bytes(body, "big")
 
+    def flag(self) -> bool:
+        """An optional BOOLEAN with default FALSE; when present it must be the DER form of TRUE."""
+        if self.peek() != BOOLEAN:
+            return False
+        if self.read(BOOLEAN) != b"\xff":
+            raise CryptoError("DER refused")
+        return True
+
     def oid(self) -> str:
         """An OBJECT IDENTIFIER in dotted form."""
         body = self.read(OID)

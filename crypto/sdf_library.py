@@ -11,6 +11,7 @@ import ctypes
 import logging
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -182,6 +183,18 @@ class Session:
         return self.keys[wrapped]
 
 
+_opened: weakref.WeakSet[SdfLibrary] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for library in list(_opened):
+        library._reset()
+
+
+# Right after fork the child has one thread, so nobody else can hold the new locks.
+os.register_at_fork(after_in_child=_forked)
+
+
 class SdfLibrary:
     """The opened library with a pool of sessions for this process."""
 
@@ -198,8 +211,8 @@ class SdfLibrary:
             function.restype, function.argtypes = ctypes.c_int, (_REQUIRED | _OPTIONAL)[name]
         self.path, self.pins, self._alarm, self._limit = path, dict(pins), alarm, pool
         self.failure = ""
-        self._pid = 0
         self._reset()
+        _opened.add(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -208,7 +221,6 @@ class SdfLibrary:
         self._idle: list[Session] = []
         self._epoch = 0
         self._busy = 0
-        self._pid = os.getpid()
 
     def has(self, name: str) -> bool:
         """Whether the library offers an optional function."""
@@ -235,9 +247,6 @@ class SdfLibrary:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A session for the calling thread. It returns to the pool only when all calls succeeded."""
-        if os.getpid() != self._pid:
-            # Forked: the parent's handles, lock and semaphore are not ours.
-            self._reset()
         with self._slots:
             with self._lock:
                 session, epoch = self._idle.pop() if self._idle else None, self._epoch
@@ -297,8 +306,7 @@ class SdfLibrary:
 
     def close(self) -> None:
         """Close all idle sessions and the device of this process."""
-        if os.getpid() == self._pid:
-            self._drop()
+        self._drop()
 
 
 class DeviceRefusal(CryptoError):

@@ -147,7 +147,7 @@ def _extensions(reader: asn1.Reader) -> dict[str, bytes]:
     while reader:
         extension = reader.enter()
         oid = extension.oid()
-        critical = extension.peek() == asn1.BOOLEAN and extension.read(asn1.BOOLEAN) == b"\xff"
+        critical = extension.flag()
         value = extension.read(asn1.OCTET_STRING)
         extension.end()
         if oid in found or (critical and oid not in _UNDERSTOOD):
@@ -202,7 +202,7 @@ def _constraints(value: bytes | None) -> tuple[bool, int | None]:
     if value is None:
         return False, None
     body = asn1.Reader(value).enter()
-    is_ca = body.peek() == asn1.BOOLEAN and body.read(asn1.BOOLEAN) == b"\xff"
+    is_ca = body.flag()
     length = body.uint() if body else None
     body.end()
     return is_ca, length

@@ -90,6 +90,15 @@ def test_the_selftest_notices_a_provider_that_is_wrong(provider: Provider, name:
         run_selftest(_Lying(provider, name))  # type: ignore[arg-type]
 
 
+def test_the_selftest_reports_a_missing_algorithm(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(data: bytes) -> bytes:
+        raise ValueError("unsupported hash type sm3")
+
+    monkeypatch.setattr(provider, "sm3", missing)
+    with pytest.raises(CryptoError, match="unsupported hash type"):
+        run_selftest(provider)
+
+
 def test_the_selftest_notices_a_stuck_generator(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider, "random", lambda size: bytes(range(size)))
     with pytest.raises(CryptoError, match="random"):
