@@ -181,6 +181,8 @@ class KeyRing:
     def adopt(self, purpose: str, private: KeyLike, public: bytes) -> Key:
         """Make an existing SM2 pair (made elsewhere, or a device's: DeviceKey) the active key of an sm2 purpose."""
         point = check_public(public)
+        if isinstance(private, bytes) and self.master.provider.sm2_public(private) != point:
+            raise CryptoError("the two halves don't belong together")
 
         def change(entries: dict[str, dict[str, Any]]) -> None:
             self._retire(entries, purpose)

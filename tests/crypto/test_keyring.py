@@ -71,6 +71,8 @@ def test_sm2_pairs_belong_together(ring: KeyRing, provider: Provider) -> None:
     private, public = provider.sm2_generate()
     adopted = ring.adopt("sign-sm2", private, public)
     assert (adopted.material, adopted.public) == (private, public)
+    with pytest.raises(CryptoError):
+        ring.adopt("sign-sm2", private, key.public)
     assert ring.get(key.kid, "sign-sm2").not_after is not None
 
 
