@@ -68,11 +68,14 @@ def _ask(call: Callable[[], Outcome]) -> Outcome:
 
 
 def record_outcome(database: Database, intent_id: int, outcome: Outcome) -> PaymentIntent:
-    """Record what became of a call; a later certainty replaces ``unknown``, never the other way round."""
+    """Record what became of a call; a later certainty replaces ``unknown``, never the other way round.
+
+    Money that was taken after all is taken, even where a question was answered "refused" before it arrived.
+    """
+    before = ["created", "calling", "unknown"] + (["refused"] if outcome.state == CONFIRMED else [])
     with database.begin() as session:
         portable.guarded_update(
-            session, PaymentIntent,
-            (PaymentIntent.id == intent_id) & PaymentIntent.state.in_(("created", "calling", "unknown")),
+            session, PaymentIntent, (PaymentIntent.id == intent_id) & PaymentIntent.state.in_(before),
             {"state": outcome.state, "peer_number": outcome.peer_number, "message": outcome.message[:200],
              "changed_at": now(session)})
         found = session.get(PaymentIntent, intent_id)
@@ -82,17 +85,24 @@ def record_outcome(database: Database, intent_id: int, outcome: Outcome) -> Paym
 
 
 def query_payment(database: Database, intent_id: int) -> PaymentIntent:
-    """Ask the channel what became of an intent that is not decided yet."""
+    """Ask the channel what became of an intent that is not decided yet.
+
+    "I don't know it" while the call may still be under way decides nothing.
+    """
     with database.begin(write=False) as session:
         intent = session.get(PaymentIntent, intent_id)
         if intent is None:
             raise NotFound("payment.not_found", "没有这笔支付")
         session.expunge(intent)
+        under_way = intent.state == "calling" and now(session) - intent.changed_at <= STALE
     if intent.state not in ("calling", "unknown"):
         return intent
     adapter = port(database, intent.channel)
     asked = adapter.query if intent.purpose == "pay" else adapter.query_refund
-    return record_outcome(database, intent.id, _ask(lambda: asked(intent.number)))
+    outcome = _ask(lambda: asked(intent.number))
+    if under_way and outcome.state == REFUSED:
+        return intent
+    return record_outcome(database, intent.id, outcome)
 
 
 def send_refund(database: Database, intent_id: int) -> PaymentIntent:
