@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import threading
 import weakref
@@ -24,6 +25,7 @@ from his_server.db.base import Base
 from his_server.db.database import Database
 from his_server.security import integrity
 
+log = logging.getLogger("his.security")
 _lock = threading.Lock()
 _seen: weakref.WeakKeyDictionary[Database, dict[str, tuple[int, str]]] = weakref.WeakKeyDictionary()
 _folders: weakref.WeakKeyDictionary[Database, Path] = weakref.WeakKeyDictionary()
@@ -106,32 +108,22 @@ def newest(database: Database, what: str) -> tuple[int, str] | None:
     return max(cached[1], seen, key=lambda pair: pair[0]) if seen else cached[1]
 
 
-def lines(database: Database, what: str) -> list[dict[str, Any]]:
-    """All entries of an anchor, oldest first; empty without a folder.
-
-    :raises ValueError: the file is damaged.
-    """
-    path = _file(database, what)
-    if path is None or not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def _last(path: Path) -> tuple[int, str] | None:
+    """The newest whole entry; a line that a crash cut short is passed over."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 8192))
         tail = file.read().splitlines()
-    if not tail:
-        return None
-    entry = json.loads(tail[-1])
-    return int(entry["version"]), str(entry["digest"])
+    for line in reversed([line for line in tail if line.strip()]):
+        try:
+            entry = json.loads(line)
+            return int(entry["version"]), str(entry["digest"])
+        except (ValueError, KeyError, TypeError):
+            log.critical("the outside anchor %s has a damaged line", path)
+    return None
 
 
 def note(database: Database, what: str, version: int, digest: str, **more: Any) -> None:
-    """Remember a newer state; older ones are ignored. Appends one line to the file and flushes it to the disk.
-
-    :raises OSError: the file can't be written. The caller's work has been committed, the next note repairs it.
-    """
+    """Remember a newer state; older ones are ignored. Appends one line to the file and flushes it to the disk."""
     with _lock:
         seen = _seen.setdefault(database, {})
         if what not in seen or seen[what][0] < version:
@@ -139,14 +131,20 @@ def note(database: Database, what: str, version: int, digest: str, **more: Any) 
     path = _file(database, what)
     if path is None:
         return
+    try:
+        _append(path, {"version": version, "digest": digest, "at": database.clock.now().isoformat(), **more})
+    except OSError:  # what was committed stays; this process remembers, the next note repairs the file
+        log.critical("the outside anchor %s can't be written", path, exc_info=True)
+
+
+def _append(path: Path, entry: dict[str, Any]) -> None:
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         before = _last(path)
-        if before is not None and before[0] >= version:
-            return
-        entry = {"version": version, "digest": digest, "at": database.clock.now().isoformat(), **more}
-        os.write(handle, (json.dumps(entry, ensure_ascii=False) + "\n").encode())
-        os.fsync(handle)
+        if before is None or before[0] < entry["version"]:
+            # the line break in front ends a line that a crash cut short
+            os.write(handle, ("\n" + json.dumps(entry, ensure_ascii=False) + "\n").encode())
+            os.fsync(handle)
     finally:
         os.close(handle)

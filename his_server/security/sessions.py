@@ -197,7 +197,7 @@ class Security:
         held = [(r.role_id, r.granted_in) for r in rows if r.role_id is not None]
         user = grants.user_content(UserFacts(first), held)
         roles = {r.role_id: grants.role_content(RoleFacts(r)) for r in rows if r.role_id is not None}
-        key = (user, tuple(sorted(roles.items())), tuple(r.grant_mac for r in rows))
+        key = (head.digest, user, tuple(sorted(roles.items())), tuple(r.grant_mac for r in rows))
         found = self._effective.get(key)
         if found is None:
             head.check(sealer, grants.SCOPE, f"user:{first.user_id}", user)

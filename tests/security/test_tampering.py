@@ -353,3 +353,35 @@ def test_two_sealers_make_one_chain(trail: list[int], db: Database) -> None:
     assert audit_findings(db) == []
 
 
+
+
+def test_an_anchor_that_cannot_be_written_stops_nothing(sign_in: Any, db: Database, caplog: pytest.LogCaptureFixture,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    client = sign_in("cashier")
+    user_id = user_of(client)
+
+    def full(*_: Any) -> int:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(anchor.os, "write", full)
+    with db.begin() as session:
+        grants.set_roles(session, SYSTEM, user_id, [("nurse", None)])
+    assert client.get("/api/session").get_json()["user"]["roles"] == ["nurse"]
+    assert "can't be written" in caplog.text
+
+
+def test_a_line_cut_short_by_a_crash_is_passed_over(sign_in: Any, db: Database) -> None:
+    client = sign_in("cashier")
+    user_id = user_of(client)
+    folder = anchor.folder(db)
+    assert folder is not None
+    path = folder / "head-grants.jsonl"
+    before = anchor.newest(db, "head:grants")
+    with path.open("a") as file:
+        file.write('{"version": 99, "dig')
+    assert client.get("/api/session").status_code == 200
+    assert anchor.newest(db, "head:grants") == before
+    with db.begin() as session:
+        grants.set_roles(session, SYSTEM, user_id, [("nurse", None)])
+    restarted = anchor._last(path)
+    assert restarted is not None and before is not None and restarted[0] == before[0] + 1
