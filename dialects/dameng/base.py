@@ -140,7 +140,6 @@ class DamengDialect(DamengReflection):
     update_executemany_returning = True
     delete_executemany_returning = True
     favor_returning_over_lastrowid = True
-    execute_sequence_format = list
 
     page_size = 32768  # of the server, once connected; until then what we ask hospitals for
 
@@ -233,6 +232,10 @@ class DamengDialect(DamengReflection):
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         wanted = context.returning_parameters if isinstance(context, DamengExecutionContext) else 0
         batch = [list(row) for row in parameters]
+        if not batch[0]:  # the driver would run a statement without parameters once only
+            for _ in batch:
+                cursor.execute(statement)
+            return
         if not wanted:
             cursor.executemany(statement, batch)
             return

@@ -189,9 +189,13 @@ class DamengCompiler(compiler.SQLCompiler):
     ) -> str:
         if isinstance(insert_stmt, Merge):
             return self._merge(insert_stmt, **kw)
-        return super().visit_insert(  # type: ignore[no-untyped-call, no-any-return]
+        text = super().visit_insert(
             insert_stmt, visited_bindparam=visited_bindparam, visiting_cte=visiting_cte, **kw
         )
+        if " () VALUES ()" in text:  # DM8 has no INSERT without a column
+            first = self.preparer.format_column(next(iter(insert_stmt.table.columns)))
+            text = text.replace(" () VALUES ()", f" ({first}) VALUES (DEFAULT)", 1)
+        return text
 
     def _merge(self, statement: Any, **kw: Any) -> str:
         """MERGE with the INSERT's values in place: a parameter has the type of the column that it meets."""
@@ -242,7 +246,8 @@ class DamengTypeCompiler(compiler.GenericTypeCompiler):
     visit_NVARCHAR = visit_VARCHAR
 
     def visit_CHAR(self, type_: Any, **kw: Any) -> str:
-        return "CHAR" if type_.length is None else f"CHAR({type_.length} CHAR)"
+        # dmPython 2.6.1 reads past its buffer for a CHAR in RETURNING … INTO (padding of zero bytes, or a crash)
+        return f"VARCHAR({type_.length or 1} CHAR)"
 
     visit_NCHAR = visit_CHAR
 
@@ -284,6 +289,6 @@ class DamengTypeCompiler(compiler.GenericTypeCompiler):
         return "TIME(6)"
 
     def visit_uuid(self, type_: Any, **kw: Any) -> str:
-        return "CHAR(32)"
+        return "VARCHAR(32 CHAR)"
 
     visit_UUID = visit_uuid

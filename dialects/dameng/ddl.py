@@ -102,7 +102,7 @@ class DamengDDLCompiler(compiler.DDLCompiler):
             _refuse_duplicate_indexes(index.table)
         self._verify_index_table(index)  # type: ignore[no-untyped-call]
         unique = "UNIQUE " if index.unique else ""
-        name = self._prepared_index_name(index, include_schema=True)  # type: ignore[no-untyped-call]
+        name = self._prepared_index_name(index, include_schema=False)  # type: ignore[no-untyped-call]
         table = self.preparer.format_table(index.table)
         columns = ", ".join(
             self.sql_compiler.process(expression, include_table=False, literal_binds=True)

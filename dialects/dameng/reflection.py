@@ -266,13 +266,6 @@ class DamengReflection(DefaultDialect):
         rows = self._rows(connection, statement, schema, table_name)
         return {"text": (rows[0][0] or None) if rows else None}
 
-    @reflection.cache
-    def get_table_options(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> Any:
-        self._require(connection, table_name, schema, **kw)
-        return {}
-
 
 def _reflected_type(row: Any) -> Any:
     name = re.sub(r"\s*\([^)]*\)", "", row.type.upper()).strip()

@@ -42,7 +42,7 @@ class DamengBoolean(sqltypes.Boolean):
         return process
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        return lambda value: None if value is None else bool(value)
+        return lambda value: None if value is None else value not in (0, "0")
 
 
 class DamengString(sqltypes.String):
@@ -113,10 +113,10 @@ class DamengFloat(sqltypes.Float[Any]):
 
 
 class DamengInteger(sqltypes.Integer):
-    """INTEGER and its kin; expressions over DECIMAL come back as Decimal."""
+    """INTEGER and its kin; expressions over DECIMAL come back as Decimal, parameters without a type as text."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        return lambda value: int(value) if isinstance(value, Decimal | bool) else value
+        return lambda value: int(value) if isinstance(value, Decimal | bool | str) else value
 
 
 class DamengDateTime(sqltypes.DateTime):
@@ -229,6 +229,7 @@ COLSPECS: dict[type[TypeEngine[Any]], type[TypeEngine[Any]]] = {
     sqltypes.String: DamengString,
     sqltypes.Text: DamengText,
     sqltypes.UnicodeText: DamengUnicodeText,
+    sqltypes.Enum: DamengEnum,
     sqltypes.LargeBinary: DamengBinary,
     sqltypes.Numeric: DamengNumeric,
     sqltypes.Float: DamengFloat,

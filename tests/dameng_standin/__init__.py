@@ -5,14 +5,18 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from socket import create_connection
 from typing import Any
 
 from sqlalchemy import make_url, text
 from sqlalchemy.engine import create_engine
+
+from tests.pg import die_with_parent
 
 _ROOT = Path(__file__).parents[2]
 
@@ -58,6 +62,7 @@ def start_standin(
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.dameng_standin.server", "--postgres", conninfo, "--port", str(port)],
         stdout=subprocess.PIPE, text=True, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()

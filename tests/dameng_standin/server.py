@@ -211,7 +211,7 @@ class Worker:
         kind = prepared.statement.kind
         fields = bytearray(wire.FIELDS)
         struct.pack_into("<HHq", fields, 0, kind, 0, total)
-        body = wire.ROWID if kind in (wire.KIND_INSERT, wire.KIND_UPDATE, wire.KIND_DELETE) else b""
+        body = wire.ROWID if kind in (wire.KIND_INSERT, wire.KIND_UPDATE) else b""  # none for DELETE
         if returned:
             struct.pack_into("<H", fields, 12, len(returned))
             for values in returned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,6 +14,7 @@ from sqlglot import exp
 from tests.dameng_standin import wire
 from tests.dameng_standin.translate import Refused, Statement, translate
 
+_TEXT = 25
 _OK = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 # PostgreSQL's types to the wire's
 _KINDS = {
@@ -112,7 +114,7 @@ class Session:
         prepared.name = f"s{next(self.names)}".encode()
         self._run("SAVEPOINT standin")
         try:
-            self._check(self.pg.prepare(prepared.name, statement.sql.encode()))
+            self._prepare_typed(prepared.name, statement)
             described = self.pg.describe_prepared(prepared.name)
             self._check(described)
         except Refused:
@@ -132,6 +134,19 @@ class Session:
         else:
             prepared.columns = columns
         return prepared
+
+    def _prepare_typed(self, name: bytes, statement: Statement) -> None:
+        """Prepare; a parameter without a type from its context is text, as it is on DM8."""
+        types = [0] * statement.parameters
+        while True:
+            result = self.pg.prepare(name, statement.sql.encode(), types or None)
+            state = result.error_field(pq.DiagnosticField.SQLSTATE) if result.status not in _OK else None
+            unknown = re.search(rb"parameter \$(\d+)", result.error_message or b"") if state == b"42P18" else None
+            if unknown is None or types[int(unknown[1]) - 1]:
+                self._check(result)
+                return
+            types[int(unknown[1]) - 1] = _TEXT
+            self._run("ROLLBACK TO SAVEPOINT standin")
 
     def _parameter(self, oid: int) -> wire.Kind:
         return _kind(self.domains.get(oid, oid), -1)

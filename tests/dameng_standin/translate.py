@@ -207,6 +207,9 @@ def _rewrite(tree: exp.Expression) -> exp.Expression:
             if isinstance(when.args["then"], exp.Update):
                 for pair in when.args["then"].expressions:
                     pair.this.set("table", None)
+    for column in list(tree.find_all(exp.Column)):
+        if column.name.upper() == "DEFAULT" and not column.this.quoted and not column.table:
+            column.replace(exp.Var(this="DEFAULT"))
     for identifier in list(tree.find_all(exp.Identifier)):
         if not identifier.quoted:
             identifier.set("this", identifier.this.upper())
@@ -224,6 +227,8 @@ def _rewrite_node(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Column) and node.name in ("NEXTVAL", "CURRVAL") and node.table:
         sequence = f'"{node.args["db"].name}"."{node.table}"' if node.args.get("db") else f'"{node.table}"'
         return exp.Anonymous(this=node.name.lower(), expressions=[exp.Literal.string(sequence)])
+    if isinstance(node, exp.Var) and node.name.upper() in ("NOMINVALUE", "NOMAXVALUE", "NOCYCLE"):
+        return exp.Var(this=f"NO {node.name[2:]}")
     if isinstance(node, exp.GeneratedAsIdentityColumnConstraint):
         node.set("this", False)
         return node
