@@ -177,7 +177,7 @@ def _stock(database: Database, rng: random.Random) -> None:
         session.flush()
         prices: dict[int, Decimal] = {drug: price for drug, price in session.execute(
             select(DrugPrice.drug_id, DrugPrice.pack_price).where(DrugPrice.valid_to.is_(None)))}
-        drugs = list(session.scalars(select(Drug).order_by(Drug.code)))
+        drugs = session.execute(select(Drug.id, Drug.pack_size).order_by(Drug.code)).all()
         day = today(session)
         for number, store in enumerate(stores):
             receipts = []

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import Actor
-from his_server.db import now, of, today
+from his_server.db import Quantity, now, of, today
 from his_server.errors import Conflict, FieldError, Invalid
 from modules.kernel.stock import models, rules
 from modules.kernel.stock.models import Batch, Reservation, StockBalance, StockMove
 from modules.kernel.stock.rules import Demand, Share
 
 ATTEMPTS = 8
+_RAISE = (update(StockBalance).where(StockBalance.id == bindparam("b_balance"))
+          .values(on_hand=StockBalance.on_hand + bindparam("b_quantity", type_=Quantity)))
 
 
 @dataclass(frozen=True)
@@ -54,49 +56,55 @@ class BatchQuantity:
 def receive(session: Session, actor: Actor, store_id: int, receipts: Sequence[Receipt], document: Document,
             kind: str = "receipt") -> list[BatchQuantity]:
     """Put arriving batches into a store. :raises Invalid: a quantity is not positive."""
-    arrived = []
     for index, receipt in enumerate(receipts):
         if receipt.quantity <= 0:
             raise Invalid("stock.quantity", "入库数量必须大于 0", [FieldError(f"lines.{index}.quantity", "必须大于 0")])
-        arrived.append(BatchQuantity(None, _batch(session, receipt), receipt.drug_id, receipt.quantity))
+    batches = _batches(session, receipts)
+    arrived = [BatchQuantity(None, batches[_identity(r)], r.drug_id, r.quantity) for r in receipts]
     _enter(session, actor, store_id, arrived, document, kind)
     return arrived
 
 
-def _batch(session: Session, receipt: Receipt) -> int:
-    same = (Batch.drug_id == receipt.drug_id, Batch.lot_no == receipt.lot_no, Batch.expiry == receipt.expiry,
-            Batch.cost == receipt.cost)
-    found = session.scalar(select(Batch.id).where(*same))
-    if found is None:
-        portable.upsert(session, Batch.__table__, [{
-            "id": of(session).keys.next(), "drug_id": receipt.drug_id, "lot_no": receipt.lot_no,
-            "expiry": receipt.expiry, "cost": receipt.cost, "supplier": receipt.supplier, "created_at": now(session),
-        }], ["drug_id", "lot_no", "expiry", "cost"], [])
-        found = session.scalar(select(Batch.id).where(*same))
-    assert found is not None
-    return found
+def _identity(receipt: Receipt) -> tuple[int, str, date, Decimal]:
+    return receipt.drug_id, receipt.lot_no, receipt.expiry, receipt.cost
+
+
+def _batches(session: Session, receipts: Sequence[Receipt]) -> dict[tuple[int, str, date, Decimal], int]:
+    """The batch of each receipt, made where it is new; two statements however many there are."""
+    wanted = {_identity(r): r for r in receipts}
+    at = now(session)
+    portable.upsert(session, Batch, [
+        {"id": key, "drug_id": r.drug_id, "lot_no": r.lot_no, "expiry": r.expiry, "cost": r.cost,
+         "supplier": r.supplier, "created_at": at}
+        for key, r in zip(of(session).keys.take(len(wanted)), wanted.values(), strict=True)],
+        ["drug_id", "lot_no", "expiry", "cost"], [])
+    rows = session.execute(select(Batch.id, Batch.drug_id, Batch.lot_no, Batch.expiry, Batch.cost)
+                           .where(Batch.drug_id.in_({r.drug_id for r in receipts})))
+    known = {(r.drug_id, r.lot_no, r.expiry, r.cost): r.id for r in rows}
+    return {identity: known[identity] for identity in wanted}
 
 
 def _enter(session: Session, actor: Actor, store_id: int, arrived: Sequence[BatchQuantity], document: Document,
            kind: str, store_from: int | None = models.OUTSIDE) -> None:
-    """Raise balances (made where missing) and write the moves."""
-    expiries = dict(session.execute(
-        select(Batch.id, Batch.expiry).where(Batch.id.in_({a.batch_id for a in arrived}))).all())
-    for item in sorted(arrived, key=lambda a: a.batch_id):
-        raised = portable.guarded_update(
-            session, StockBalance.__table__,
-            (StockBalance.store_id == store_id) & (StockBalance.batch_id == item.batch_id),
-            {"on_hand": StockBalance.on_hand + item.quantity})
-        if raised == 0:
-            portable.upsert(session, StockBalance.__table__, [{
-                "id": of(session).keys.next(), "store_id": store_id, "batch_id": item.batch_id,
-                "drug_id": item.drug_id, "expiry": expiries[item.batch_id], "on_hand": rules.ZERO,
-                "reserved": rules.ZERO}], ["store_id", "batch_id"], [])
-            portable.guarded_update(
-                session, StockBalance.__table__,
-                (StockBalance.store_id == store_id) & (StockBalance.batch_id == item.batch_id),
-                {"on_hand": StockBalance.on_hand + item.quantity})
-    _write_moves(session, actor, kind, store_from, store_id, arrived, document)
+    """Raise balances (made where missing) and write the moves; five statements however many there are."""
+    raised: dict[int, Decimal] = {}
+    for item in arrived:
+        raised[item.batch_id] = raised.get(item.batch_id, rules.ZERO) + item.quantity
+    here = select(StockBalance.batch_id, StockBalance.id).where(
+        StockBalance.store_id == store_id, StockBalance.batch_id.in_(raised))
+    balances: dict[int, int] = dict(session.execute(here).all())
+    if missing := raised.keys() - balances.keys():
+        batches = session.execute(select(Batch.id, Batch.drug_id, Batch.expiry).where(Batch.id.in_(missing))).all()
+        portable.upsert(session, StockBalance, [
+            {"id": key, "store_id": store_id, "batch_id": batch.id, "drug_id": batch.drug_id, "expiry": batch.expiry,
+             "on_hand": rules.ZERO, "reserved": rules.ZERO}
+            for key, batch in zip(of(session).keys.take(len(batches)), batches, strict=True)],
+            ["store_id", "batch_id"], [])
+        balances = dict(session.execute(here).all())
+    session.connection().execute(_RAISE, [
+        {"b_balance": balance, "b_quantity": raised[batch]}
+        for batch, balance in sorted(balances.items(), key=lambda pair: pair[1])])
+    _write_moves(session, actor, kind, store_from, store_to=store_id, items=arrived, document=document)
 
 
 def _write_moves(session: Session, actor: Actor, kind: str, store_from: int | None, store_to: int | None,
