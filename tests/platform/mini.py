@@ -112,6 +112,9 @@ class Gate:
     def denied(self, actor: Actor, route: Any) -> None:
         """Nobody listens."""
 
+    def refused(self, *_: Any, **__: Any) -> None:
+        """Nobody listens."""
+
 
 def make_app(database: Database) -> Flask:
     """The mini application over a database that has its table."""
