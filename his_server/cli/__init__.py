@@ -26,7 +26,6 @@ COMMANDS = {
     "audit": "his_server.security.cli:audit",
     "integrity": "his_server.security.cli:integrity",
     "demo": "demo.cli:demo",
-    "import": "modules.kernel.masterdata.cli:import_",
     "compliance": "his_server.compliance.cli:compliance",
 }
 """Command → where it is; those whose package isn't installed are left out."""
