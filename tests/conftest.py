@@ -22,6 +22,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from crypto import Sealer
+from his_server import registry
 from his_server.actor import Actor
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Base, Database
@@ -74,9 +75,7 @@ def _loopback_only() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def hospital() -> Hospital:
     """All modules and interfaces, loaded."""
-    from tests.building import load_what_loads
-
-    return load_what_loads()
+    return registry.load()
 
 
 @pytest.fixture(scope="session")
