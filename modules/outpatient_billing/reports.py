@@ -46,7 +46,7 @@ def cashier_summary(session: Session, actor: Actor, args: Mapping[str, Any]) -> 
     report = Report("cashier-summary", "收费员汇总表", columns=(
         Column("cashier", "收费员", width=12, fixed=True), Column("method", "支付方式", width=12),
         Column("income", "收入", "money", total=True), Column("refund", "退款", "money", total=True),
-        Column("net", "净额", "money", total=True)), subtitle=_subtitle(session, actor, args), group_by="cashier")
+        Column("net", "净额", "money", total=True)), subtitle=_subtitle(session, actor, args), group_by=("cashier",))
     return report, [{"cashier": r.cashier_name, "method": METHOD_NAMES.get(r.method, r.method),
                      "income": r.income or zero, "refund": r.refund or zero, "net": r.net} for r in rows]
 
@@ -84,7 +84,7 @@ def registrations_by_department(session: Session, actor: Actor, args: Mapping[st
     report = Report("registrations-by-department", "科室挂号统计表", columns=(
         Column("department", "科室", width=20, fixed=True), Column("level", "号别", width=10),
         Column("made", "挂号", "int", total=True), Column("cancelled", "退号", "int", total=True),
-        Column("live", "有效", "int", total=True)), subtitle=_subtitle(session, actor, args), group_by="department")
+        Column("live", "有效", "int", total=True)), subtitle=_subtitle(session, actor, args), group_by=("department",))
     return report, [{"department": r.name, "level": r.level, "made": r.made, "cancelled": r.cancelled, "live": r.live}
                     for r in rows]
 

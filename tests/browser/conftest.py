@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
 
 from his_server.registry import Hospital
 from his_server.web import build
 from tests.browser.driving import CHROMIUM, FLAGS, Desk, House, new_context, open_house, sit_down
 from tests.conftest import unavailable
-
-expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")

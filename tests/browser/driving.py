@@ -36,6 +36,7 @@ CHROMIUM = os.environ.get("HIS_CHROMIUM", "/usr/bin/chromium")
 # Printing crashes headless Chromium where its preview is on.
 FLAGS = ["--disable-print-preview", "--disable-dev-shm-usage", "--no-sandbox"]
 ROUNDS = 10_000
+expect.set_options(timeout=15_000)
 
 
 @dataclass
@@ -147,7 +148,7 @@ class Desk:
     def menu(self, title: str) -> None:
         """Open a page from the menu by keyboard, and wait until it is there."""
         self.keys("Alt+m")
-        self.page.wait_for_function("document.activeElement.getAttribute('aria-label') === '找功能'")
+        self.focused("找功能")
         self.type(title, "Enter")
         expect(self.page.locator(".page-head h1:visible").first).to_be_visible()
 
@@ -157,8 +158,7 @@ class Desk:
 
     def focused(self, label: str) -> None:
         """Wait until the field or region with this label has the focus."""
-        self.page.wait_for_function(
-            "label => (document.activeElement.getAttribute('aria-label') || '').startsWith(label)", arg=label)
+        expect(self.page.locator(f'[aria-label^="{label}"]:focus')).to_be_visible()
 
     def allow(self, *texts: str) -> None:
         """Console errors that this test provokes itself (the browser reports failed requests)."""
@@ -182,7 +182,7 @@ def sit_down(context: BrowserContext, base: str, login: str) -> Desk:
     page.on("pageerror", lambda error: desk.problems.append(str(error)))
     desk.allow("401 (UNAUTHORIZED)")  # the shell asks whether somebody is signed in
     page.goto(base)
-    page.wait_for_function("document.activeElement && document.activeElement.name === 'login'")
+    expect(page.locator("input[name=login]:focus")).to_be_visible()
     desk.type(login, "Tab")
     desk.type(PASSWORD, "Enter")
     expect(page.locator(".nav")).to_be_visible()

@@ -78,3 +78,14 @@ def test_sessions_are_found_by_pinyin_of_department_and_doctor(world: World) -> 
     sessions = world.ok(world.get("cashier", "/api/scheduling/sessions"))["items"]
     clinic = next(s for s in sessions if s["department"] == "呼吸内科")
     assert {"hxnk", "huxineike", "swy"} <= set(clinic["keys"])
+
+
+@pytest.mark.requirement("M1.18")
+def test_the_reports_say_the_same_sum(world: World) -> None:
+    person = world.person()
+    world.request(world.encounter(world.register(person, tendered="50.00")))
+    world.ok(world.pay_all(person))
+    totals = {name: world.ok(world.get("cashier", f"/api/reports/{name}?from=2026-03-02&to=2026-03-02"))["total"]["cells"]
+              for name in ("cashier-summary", "income-by-category", "registrations-by-department")}
+    assert totals["cashier-summary"]["net"] == totals["income-by-category"]["net"] == "80.55"
+    assert totals["registrations-by-department"]["live"] == 1

@@ -16,8 +16,23 @@ export const lastJob = ref<PrintJob | null>(null)
 export const failedJob = ref<{ job: PrintJob; error: ApiError } | null>(null)
 
 let frame: HTMLIFrameElement | null = null
+/** Where the typing was when the print began. */
+let typing: HTMLElement | null = null
+
+// The PDF viewer in the frame takes the focus, and with it every key: the page takes it back.
+window.addEventListener('blur', () => {
+  if (frame && document.activeElement === frame) backToWork()
+})
+
+function backToWork(): void {
+  window.focus()
+  if (typing && document.contains(typing)) typing.focus()
+  else frame?.blur()
+}
 
 function show(url: string): Promise<void> {
+  const active = document.activeElement as HTMLElement | null
+  if (active !== frame) typing = active
   frame?.remove()
   const mine = document.createElement('iframe')
   frame = mine
@@ -28,8 +43,8 @@ function show(url: string): Promise<void> {
   return new Promise((resolve, reject) => {
     mine.onload = () => {
       try {
-        mine.contentWindow?.focus()
         mine.contentWindow?.print()
+        if (document.activeElement === mine) backToWork()
         resolve()
       } catch (error) {
         reject(error)

@@ -32,6 +32,3 @@ export const INSURANCES = [
   { value: '自费', label: '自费' }, { value: '310', label: '职工基本医疗保险' }, { value: '390', label: '城乡居民基本医疗保险' },
   { value: '340', label: '离休人员医疗保障' }, { value: '320', label: '公务员医疗补助' },
 ]
-
-const SEXES: Record<string, string> = { '0': '未知', '1': '男', '2': '女', '9': '未说明' }
-export const sexName = (code: unknown): string => SEXES[String(code)] ?? String(code ?? '')

@@ -4,7 +4,7 @@
  */
 import { computed, ref, type ComputedRef, type Ref } from 'vue'
 import { api, ApiError, asApiError } from '@/lib/api'
-import { sum } from '@/lib/money'
+import { add, isZero, sum } from '@/lib/money'
 import type { PaymentEntry, PaymentState } from '@/lib/payment'
 import { can } from '@/lib/session'
 import { intentName } from './names'
@@ -33,6 +33,10 @@ export interface Scan {
   /** Received and not used yet. */
   received: ComputedRef<Intent[]>
   receivedTotal: ComputedRef<string>
+  /** Received or perhaps received: what the bill need not be paid by otherwise. */
+  promisedTotal: ComputedRef<string>
+  /** The same as lines of the payment panel. */
+  covered: ComputedRef<{ label: string; amount: string }[]>
   /** On its way or unknown: has to be asked about before anything else is taken. */
   pending: ComputedRef<Intent[]>
   refresh: () => Promise<void>
@@ -71,6 +75,11 @@ export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]
   const received = computed(() => intents.value.filter((one) => one.state === 'confirmed'))
   const receivedTotal = computed(() => sum(received.value.map((one) => one.amount)))
   const pending = computed(() => intents.value.filter((one) => ['created', 'calling', 'unknown'].includes(one.state)))
+
+  const pendingTotal = computed(() => sum(pending.value.map((one) => one.amount)))
+  const promisedTotal = computed(() => add(receivedTotal.value, pendingTotal.value))
+  const covered = computed(() => [{ label: '扫码已收', amount: receivedTotal.value }, { label: '扫码待确认', amount: pendingTotal.value }]
+    .filter((one) => !isZero(one.amount)))
 
   function put(intent: Intent): void {
     const place = intents.value.findIndex((one) => one.id === intent.id)
@@ -166,5 +175,5 @@ export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]
     error.value = null
   }
 
-  return { intents, busy, error, received, receivedTotal, pending, refresh, query, giveBack, collect, clear }
+  return { intents, busy, error, received, receivedTotal, promisedTotal, covered, pending, refresh, query, giveBack, collect, clear }
 }
