@@ -77,16 +77,17 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
     present = real.now().astimezone(HOSPITAL_ZONE).date()
     rng = random.Random(seed)
     database.clock = ManualClock(datetime.combine(present - timedelta(days=scale.days + 1), time(7), HOSPITAL_ZONE))
+    last = _last_day(real, present)
     try:
         say("目录：科室、人员、项目、药品、诊断、区划")
         _catalogues(database)
         say("账户、号源、药房库存")
         _schedules(database)
-        people = _people(database, hospital, settings)
+        people = _people(database, hospital, settings, last.isoweekday())
         _stock(database, rng)
         say(f"病人 {scale.persons} 人")
         persons = _persons(database, seed, scale.persons)
-        for day, visits in month.work_days(database, people, persons, today=_last_day(real, present), days=scale.days,
+        for day, visits in month.work_days(database, people, persons, today=last, days=scale.days,
                                            visits=scale.visits, seed=seed):
             say(f"{day}：{visits} 人次")
     finally:
@@ -113,7 +114,7 @@ def _catalogues(database: Database) -> None:
             import_file(session, SYSTEM, name, files("demo") / "data" / f"{name}.csv")
 
 
-def _people(database: Database, hospital: Hospital, settings: Settings) -> month.People:
+def _people(database: Database, hospital: Hospital, settings: Settings, weekday: int) -> month.People:
     """Accounts for those who work in the demo, each with the demo's password; every doctor can be an actor."""
     actors: dict[str, Actor] = {}
     rights = hospital.role_permissions()
@@ -124,8 +125,10 @@ def _people(database: Database, hospital: Hospital, settings: Settings) -> month
         for member in session.scalars(select(Staff).where(Staff.active).order_by(Staff.code)):
             staff.setdefault(member.role, []).append(member)
         doctors = staff["doctor"]
-        outpatient = set(session.scalars(select(ScheduleTemplate.doctor_id)))
-        seated = [d for d in doctors if d.id in outpatient]
+        # doctors who sit in the morning of the present day come first: a guest finds patients waiting
+        mornings = set(session.scalars(select(ScheduleTemplate.doctor_id).where(
+            ScheduleTemplate.weekday == weekday, ScheduleTemplate.period == "上午", ScheduleTemplate.level != "上海专家")))
+        seated = sorted(doctors, key=lambda d: (d.id not in mornings, d.code))
         wanted = [*ACCOUNTS, *((f"doctor{n:02d}", "doctor", "doctor") for n in range(1, 4))]
         for login, role, job in wanted:
             member = seated.pop(0) if job == "doctor" else staff[job].pop(0)
@@ -147,7 +150,8 @@ def _people(database: Database, hospital: Hospital, settings: Settings) -> month
                                                         department_id=d.department_id) for d in doctors}
     return month.People(
         cashiers=[actors[f"cashier0{n}"] for n in (1, 2, 3)], technician=actors["technician01"],
-        pharmacists=[actors["pharmacist01"], actors["pharmacist02"]], finance=actors["finance01"], doctors=visitors)
+        pharmacists=[actors["pharmacist01"], actors["pharmacist02"]], finance=actors["finance01"], doctors=visitors,
+        seated=frozenset(a.staff_id for login, a in actors.items() if login.startswith("doctor") and a.staff_id))
 
 
 def _schedules(database: Database) -> None:

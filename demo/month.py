@@ -48,6 +48,8 @@ class People:
     finance: Actor
     doctors: dict[int, Actor]
     """By staff id."""
+    seated: frozenset[int]
+    """Doctors with an account: the present day's waiting patients are theirs, so that a guest has something to do."""
 
 
 @dataclass
@@ -120,7 +122,7 @@ def _work_day(database: Database, people: People, catalogue: Catalogue, persons:
     for number, minute in enumerate(moments):
         clock.set(datetime.combine(day, time(minute // 60, minute % 60, rng.randrange(60)), HOSPITAL_ZONE))
         made += _visit(database, people, catalogue, busy[number % len(busy)], rng.choice(persons), rng, clock,
-                       finish=closing or number < len(moments) - 6)
+                       finish=closing or number < len(moments) - 8)
     if closing:
         clock.set(datetime.combine(day, time(17, 40), HOSPITAL_ZONE))
         for cashier in busy:
@@ -137,7 +139,7 @@ def _visit(database: Database, people: People, catalogue: Catalogue, cashier: Ac
            clock: ManualClock, *, finish: bool) -> int:
     """One visit from registration to the pharmacy's window; the last ones of the present day stay unfinished."""
     with _acting(database, cashier) as session:
-        clinic = _session_for(session, rng, clock)
+        clinic = _session_for(session, rng, clock, frozenset() if finish else people.seated)
         if clinic is None:
             return 0
         try:
@@ -175,13 +177,15 @@ def _acting(database: Database, actor: Actor) -> Iterator[Session]:
         yield session
 
 
-def _session_for(session: Session, rng: random.Random, clock: ManualClock) -> ClinicSession | None:
+def _session_for(session: Session, rng: random.Random, clock: ManualClock, preferred: frozenset[int]
+                 ) -> ClinicSession | None:
     period = "上午" if clock.now().astimezone(HOSPITAL_ZONE).hour < 12 else "下午"
     found = list(session.scalars(
         select(ClinicSession).where(ClinicSession.day == clock.today(), ClinicSession.period == period,
                                     ClinicSession.taken < ClinicSession.capacity, ClinicSession.level != "上海专家")
         .order_by(ClinicSession.id)))
-    return rng.choice(found) if found else None
+    chosen = [clinic for clinic in found if clinic.doctor_id in preferred] or found
+    return rng.choice(chosen) if chosen else None
 
 
 def _order(session: Session, catalogue: Catalogue, doctor: Actor, encounter_id: int, rng: random.Random) -> Any:
