@@ -13,9 +13,8 @@ from his_server.errors import NotFound
 from his_server.http import Call, Routes
 from his_server.money import ZERO
 from modules.kernel.charging import service as ledger
-from modules.kernel.charging import statement
 from modules.kernel.charging.models import PaymentIntent, Shift
-from modules.kernel.charging.service import Refunded, Settled
+from modules.kernel.charging.service import Refunded, Settled, statement
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from modules.outpatient_billing import queries, schemas, service, vouchers
 from modules.outpatient_billing.settings import Settings

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from his_server.db.numbering import NumberRange, NumberVoid
 from his_server.module import Finding
 from his_server.money import ZERO
-from modules.kernel.charging import statement
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
@@ -23,6 +22,7 @@ from modules.kernel.charging.models import (
     Settlement,
     Shift,
 )
+from modules.kernel.charging.service import statement
 
 
 def settlements_balance(session: Session) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ def moves_equal_balances(session: Session) -> Iterator[Finding]:
             select(column, StockMove.batch_id, func.sum(StockMove.quantity)).where(column.is_not(None))
             .group_by(column, StockMove.batch_id)
         ):
+            assert store is not None
             net[store, batch] = net.get((store, batch), Decimal(0)) + sign * quantity
     for store, batch, on_hand in session.execute(
         select(StockBalance.store_id, StockBalance.batch_id, StockBalance.on_hand)

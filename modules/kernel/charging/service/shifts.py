@@ -14,8 +14,8 @@ from his_server.clock import local
 from his_server.db import now, numbering, of, today
 from his_server.errors import Conflict, NotFound
 from his_server.security import audit
-from modules.kernel.charging import statement as statements
 from modules.kernel.charging.models import Shift
+from modules.kernel.charging.service import statement as statements
 
 SHIFT_SERIES = numbering.Series("shift", "班次号", "BC{date:%Y%m%d}{n:04d}", per_day=True)
 
