@@ -14,8 +14,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 def append_only(dialect: str, tables: Sequence[str], account: str) -> list[str]:
     """Statements after which `account` may only read and insert into `tables`.
 
-    dialect: "postgresql" or "dm". Raises ValueError for a name that isn't a plain identifier, or a database without
-    accounts (SQLite).
+    dialect: "postgresql" or "dm". Raises ValueError for a name that isn't a plain identifier, or a database
+    without accounts (SQLite).
     """
     for name in (*tables, account):
         if _NAME.fullmatch(name) is None:
@@ -23,5 +23,11 @@ def append_only(dialect: str, tables: Sequence[str], account: str) -> list[str]:
     if dialect not in ("postgresql", "dm"):
         raise ValueError(f"{dialect} has no accounts")
     rights = "UPDATE, DELETE, TRUNCATE" if dialect == "postgresql" else "UPDATE, DELETE"
-    return [line for table in tables
-            for line in (f"REVOKE {rights} ON {table} FROM {account}", f"GRANT SELECT, INSERT ON {table} TO {account}")]
+    return [
+        line
+        for table in tables
+        for line in (
+            f"REVOKE {rights} ON {table} FROM {account}",
+            f"GRANT SELECT, INSERT ON {table} TO {account}",
+        )
+    ]

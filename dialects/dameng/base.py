@@ -1,3 +1,5 @@
+# mypy: disable-error-code="no-untyped-call,no-any-return"
+# SQLAlchemy leaves its compilers and dialects untyped.
 """The dialect: connecting, executing, transactions, errors."""
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class DamengExecutionContext(DefaultExecutionContext):
 
     def fire_sequence(self, seq: Any, type_: Any) -> Any:
         statement = f"SELECT {self.identifier_preparer.format_sequence(seq)}.NEXTVAL FROM DUAL"
-        return self._execute_scalar(statement, type_)  # type: ignore[no-untyped-call]
+        return self._execute_scalar(statement, type_)
 
     def pre_exec(self) -> None:
         if not self.isinsert or not isinstance(self.compiled, SQLCompiler):
@@ -54,16 +56,16 @@ class DamengExecutionContext(DefaultExecutionContext):
         if column.key in self.compiled_parameters[0] or column.key in multi or column in multi:
             # -2723 otherwise: the server numbers identity columns itself unless told not to
             self._identity_table = self.identifier_preparer.format_table(table)
-            self.cursor.execute(f"SET IDENTITY_INSERT {self._identity_table} ON")
+            self._order(self.cursor, f"SET IDENTITY_INSERT {self._identity_table} ON")
 
     def post_exec(self) -> None:
         if self.returned is not None:
             assert isinstance(self.compiled, SQLCompiler)
-            names = [(entry.keyname, None) for entry in self.compiled._result_columns]
+            names: Any = [(entry.keyname, None) for entry in self.compiled._result_columns]
             self.cursor_fetch_strategy = cursors.FullyBufferedCursorFetchStrategy(
                 self.cursor,
                 names,
-                initial_buffer=self.returned,  # type: ignore[arg-type]
+                initial_buffer=self.returned,
             )
             self._rowcount = len(self.returned)
         elif self.isinsert or self.isupdate or self.isdelete:
@@ -78,8 +80,12 @@ class DamengExecutionContext(DefaultExecutionContext):
         if self._identity_table is not None:
             table, self._identity_table = self._identity_table, None
             other = self._dbapi_connection.cursor()
-            other.execute(f"SET IDENTITY_INSERT {table} OFF")
+            self._order(other, f"SET IDENTITY_INSERT {table} OFF")
             other.close()
+
+    def _order(self, cursor: Any, statement: str) -> None:
+        # without our context, which would look for RETURNING's values; errors are wrapped as of any statement
+        self.root_connection._cursor_execute(cursor, statement, ())
 
     def get_lastrowid(self) -> int:
         raise NotImplementedError("the driver's lastrowid is a physical address, not the identity value")
@@ -256,9 +262,6 @@ class DamengDialect(DamengReflection):
     def get_isolation_level_values(self, dbapi_conn: Any) -> list[Any]:
         return [*_ISOLATION, "AUTOCOMMIT"]
 
-    def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
-        return "READ COMMITTED"
-
     def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
         if level == "AUTOCOMMIT":
             dbapi_connection.autoCommit = True
@@ -277,9 +280,10 @@ class DamengDialect(DamengReflection):
         # Versions without RELEASE SAVEPOINT call it a syntax error, which undoes nothing: the savepoint then
         # lives until the transaction ends.
         cursor = connection.connection.cursor()
+        assert self.dbapi is not None
         try:
             cursor.execute(f"RELEASE SAVEPOINT {self.identifier_preparer.quote(name.lstrip('_'))}")
-        except self.dbapi.Error as error:  # type: ignore[union-attr]
+        except self.dbapi.Error as error:
             if error_code(error) not in SYNTAX:
                 raise
         finally:

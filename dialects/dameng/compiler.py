@@ -1,3 +1,5 @@
+# mypy: disable-error-code="no-untyped-call,no-any-return"
+# SQLAlchemy leaves its compilers and dialects untyped.
 """DM8's SQL: SELECT, DML and types. Sources: DM8 SQL manual; where the manual is silent, see docs/dameng.md
 [?]."""
 
@@ -59,7 +61,7 @@ class DamengCompiler(compiler.SQLCompiler):
             value.element = sql.case((label.element, sql.literal_column("1")), else_=sql.literal_column("0"))
             kw["result_map_targets"] = (*kw.get("result_map_targets", ()), label, label.element)
             label = value
-        return super().visit_label(label, *args, **kw)  # type: ignore[no-untyped-call, no-any-return]
+        return super().visit_label(label, *args, **kw)
 
     def visit_true(self, expr: Any, **kw: Any) -> str:
         return "1"
@@ -70,13 +72,13 @@ class DamengCompiler(compiler.SQLCompiler):
     def visit_is__binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         if isinstance(binary.right, elements.True_ | elements.False_):
             return f"{self.process(binary.left, **kw)} = {self.process(binary.right, **kw)}"
-        return self._generate_generic_binary(binary, " IS ", **kw)  # type: ignore[no-untyped-call, no-any-return]
+        return self._generate_generic_binary(binary, " IS ", **kw)
 
     def visit_is_not_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         if isinstance(binary.right, elements.True_ | elements.False_):
             left = self.process(binary.left, **kw)
             return f"({left} <> {self.process(binary.right, **kw)} OR {left} IS NULL)"
-        return self._generate_generic_binary(binary, " IS NOT ", **kw)  # type: ignore[no-untyped-call, no-any-return]
+        return self._generate_generic_binary(binary, " IS NOT ", **kw)
 
     def visit_is_distinct_from_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return f"DECODE({self.process(binary.left, **kw)}, {self.process(binary.right, **kw)}, 0, 1) = 1"
@@ -115,11 +117,11 @@ class DamengCompiler(compiler.SQLCompiler):
         return "CURRENT_TIMESTAMP(6)"
 
     def visit_char_length_func(self, fn: Any, **kw: Any) -> str:
-        return "CHAR_LENGTH" + self.function_argspec(fn, **kw)  # type: ignore[no-untyped-call, no-any-return]
+        return "CHAR_LENGTH" + self.function_argspec(fn, **kw)
 
     def visit_aggregate_strings_func(self, fn: Any, **kw: Any) -> str:
         # One function for all lengths; the order within is undefined without an aggregate ORDER BY
-        return f"LISTAGG{self.function_argspec(fn, **kw)}"  # type: ignore[no-untyped-call]
+        return f"LISTAGG{self.function_argspec(fn, **kw)}"
 
     def visit_sequence(self, sequence: Any, **kw: Any) -> str:
         return f"{self.preparer.format_sequence(sequence)}.NEXTVAL"
@@ -166,12 +168,13 @@ class DamengCompiler(compiler.SQLCompiler):
         columns, binds = [], []
         if self.has_out_parameters:
             raise exc.CompileError("explicit outparam() and RETURNING can't be in one statement")
-        for number, column in enumerate(expression._select_iterables(returning_cols)):
+        wanted: list[Any] = list(expression._select_iterables(returning_cols))
+        for number, column in enumerate(wanted):
             impl = column.type.dialect_impl(self.dialect)
             rendered = impl.column_expression(column) if impl._has_column_expression else column
             out = sql.outparam(f"ret_{number}", type_=column.type)
-            self.binds[out.key] = out  # type: ignore[index]
-            binds.append(self.bindparam_string(self._truncate_bindparam(out)))  # type: ignore[no-untyped-call]
+            self.binds[out.key] = out
+            binds.append(self.bindparam_string(self._truncate_bindparam(out)))
             value = rendered
             if is_predicate(getattr(rendered, "element", rendered)):
                 inner = getattr(rendered, "element", rendered)
@@ -180,7 +183,7 @@ class DamengCompiler(compiler.SQLCompiler):
             if populate_result_map:
                 name = getattr(rendered, "name", rendered._anon_name_label)
                 targets = (column, getattr(column, "name", None), getattr(column, "key", None))
-                self._add_to_result_map(name, name, targets, column.type)  # type: ignore[no-untyped-call]
+                self._add_to_result_map(name, name, targets, column.type)
         self.dameng_returning = len(columns)
         return f"RETURNING {', '.join(columns)} INTO {', '.join(binds)}"
 
@@ -202,8 +205,8 @@ class DamengCompiler(compiler.SQLCompiler):
         state = statement._compile_state_factory(statement, self, **kw)
         self.isinsert = True
         self.dml_compile_state = self.compile_state = state
-        entry = {"correlate_froms": set(), "asfrom_froms": set(), "selectable": statement}
-        self.stack.append(entry)  # type: ignore[arg-type]
+        entry: Any = {"correlate_froms": set(), "asfrom_froms": set(), "selectable": statement}
+        self.stack.append(entry)
         params = crud._get_crud_params(
             self, statement, state, True, visited_bindparam=None, **kw
         ).single_params
@@ -216,11 +219,14 @@ class DamengCompiler(compiler.SQLCompiler):
                 f"MERGE into {statement.table.name} has no value for {missing or 'its key'}"
             )
         condition = " AND ".join(
-            f"{target}.{name} = {value}" for name, value in map(written.get, statement.merge_keys)
+            f"{target}.{name} = {value}" for name, value in (written[key] for key in statement.merge_keys)
         )
         text = f"MERGE INTO {target} USING DUAL ON ({condition})"
         if statement.merge_updates:
-            sets = (f"{target}.{name} = {value}" for name, value in map(written.get, statement.merge_updates))
+            sets = (
+                f"{target}.{name} = {value}"
+                for name, value in (written[key] for key in statement.merge_updates)
+            )
             text += f" WHEN MATCHED THEN UPDATE SET {', '.join(sets)}"
         names, values = zip(*written.values(), strict=True)
         return f"{text} WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
@@ -246,7 +252,8 @@ class DamengTypeCompiler(compiler.GenericTypeCompiler):
     visit_NVARCHAR = visit_VARCHAR
 
     def visit_CHAR(self, type_: Any, **kw: Any) -> str:
-        # dmPython 2.6.1 reads past its buffer for a CHAR in RETURNING … INTO (padding of zero bytes, or a crash)
+        # dmPython 2.6.1 reads past its buffer for a CHAR in RETURNING … INTO (padding of zero bytes, or a
+        # crash)
         return f"VARCHAR({type_.length or 1} CHAR)"
 
     visit_NCHAR = visit_CHAR

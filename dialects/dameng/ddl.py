@@ -1,3 +1,5 @@
+# mypy: disable-error-code="no-untyped-call,no-any-return"
+# SQLAlchemy leaves its compilers and dialects untyped.
 """DM8's DDL and names."""
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class DamengIdentifierPreparer(compiler.IdentifierPreparer):
     illegal_initial_characters = {str(digit) for digit in range(10)} | {"_", "$"}
 
     def format_savepoint(self, savepoint: Any, name: str | None = None) -> str:
-        return super().format_savepoint(savepoint, name or savepoint.ident.lstrip("_"))  # type: ignore[no-untyped-call, no-any-return]
+        return super().format_savepoint(savepoint, name or savepoint.ident.lstrip("_"))
 
 
 class DamengDDLCompiler(compiler.DDLCompiler):
@@ -94,15 +96,17 @@ class DamengDDLCompiler(compiler.DDLCompiler):
 
     def visit_create_table(self, create: Any, **kw: Any) -> str:
         _refuse_duplicate_indexes(create.element)
-        return super().visit_create_table(create, **kw)  # type: ignore[no-untyped-call, no-any-return]
+        return super().visit_create_table(create, **kw)
 
-    def visit_create_index(self, create: Any, include_schema: bool = False, **kw: Any) -> str:
+    def visit_create_index(
+        self, create: Any, include_schema: Any = False, include_table_schema: Any = True, **kw: Any
+    ) -> str:
         index = create.element
         if index.table is not None:
             _refuse_duplicate_indexes(index.table)
-        self._verify_index_table(index)  # type: ignore[no-untyped-call]
+        self._verify_index_table(index)
         unique = "UNIQUE " if index.unique else ""
-        name = self._prepared_index_name(index, include_schema=False)  # type: ignore[no-untyped-call]
+        name = self._prepared_index_name(index, include_schema=False)
         table = self.preparer.format_table(index.table)
         columns = ", ".join(
             self.sql_compiler.process(expression, include_table=False, literal_binds=True)
@@ -124,7 +128,7 @@ class DamengDDLCompiler(compiler.DDLCompiler):
         return text + (f" ON UPDATE {constraint.onupdate}" if constraint.onupdate is not None else "")
 
     def get_identity_options(self, identity_options: Any) -> str:
-        text: str = super().get_identity_options(identity_options)  # type: ignore[no-untyped-call]
+        text: str = super().get_identity_options(identity_options)
         return (
             text.replace("NO MINVALUE", "NOMINVALUE")
             .replace("NO MAXVALUE", "NOMAXVALUE")
@@ -147,7 +151,7 @@ def _refuse_duplicate_indexes(table: Table) -> None:
         if all(isinstance(expression, Column) for expression in index.expressions):
             lists.append((_index_columns(index), str(index.name)))
     for columns, name in lists:
-        if columns in seen:
+        if seen.get(columns, name) != name:
             raise exc.CompileError(
                 f"{table.name}: {name} and {seen[columns]} are on the same columns ({', '.join(columns)}); "
                 "DM8 allows one index per list of columns (-3236)"

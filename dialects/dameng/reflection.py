@@ -1,3 +1,5 @@
+# mypy: disable-error-code="no-untyped-call,no-any-return"
+# SQLAlchemy leaves its compilers and dialects untyped.
 """Reading the server's dictionary: DM8's ALL_* views, as in Oracle, and SYSCOLUMNS for what they don't
 tell."""
 
@@ -50,8 +52,11 @@ WHERE i.TABLE_OWNER = :owner AND i.TABLE_NAME = :name AND i.INDEX_TYPE <> 'CLUST
 class DamengReflection(DefaultDialect):
     """What Inspector and Alembic's autogenerate ask."""
 
+    def _lower(self, name: Any) -> Any:
+        return self.normalize_name(name)
+
     def _owner(self, schema: str | None) -> Any:
-        return self.denormalize_name(schema or self.default_schema_name)  # type: ignore[arg-type]
+        return self.denormalize_name(schema or self.default_schema_name)
 
     def _rows(
         self, connection: Connection, statement: str, schema: str | None, name: str | None = None
@@ -62,7 +67,7 @@ class DamengReflection(DefaultDialect):
         return list(connection.execute(text(statement), parameters))
 
     def _names(self, rows: Iterable[Any]) -> list[str]:
-        return [self.normalize_name(row[0]) for row in rows]  # type: ignore[misc]
+        return [self._lower(row[0]) for row in rows]
 
     def _require(self, connection: Connection, name: str, schema: str | None, **kw: Any) -> None:
         if not self.has_table(connection, name, schema, **kw):
@@ -70,7 +75,7 @@ class DamengReflection(DefaultDialect):
 
     def _get_default_schema_name(self, connection: Connection) -> str:
         name = connection.scalar(text("SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA') FROM DUAL"))
-        return self.normalize_name(name)  # type: ignore[return-value, arg-type]
+        return self._lower(name)
 
     @reflection.cache
     def has_table(
@@ -91,9 +96,10 @@ class DamengReflection(DefaultDialect):
     def has_index(
         self, connection: Connection, table_name: str, index_name: str, schema: str | None = None, **kw: Any
     ) -> bool:
-        return any(
-            index["name"] == index_name for index in self.get_indexes(connection, table_name, schema, **kw)
-        )
+        if not self.has_table(connection, table_name, schema, **kw):
+            return False
+        indexes = self.get_indexes(connection, table_name, schema, **kw)
+        return any(index["name"] == index_name for index in indexes)
 
     @reflection.cache
     def get_schema_names(self, connection: Connection, **kw: Any) -> list[str]:
@@ -150,15 +156,13 @@ class DamengReflection(DefaultDialect):
         columns = []
         for row in self._rows(connection, _COLUMNS, schema, table_name):
             column: dict[str, Any] = {
-                "name": self.normalize_name(row.name),
+                "name": self._lower(row.name),
                 "type": _reflected_type(row),
                 "nullable": row.nullable == "Y",
                 "default": None if row.name in identities else _clean_default(row.default),
                 "autoincrement": row.name in identities,
                 "comment": comments.get(row.name) or None,
             }
-            if row.name in identities:
-                column["identity"] = {"start": 1, "increment": 1}
             columns.append(column)
         return columns
 
@@ -178,8 +182,8 @@ class DamengReflection(DefaultDialect):
     ) -> Any:
         for (kind, name), rows in self._constraints(connection, table_name, schema, **kw).items():
             if kind == "P":
-                columns = [self.normalize_name(row.column_name) for row in rows]
-                return {"name": self.normalize_name(name), "constrained_columns": columns}
+                columns = [self._lower(row.column_name) for row in rows]
+                return {"name": self._lower(name), "constrained_columns": columns}
         return {"name": None, "constrained_columns": []}
 
     @reflection.cache
@@ -190,17 +194,17 @@ class DamengReflection(DefaultDialect):
         for (kind, name), rows in self._constraints(connection, table_name, schema, **kw).items():
             if kind != "R":
                 continue
-            parent_schema = self.normalize_name(rows[0].parent_owner)
+            parent_schema = self._lower(rows[0].parent_owner)
             rule = rows[0].delete_rule
             keys.append(
                 {
-                    "name": self.normalize_name(name),
-                    "constrained_columns": [self.normalize_name(row.column_name) for row in rows],
+                    "name": self._lower(name),
+                    "constrained_columns": [self._lower(row.column_name) for row in rows],
                     "referred_schema": None
                     if schema is None and parent_schema == self.default_schema_name
                     else parent_schema,
-                    "referred_table": self.normalize_name(rows[0].parent_table),
-                    "referred_columns": [self.normalize_name(row.parent_column) for row in rows],
+                    "referred_table": self._lower(rows[0].parent_table),
+                    "referred_columns": [self._lower(row.parent_column) for row in rows],
                     "options": {"ondelete": rule} if rule and rule != "NO ACTION" else {},
                 }
             )
@@ -212,8 +216,8 @@ class DamengReflection(DefaultDialect):
     ) -> Any:
         return [
             {
-                "name": self.normalize_name(name),
-                "column_names": [self.normalize_name(row.column_name) for row in rows],
+                "name": self._lower(name),
+                "column_names": [self._lower(row.column_name) for row in rows],
             }
             for (kind, name), rows in self._constraints(connection, table_name, schema, **kw).items()
             if kind == "U"
@@ -230,7 +234,7 @@ class DamengReflection(DefaultDialect):
         for name, condition in self._rows(connection, statement, schema, table_name):
             sqltext = condition.read() if hasattr(condition, "read") else condition
             if sqltext and not re.fullmatch(r'"?\w+"? IS NOT NULL', sqltext):
-                found.append({"name": self.normalize_name(name), "sqltext": sqltext})
+                found.append({"name": self._lower(name), "sqltext": sqltext})
         return found
 
     @reflection.cache
@@ -248,13 +252,13 @@ class DamengReflection(DefaultDialect):
             index = indexes.setdefault(
                 row.name,
                 {
-                    "name": self.normalize_name(row.name),
+                    "name": self._lower(row.name),
                     "column_names": [],
                     "unique": row.uniqueness == "UNIQUE",
                     "dialect_options": {},
                 },
             )
-            index["column_names"].append(self.normalize_name(row.column_name))
+            index["column_names"].append(self._lower(row.column_name))
         return list(indexes.values())
 
     @reflection.cache

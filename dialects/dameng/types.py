@@ -1,3 +1,5 @@
+# mypy: disable-error-code="no-untyped-call,no-any-return"
+# SQLAlchemy leaves its compilers and dialects untyped.
 """Column types on DM8: how each is written in DDL, sent to the driver and read from it.
 
 What the driver takes and gives: facts of dmPython 2.6.1, see docs/dameng.md.
@@ -113,7 +115,8 @@ class DamengFloat(sqltypes.Float[Any]):
 
 
 class DamengInteger(sqltypes.Integer):
-    """INTEGER and its kin; expressions over DECIMAL come back as Decimal, parameters without a type as text."""
+    """INTEGER and its kin; expressions over DECIMAL come back as Decimal, parameters without a type as
+    text."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
         return lambda value: int(value) if isinstance(value, Decimal | bool | str) else value
@@ -139,7 +142,7 @@ class DamengDateTime(sqltypes.DateTime):
             elif not isinstance(value, datetime):
                 value = datetime(value.year, value.month, value.day)
             if not with_zone:
-                return value  # type: ignore[no-any-return]
+                return value
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
         return process

@@ -62,7 +62,7 @@ def start_standin(
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.dameng_standin.server", "--postgres", conninfo, "--port", str(port)],
         stdout=subprocess.PIPE, text=True, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509
+        preexec_fn=partial(die_with_parent, signal.SIGKILL),
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -52,8 +52,8 @@ CREATE VIEW "ALL_CONSTRAINTS" AS SELECT n.nspname::varchar AS "OWNER", k.conname
   c.relname::varchar AS "TABLE_NAME", rn.nspname::varchar AS "R_OWNER", rk.conname::varchar AS "R_CONSTRAINT_NAME",
   CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' WHEN 'r' THEN 'RESTRICT'
     WHEN 'a' THEN 'NO ACTION' END::varchar AS "DELETE_RULE",
-  CASE WHEN k.contype = 'c' THEN regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), '^CHECK \\(\\((.*)\\)\\)$', '\\1'),
-    '::[a-z ]+', '', 'g') END AS "SEARCH_CONDITION",
+  CASE WHEN k.contype = 'c' THEN replace(regexp_replace(regexp_replace(pg_get_constraintdef(k.oid),
+    '^CHECK \\(\\((.*)\\)\\)$', '\\1'), '::[a-z ]+', '', 'g'), '"', '') END AS "SEARCH_CONDITION",
   ic.relname::varchar AS "INDEX_NAME"
   FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = k.connamespace
   LEFT JOIN pg_class ic ON ic.oid = k.conindid AND k.contype IN ('p', 'u')

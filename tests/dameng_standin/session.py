@@ -141,7 +141,9 @@ class Session:
         while True:
             result = self.pg.prepare(name, statement.sql.encode(), types or None)
             state = result.error_field(pq.DiagnosticField.SQLSTATE) if result.status not in _OK else None
-            unknown = re.search(rb"parameter \$(\d+)", result.error_message or b"") if state == b"42P18" else None
+            unknown = (
+                re.search(rb"parameter \$(\d+)", result.error_message or b"") if state == b"42P18" else None
+            )
             if unknown is None or types[int(unknown[1]) - 1]:
                 self._check(result)
                 return

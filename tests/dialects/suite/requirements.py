@@ -40,6 +40,7 @@ class Requirements(SuiteRequirements):
     precision_numerics_enotation_large = _open("[M] DECIMAL has 38 digits")
     precision_numerics_many_significant_digits = _open("[M] DECIMAL has 38 digits")
     cast_precision_numerics_many_significant_digits = _open("[M] DECIMAL has 38 digits")
+    reflects_pk_names = _open("[M] ALL_CONSTRAINTS.CONSTRAINT_NAME")
     regexp_match = _open("[M] 8.2 REGEXP_LIKE")
     regexp_replace = _open("[M] 8.2 REGEXP_REPLACE")
     savepoints = _open("[M] 19.2 SAVEPOINT")
@@ -68,8 +69,12 @@ class Requirements(SuiteRequirements):
 
     # ---- not had
     foreign_key_constraint_option_reflection_onupdate = _closed("[M] ALL_CONSTRAINTS has no update rule")
-    implements_get_lastrowid = _closed("[S] the driver's lastrowid is a row's physical address; RETURNING INTO serves")
-    has_temp_table = _closed("[M] 3.5 temporary tables are global: their definition lasts; [S] PostgreSQL has none such")
+    implements_get_lastrowid = _closed(
+        "[S] the driver's lastrowid is a row's physical address; RETURNING INTO serves"
+    )
+    has_temp_table = _closed(
+        "[M] 3.5 temporary tables are global: their definition lasts; [S] PostgreSQL has none such"
+    )
     json_type = _closed("JSON is kept in a CLOB and read whole: no paths; our own tests hold its round trip")
     temp_table_names = _closed("see has_temp_table")
     temp_table_reflection = _closed("see has_temp_table")
