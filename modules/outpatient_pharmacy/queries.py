@@ -13,6 +13,7 @@ from his_server.actor import Actor
 from his_server.clock import day_bounds
 from his_server.db import today
 from his_server.errors import NotFound
+from his_server.money import round_money
 from his_server.search import match
 from modules.kernel.charging.models import ChargeLine, ChargeLineState
 from modules.kernel.masterdata.models import Drug, drug_search
@@ -100,7 +101,7 @@ def prescription(session: Session, prescription_id: int) -> dict[str, Any]:
         select(StockMove.line_id, StockMove.quantity, StockMove.store_to, Batch.lot_no, Batch.expiry)
         .join(Batch, Batch.id == StockMove.batch_id)
         .where(StockMove.document_kind == "prescription", StockMove.document_id == prescription_id)
-        .order_by(StockMove.id)).all()
+        .order_by(Batch.expiry, StockMove.id)).all()
     charged = {r.id: r for r in session.execute(
         select(ChargeLine.id, ChargeLine.unit, ChargeLine.factor, ChargeLine.amount, ChargeLineState.performed,
                ChargeLineState.refunded)
@@ -163,7 +164,7 @@ def stock_list(session: Session, store_id: int, q: str, expiring_days: int | Non
     items = []
     for row in rows[:limit]:
         packs = (row.pack_size, row.pack_unit, row.base_unit)
-        items.append({**row._mapping, "free": row.on_hand - row.reserved, "pack_cost": row.cost * row.pack_size,
+        items.append({**row._mapping, "free": row.on_hand - row.reserved, "pack_cost": round_money(row.cost * row.pack_size),
                       "on_hand_text": show_quantity(row.on_hand, *packs),
                       "reserved_text": show_quantity(row.reserved, *packs) if row.reserved else "",
                       "free_text": show_quantity(row.on_hand - row.reserved, *packs),

@@ -217,7 +217,7 @@ class StockItemOut(Schema):
     lot_no = fields.String()
     expiry = fields.Date()
     cost = PriceField()
-    pack_cost = PriceField()
+    pack_cost = MoneyField()
     on_hand = QuantityField()
     reserved = QuantityField()
     free = QuantityField()

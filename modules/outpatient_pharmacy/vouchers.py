@@ -11,13 +11,13 @@ from his_server.reporting import Column, Document
 
 SEX = {"1": "男", "2": "女", "9": "未说明", "0": "未知"}
 _LINES = (Column("name", "药品", width=22), Column("spec", "规格", width=12), Column("quantity_text", "数量", width=9),
-          Column("directions", "用法用量", width=22), Column("batch", "批号 / 效期", width=22))
+          Column("directions", "用法用量", width=22), Column("batch", "批号 / 效期 / 数量", width=26))
 
 
 def dispensing(found: Mapping[str, Any], *, hospital: str, copy: int) -> bytes:
     """发药单 of a prescription: what was, or is to be, taken from which lot. ``copy`` 2 and more are marked 补打."""
     person = found["person"]
-    page = Document("A5", reprint="补打" if copy > 1 else None)
+    page = Document("A5", landscape=True, reprint="补打" if copy > 1 else None)
     page.title(f"{hospital}发药单")
     page.pairs([
         ("姓名", person["name"]), ("性别", SEX.get(person["sex"], "")), ("门诊号", person["outpatient_no"]),
