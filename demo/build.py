@@ -20,7 +20,7 @@ from his_server.actor import SYSTEM, Actor
 from his_server.clock import HOSPITAL_ZONE, Clock, ManualClock
 from his_server.db import Database, numbering, today
 from his_server.registry import Hospital
-from his_server.security import bootstrap, create_user
+from his_server.security import bootstrap, create_user, seals
 from his_server.settings import Settings
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from modules.kernel.masterdata.importing import import_file
@@ -90,6 +90,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         for day, visits in month.work_days(database, people, persons, today=last, days=scale.days,
                                            visits=scale.visits, seed=seed):
             say(f"{day}：{visits} 人次")
+        seals.seal_all(database)
     finally:
         database.clock = real
 
