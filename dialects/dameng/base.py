@@ -149,8 +149,10 @@ class DamengDialect(DamengReflection):
 
     page_size = 32768  # of the server, once connected; until then what we ask hospitals for
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, json_serializer: Any = None, json_deserializer: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._json_serializer = json_serializer  # SQLAlchemy 2.0 expects both of a dialect with JSON
+        self._json_deserializer = json_deserializer
         # Alembic finds our operations only once they're imported; importing it with every helper would be
         # waste
         from dialects.dameng import alembic_impl  # noqa: F401
