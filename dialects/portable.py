@@ -9,9 +9,10 @@ that were written.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, false, insert, inspect, select, update
+from sqlalchemy import ColumnElement, Connection, Insert, Table, Update, and_, false, insert, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -38,6 +39,7 @@ from dialects.paging import decode_cursor, encode_cursor, keyset
 __all__ = [
     "ascii_lower",
     "chain",
+    "change",
     "claim",
     "constraint_name",
     "day_trunc",
@@ -79,7 +81,13 @@ def insert_many(target: Target, table: Any, rows: Sequence[Mapping[str, Any]]) -
     table_, connection = _begin(target, table)
     _check_keys(rows, table_)
     for chunk in _chunks(rows):
-        connection.execute(insert(table_), chunk)
+        connection.execute(_insert(table_), chunk)
+
+
+@cache
+def _insert(table: Table) -> Insert:
+    """The table's INSERT, built once: SQLAlchemy takes ten times as long to build a statement as to run it again."""
+    return insert(table)
 
 
 def upsert(
@@ -211,12 +219,26 @@ def guarded_update(session: Target, table: Any, where: ColumnElement[bool], valu
     return changed
 
 
+def change(session: Session, statement: Update, values: Mapping[str, Any]) -> int:
+    """Run an UPDATE that stands at the top of a module, with its bind values; returns how many rows it changed.
+
+    For hot paths: building a statement costs ten times as much as running one that is there. Objects of its table
+    that are loaded already forget what they know.
+    """
+    session.flush()
+    changed: int = session.connection().execute(statement, values).rowcount
+    for entity in list(session.identity_map.values()):
+        if statement.table in inspect(entity).mapper.tables:
+            session.expire(entity)
+    return changed
+
+
 def _begin(target: Target, table: Any) -> tuple[Table, Connection]:
     table_ = table if isinstance(table, Table) else inspect(table).local_table
     if isinstance(target, Connection):
         return table_, target
     target.flush()
-    return table_, target.connection(bind_arguments={"clause": table_})
+    return table_, target.connection()
 
 
 def _expire(target: Target, table: Table, columns: Sequence[str]) -> None:

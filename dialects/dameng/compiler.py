@@ -158,7 +158,12 @@ class DamengCompiler(compiler.SQLCompiler):
         return text
 
     def get_cte_preamble(self, recursive: bool) -> str:
-        return "WITH RECURSIVE" if recursive else "WITH"
+        return (
+            "WITH"  # a recursive one is known by itself, as in Oracle and as the vendor's dialect writes it
+        )
+
+    def get_render_as_alias_suffix(self, alias_name_text: str) -> str:
+        return f" {alias_name_text}"
 
     # ---- DML
 

@@ -202,6 +202,8 @@ def _rewrite(tree: exp.Expression) -> exp.Expression:
             for each in lock.expressions
         ]
         lock.set("expressions", tables)
+    for with_ in tree.find_all(exp.With):
+        with_.set("recursive", True)  # PostgreSQL wants the word where DM8 finds out
     for merge in tree.find_all(exp.Merge):
         for when in merge.args["whens"].expressions:
             if isinstance(when.args["then"], exp.Update):

@@ -1,4 +1,5 @@
-"""SQLAlchemy's dialect compliance suite over the stand-in, in a process of its own: a garbled reply could crash the driver."""
+"""SQLAlchemy's dialect compliance suite over the stand-in, in a process of its own: a garbled reply could
+crash the driver."""
 
 from __future__ import annotations
 
