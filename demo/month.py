@@ -24,7 +24,7 @@ from his_server.errors import Conflict, Invalid
 from modules.kernel.charging import service as ledger
 from modules.kernel.charging.rules import Pay
 from modules.kernel.encounters import service as encounters
-from modules.kernel.masterdata.models import ChargeItem, Department, Diagnosis, Drug
+from modules.kernel.masterdata.models import ChargeItem, Department, Diagnosis, Drug, DrugPrice
 from modules.kernel.orders import service as orders
 from modules.kernel.orders.service.prescribing import pharmacy_for
 from modules.kernel.scheduling import service as scheduling
@@ -35,7 +35,8 @@ from modules.outpatient_billing import service as billing
 from modules.outpatient_pharmacy import service as pharmacy
 
 HOURS = (time(8, 5), time(17, 20))
-COMMON = ("急性上呼吸道感染", "急性支气管炎", "肺结核", "原发性高血压", "2型糖尿病", "慢性胃炎", "肺炎", "支气管哮喘")
+COMMON = ("急性上呼吸道感染", "急性支气管炎", "慢性支气管炎", "支气管哮喘", "急性咽炎", "急性扁桃体炎", "慢性胃炎", "荨麻疹", "便秘",
+          "高脂血症", "失眠症", "偏头痛")
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,16 @@ class Catalogue:
 def read_catalogue(session: Session) -> Catalogue:
     """What can be ordered; a handful of queries, once."""
     names = list(session.scalars(select(Diagnosis.name).order_by(Diagnosis.code)))
-    wanted = [name for name in names if any(common in name for common in COMMON)] or names
+    wanted = [name for name in names if name in COMMON] or names
     drugs = {}
     for store in session.scalars(select(Store)):
         ids = select(StockBalance.drug_id).where(StockBalance.store_id == store.id)
         drugs[store.id] = list(session.scalars(
-            select(Drug).where(Drug.id.in_(ids), Drug.control == "普通", Drug.fiscal_category.in_(("09", "11")),
-                               Drug.antimicrobial.in_(("", "非限制"))).order_by(Drug.code)))
+            select(Drug).join(DrugPrice, (DrugPrice.drug_id == Drug.id) & DrugPrice.valid_to.is_(None))
+            .where(Drug.id.in_(ids), Drug.control == "普通", Drug.fiscal_category.in_(("09", "11")),
+                   Drug.antimicrobial.in_(("", "非限制")), Drug.default_usage == "口服",
+                   Drug.default_frequency.in_(("qd", "bid", "tid", "qn")), DrugPrice.pack_price.between(0, 90))
+            .order_by(Drug.code)))
 
     def items(category: str) -> list[ChargeItem]:
         return list(session.scalars(select(ChargeItem).where(ChargeItem.fiscal_category == category, ChargeItem.active)
@@ -159,6 +163,8 @@ def _visit(database: Database, people: People, catalogue: Catalogue, cashier: Ac
         return 1
     clock.move(minutes=rng.randrange(2, 10))
     settled = _charge(database, cashier, person, rng)
+    if finish and settled is not None:
+        _perform(database, people.technician, settled, rng)
     if prescription is None or settled is None or (not finish and rng.random() < 0.6):
         return 1
     clock.move(minutes=rng.randrange(2, 12))
@@ -227,6 +233,14 @@ def _charge(database: Database, cashier: Actor, person: int, rng: random.Random)
     with _acting(database, cashier) as session:
         return billing.settle(session, cashier, person_id=person, line_ids=[line["id"] for line in owed["lines"]],
                               payments=payments, to_jiao=True)
+
+
+def _perform(database: Database, technician: Actor, settled: Any, rng: random.Random) -> None:
+    """What was paid is performed, but for one request in thirty that nobody came for."""
+    for request in sorted({line.source_id for line in settled.lines if line.source == "request"}):
+        if rng.random() < 0.97:
+            with _acting(database, technician) as session:
+                orders.perform_request(session, technician, request)
 
 
 def _cash(total: Decimal) -> list[Pay]:
