@@ -27,6 +27,11 @@ export function allergyList(text: unknown): string[] {
   return String(text ?? '').split(/[、，,;；\s]+/).filter((one) => one && !/^(无|否认|没有)/.test(one))
 }
 
+/** The noted allergy that a drug's name contains, or "". A help to the eye by the name alone: no check of substances. */
+export function namedAllergy(allergies: readonly string[] | undefined, drug: unknown): string {
+  return (allergies ?? []).find((one) => one.length > 1 && String(drug ?? '').includes(one)) ?? ''
+}
+
 /** A person of any answer as the patient bar shows it. */
 export function asPatient(row: Row): Patient {
   return {

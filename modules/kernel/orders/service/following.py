@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -29,6 +30,24 @@ def document(prescription_id: int) -> Document:
     return Document("prescription", prescription_id)
 
 
+def _charge(model: Any, **more: Any) -> Update:
+    """The guarded ``issued`` → ``charged`` of all keys in ``b_ids``."""
+    row = model.__table__.c
+    return (update(model.__table__).where(row.id.in_(bindparam("b_ids", expanding=True)), row.state == "issued")
+            .values(state="charged", settlement_id=bindparam("b_settlement"), changed_at=bindparam("b_at"),
+                    changed_by_name=bindparam("b_name"), **more))
+
+
+# Statements of the hot path stand here: building one costs ten times as much as running it again.
+_CHARGE_PRESCRIPTIONS = _charge(Prescription, charged_at=bindparam("b_at"))
+_CHARGE_REQUESTS = _charge(Request)
+_DRUG = PrescriptionLine.__table__.c
+_DRUGS = (select(_DRUG.id, _DRUG.prescription_id, _DRUG.drug_id, _DRUG.quantity, _DRUG.charge_line_id,
+                 Prescription.__table__.c.store_id)
+          .join(Prescription.__table__, Prescription.__table__.c.id == _DRUG.prescription_id)
+          .where(_DRUG.prescription_id.in_(bindparam("b_ids", expanding=True))).order_by(_DRUG.id))
+
+
 def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[int]:
     """Bring the settled lines' orders to ``charged``; prescriptions reserve their stock. Returns prescription ids.
 
@@ -39,15 +58,9 @@ def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[
         sources[line.source, line.source_id].append(line)
     prescriptions = sorted(key for source, key in sources if source == "prescription")
     requests = sorted(key for source, key in sources if source == "request")
-    at = now(session)
-    for model, keys in ((Prescription, prescriptions), (Request, requests)):
-        if not keys:
-            continue
-        values = {"state": "charged", "settlement_id": settled.id, "changed_at": at, "changed_by_name": actor.name}
-        if model is Prescription:
-            values["charged_at"] = at
-        if portable.guarded_update(session, model, model.id.in_(keys) & (model.state == "issued"),
-                                   values) != len(keys):
+    for statement, keys in ((_CHARGE_PRESCRIPTIONS, prescriptions), (_CHARGE_REQUESTS, requests)):
+        if keys and portable.change(session, statement, {
+                "b_ids": keys, "b_settlement": settled.id, "b_at": now(session), "b_name": actor.name}) != len(keys):
             raise Conflict("orders.state", "部分处方或申请刚被他人收费或作废，请刷新费用清单后重试")
     if prescriptions:
         _reserve(session, prescriptions, {line.id for line in settled.lines})
@@ -55,11 +68,7 @@ def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[
 
 
 def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]) -> None:
-    rows = session.execute(
-        select(PrescriptionLine.id, PrescriptionLine.prescription_id, PrescriptionLine.drug_id,
-               PrescriptionLine.quantity, PrescriptionLine.charge_line_id, Prescription.store_id)
-        .join(Prescription, Prescription.id == PrescriptionLine.prescription_id)
-        .where(PrescriptionLine.prescription_id.in_(prescription_ids)).order_by(PrescriptionLine.id)).all()
+    rows = session.execute(_DRUGS, {"b_ids": prescription_ids}).all()
     if {row.charge_line_id for row in rows} - settled_lines:
         raise Conflict("orders.whole_prescription", "同一张处方的药品须一起收费，请勾选整张处方")
     for key in prescription_ids:

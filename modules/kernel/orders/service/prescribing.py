@@ -203,7 +203,7 @@ def _cancel(session: Session, actor: Actor, model: type[Prescription] | type[Req
         raise not_in_state(session, model, key, title)
     void_lines(session, source, key)
     audit.record(session, actor, f"{source}.cancel", source, key)
-    found = session.get(model, key)
+    found: Prescription | Request | None = session.get(model, key)
     assert found is not None
     return found
 
@@ -214,7 +214,7 @@ STATES = {"issued": "待收费", "charged": "已收费", "dispensed": "已发药
 
 def not_in_state(session: Session, model: type[Prescription] | type[Request], key: int, title: str) -> Exception:
     """The 409 that says who brought the document where it is, or the 404."""
-    found = session.get(model, key, populate_existing=True)
+    found: Prescription | Request | None = session.get(model, key, populate_existing=True)
     if found is None:
         return NotFound("orders.not_found", f"没有这张{title}，请刷新后重试")
     return Conflict("orders.state", f"{title} {found.number} 已由 {found.changed_by_name} 于 "
