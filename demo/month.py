@@ -35,8 +35,8 @@ from modules.outpatient_billing import service as billing
 from modules.outpatient_pharmacy import service as pharmacy
 
 HOURS = (time(8, 5), time(17, 20))
-COMMON = ("急性上呼吸道感染", "急性支气管炎", "慢性支气管炎", "支气管哮喘", "急性咽炎", "急性扁桃体炎", "慢性胃炎", "荨麻疹", "便秘",
-          "高脂血症", "失眠症", "偏头痛")
+COMMON = ("急性上呼吸道感染", "急性支气管炎", "慢性支气管炎", "支气管哮喘", "急性咽炎", "急性扁桃体炎", "慢性胃炎", "荨麻疹",
+          "便秘", "高脂血症", "失眠症", "偏头痛")
 
 
 @dataclass(frozen=True)
