@@ -52,12 +52,12 @@ def house(_front_end: None, browser: Browser, hospital: Hospital, _sqlite_templa
 
 
 @pytest.fixture
-def desk(house: House, browser: Browser) -> Iterator[Callable[[str], Desk]]:
-    """``desk(login) -> Desk``: a workstation of its own; afterwards its console must be clean."""
+def desk(house: House, browser: Browser) -> Iterator[Callable[[str | dict[str, str]], Desk]]:
+    """``desk(login or cookie) -> Desk``: a workstation of its own; afterwards its console must be clean."""
     contexts: list[BrowserContext] = []
     desks: list[Desk] = []
 
-    def sit(login: str) -> Desk:
+    def sit(login: str | dict[str, str]) -> Desk:
         contexts.append(new_context(browser))
         desks.append(sit_down(contexts[-1], house.base, login))
         return desks[-1]

@@ -68,6 +68,13 @@ class House:
                 self._set_password(session, user)
             return user.login
 
+    def cookie_of(self, who: str) -> dict[str, str]:
+        """A session cookie of somebody of the world whose post needs a second factor (finance, administrators)."""
+        security = self.world.app.extensions["his_security"]
+        found = self.world.clients[who].get_cookie(security.cookie)
+        assert found is not None
+        return {"name": security.cookie, "value": found.value, "url": self.base}
+
     def _set_password(self, session: Any, user: User) -> None:
         accounts.set_password(session, user, PASSWORD, ROUNDS, must_change=False)
         change = accounts.integrity.begin_change(session, grants.SCOPE)
@@ -169,8 +176,8 @@ class Desk:
         return [p for p in self.problems if not any(text in p for text in self.allowed)]
 
 
-def sit_down(context: BrowserContext, base: str, login: str) -> Desk:
-    """Sign in by keyboard in a fresh browser context."""
+def sit_down(context: BrowserContext, base: str, login: str | dict[str, str]) -> Desk:
+    """Sign in by keyboard in a fresh browser context; with a session cookie, the person is signed in already."""
     page = context.new_page()
     desk = Desk(page, base)
 
@@ -181,10 +188,13 @@ def sit_down(context: BrowserContext, base: str, login: str) -> Desk:
     page.on("console", noted)
     page.on("pageerror", lambda error: desk.problems.append(str(error)))
     desk.allow("401 (UNAUTHORIZED)")  # the shell asks whether somebody is signed in
+    if isinstance(login, dict):
+        context.add_cookies([login])  # type: ignore[list-item]
     page.goto(base)
-    expect(page.locator("input[name=login]:focus")).to_be_visible()
-    desk.type(login, "Tab")
-    desk.type(PASSWORD, "Enter")
+    if isinstance(login, str):
+        expect(page.locator("input[name=login]:focus")).to_be_visible()
+        desk.type(login, "Tab")
+        desk.type(PASSWORD, "Enter")
     expect(page.locator(".nav")).to_be_visible()
     return desk
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Route, expect
 
+from his_server.web import reader_simulator
 from modules.kernel.patients.models import Person
 from tests.browser.driving import Desk, House
 
-Sit = Callable[[str], Desk]
+Sit = Callable[[str | dict[str, str]], Desk]
 
 
 def _person(house: House, name: str) -> tuple[int, str]:
@@ -181,8 +183,9 @@ def test_a_free_bill_is_settled_and_printed(house: House, desk: Sit) -> None:
     with at.page.expect_response("**/print") as printed:
         at.keys("F8")
         at.see("收费成功")
-    assert printed.value.body().startswith(b"%PDF")
-    assert _settlements(house, person)[0]["total"] == "0.00"
+    assert printed.value.headers["content-type"] == "application/pdf"
+    settled = house.world.settlement(_settlements(house, person)[0]["id"])
+    assert (settled["total"], settled["payments"], settled["prints"]) == ("0.00", [], 1)
 
 
 @pytest.mark.requirement("M1.7", "M1.14")
@@ -254,7 +257,7 @@ def test_a_large_refund_waits_for_a_second_person(house: House, desk: Sit) -> No
     cashier.keys("F8")
     cashier.see("已提交退费审批")
 
-    finance = desk(house.login_of("finance"))
+    finance = desk(house.cookie_of("finance"))
     finance.menu("退费审批")
     finance.see("检查取消", ".table")
     finance.keys("F8")
@@ -269,3 +272,59 @@ def test_a_large_refund_waits_for_a_second_person(house: House, desk: Sit) -> No
     cashier.keys("F8")
     cashier.see("退费成功")
     assert _settlements(house, person)[0]["total"] == "-605.50"
+
+
+@pytest.mark.requirement("M1.16")
+def test_supplementary_items_are_charged_in_the_same_page(house: House, desk: Sit) -> None:
+    person, number, _ = _visit(house, "补录人")
+    at = desk(house.login_of("cashier"))
+    at.menu("收费")
+    at.focused("查找病人")
+    at.type(number, "Enter")
+    at.see("没有待缴费用")
+    at.keys("Alt+b")
+    at.focused("执行科室")
+    at.type("fsk")
+    at.see("放射科", ".codebox-list")
+    at.keys("Enter")
+    at.focused("收费项目 第 1 行")
+    at.type("xbzw")
+    at.see("胸部正位片", ".codebox-list")
+    at.keys("Enter")
+    at.focused("数量 第 1 行")
+    at.type("2", "F4")
+    at.see("已补录 1 项")
+    at.see("121.10", ".payment .due")
+    _pay_in_cash(at, "130")
+    at.see("收费成功")
+    at.see("8.90", ".done .good")
+    assert _settlements(house, person)[0]["total"] == "121.10"
+
+
+@pytest.mark.requirement("M1.3")
+def test_a_card_on_the_reader_finds_its_person(house: House, desk: Sit) -> None:
+    card = {"kind": "id_card", "id_no": "11010519491231002X", "name": "曾𠮷祥", "sex": "女",
+            "birth_date": "1949-12-31", "address": "江苏省南通市崇川区人民东路 100 号"}
+    agent = reader_simulator.serve(reader_simulator.Reader(card), 0)
+    serving = threading.Thread(target=agent.serve_forever, daemon=True)
+    serving.start()
+    try:
+        at = desk(house.login_of("cashier"))
+        at.page.evaluate("address => localStorage.setItem('his.reader', address)",
+                         f"http://127.0.0.1:{agent.server_address[1]}")
+        at.menu("挂号")
+        at.keys("F3", "F9")
+        at.see("读到身份证", ".modal")
+        at.see("没有找到这个病人")
+        at.keys("F4")
+        at.see("新建病人档案")
+        at.keys("F8")
+        at.see("曾𠮷祥", ".patient")
+        at.see("女", ".patient")
+        at.keys("F3", "F9")  # the second time the card finds its person and the picker closes by itself
+        expect(at.page.locator(".modal")).to_be_hidden()
+        at.see("曾𠮷祥", ".patient")
+    finally:
+        agent.shutdown()
+        agent.server_close()
+        serving.join(5)

@@ -107,10 +107,16 @@ export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]
     if (person() === id) intents.value = found.items
   }
 
+  let reading: Promise<void> = Promise.resolve()
   async function refresh(): Promise<void> {
+    clear()
     const id = person()
-    if (id === null) return clear()
-    await guarded(() => read(id))
+    if (id === null) return
+    // Not `busy`: one may go on typing. Whoever pays waits for it.
+    reading = read(id).catch((thrown) => {
+      error.value = asApiError(thrown)
+    })
+    await reading
   }
 
   async function query(id: number): Promise<void> {
@@ -152,6 +158,12 @@ export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]
   async function collect(paid: PaymentEntry[], state: PaymentState): Promise<WirePayment[] | null> {
     const id = person()
     if (id === null || busy.value) return null
+    const before = promisedTotal.value
+    await reading
+    if (promisedTotal.value !== before) {
+      error.value = refuse('payment.found', '该病人有尚未使用的扫码收款，应收金额已变，请核对后再收款')
+      return null
+    }
     if (pending.value.length) {
       error.value = refuse('payment.pending', '还有结果不明的扫码收款，请先查询结果，再收款')
       return null
