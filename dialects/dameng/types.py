@@ -97,6 +97,8 @@ class DamengNumeric(sqltypes.Numeric[Any]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
         if self.asdecimal:
+            if _driver_type(coltype) == "DECIMAL":
+                return None
             return lambda value: value if value is None or isinstance(value, Decimal) else Decimal(str(value))
         return lambda value: None if value is None else float(value)
 
@@ -119,6 +121,8 @@ class DamengInteger(sqltypes.Integer):
     text."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        if _driver_type(coltype) in ("NUMBER", "BIGINT"):
+            return None  # the driver's int as it is
         return lambda value: int(value) if isinstance(value, Decimal | bool | str) else value
 
 
@@ -189,6 +193,11 @@ class DamengJSON(sqltypes.JSON):
         if parse is None:
             return _read_lob
         return lambda value: parse(_read_lob(value))
+
+
+def _driver_type(coltype: object) -> str:
+    """The driver's name of a result column's type: NUMBER for INTEGER and SMALLINT, BIGINT, DECIMAL, …"""
+    return getattr(coltype, "__name__", "")
 
 
 def _text_only(value: Any) -> Any:

@@ -18,6 +18,7 @@ CREATE DOMAIN sys.clob AS text;
 CREATE DOMAIN sys.blob AS bytea;
 CREATE TABLE "DUAL" ("DUMMY" varchar(1));
 INSERT INTO "DUAL" VALUES ('X');
+CREATE VIEW "V$INSTANCE" AS SELECT 'STANDIN'::varchar AS "NAME", 'NORMAL'::varchar AS "MODE$", 'OPEN'::varchar AS "STATUS$";
 CREATE FUNCTION sys.page() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 32768';
 CREATE FUNCTION sys.now_local() RETURNS timestamp LANGUAGE sql STABLE AS 'SELECT localtimestamp(6)';
 CREATE VIEW "ALL_TABLES" AS SELECT n.nspname::varchar AS "OWNER", c.relname::varchar AS "TABLE_NAME",
