@@ -24,7 +24,7 @@ export function ageOf(birth: string | null | undefined, on = today()): string {
 /** Allergies as one text become the marks of the patient bar; "无" and the like are none. */
 export function allergyList(text: unknown): string[] {
   if (Array.isArray(text)) return text.map(String)
-  return String(text ?? '').split(/[、，,;；\s]+/).filter((one) => one && !/^(无|否认|没有)/.test(one))
+  return String(text ?? '').split(/[、，,;；\s]+/).filter((one) => one && !/^(无|没有|否认.*|[无没未].*过敏.*)$/.test(one))
 }
 
 /** The noted allergy that a drug's name contains, or "". A help to the eye by the name alone: no check of substances. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,6 +24,8 @@ from modules.kernel.orders import rules
 from modules.kernel.orders.models import Prescription, PrescriptionLine, Request, RequestLine
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
+
+Order = TypeVar("Order", Prescription, Request)
 
 PRESCRIPTION_SERIES = numbering.Series("prescription", "处方号", "CF{date:%y%m%d}{n:06d}", per_day=True)
 REQUEST_SERIES = numbering.Series("request", "申请单号", "SQ{date:%y%m%d}{n:06d}", per_day=True)
@@ -184,26 +186,21 @@ def _visit(session: Session, actor: Actor, encounter_id: int) -> tuple[Encounter
 
 def cancel_prescription(session: Session, actor: Actor, prescription_id: int) -> Prescription:
     """Cancel an unpaid prescription and void its lines. :raises Conflict: it is paid (refund it) or cancelled."""
-    found = _cancel(session, actor, Prescription, prescription_id, "prescription", "处方")
-    assert isinstance(found, Prescription)
-    return found
+    return _cancel(session, actor, Prescription, prescription_id, "prescription", "处方")
 
 
 def cancel_request(session: Session, actor: Actor, request_id: int) -> Request:
     """Cancel an unpaid request and void its lines. :raises Conflict: it is paid (refund it) or cancelled."""
-    found = _cancel(session, actor, Request, request_id, "request", "申请")
-    assert isinstance(found, Request)
-    return found
+    return _cancel(session, actor, Request, request_id, "request", "申请")
 
 
-def _cancel(session: Session, actor: Actor, model: type[Prescription] | type[Request], key: int, source: str,
-            title: str) -> Prescription | Request:
+def _cancel(session: Session, actor: Actor, model: type[Order], key: int, source: str, title: str) -> Order:
     if not portable.guarded_update(session, model, (model.id == key) & (model.state == "issued"),
                                    {"state": "cancelled", "changed_at": now(session), "changed_by_name": actor.name}):
         raise not_in_state(session, model, key, title)
     void_lines(session, source, key)
     audit.record(session, actor, f"{source}.cancel", source, key)
-    found: Prescription | Request | None = session.get(model, key)
+    found = session.get(model, key)
     assert found is not None
     return found
 
@@ -212,9 +209,9 @@ STATES = {"issued": "待收费", "charged": "已收费", "dispensed": "已发药
           "refunded": "已退费"}
 
 
-def not_in_state(session: Session, model: type[Prescription] | type[Request], key: int, title: str) -> Exception:
+def not_in_state(session: Session, model: type[Order], key: int, title: str) -> Exception:
     """The 409 that says who brought the document where it is, or the 404."""
-    found: Prescription | Request | None = session.get(model, key, populate_existing=True)
+    found = session.get(model, key, populate_existing=True)
     if found is None:
         return NotFound("orders.not_found", f"没有这张{title}，请刷新后重试")
     return Conflict("orders.state", f"{title} {found.number} 已由 {found.changed_by_name} 于 "
