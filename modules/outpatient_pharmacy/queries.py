@@ -134,7 +134,8 @@ def prescription(session: Session, prescription_id: int) -> dict[str, Any]:
 
 def queue_state(session: Session, _actor: Actor, args: Mapping[str, str]) -> dict[str, Any]:
     """Live topic: how many wait in a store and the newest; one indexed query."""
-    store = int(args["store"]) if args.get("store", "").isdigit() else 0
+    given = args.get("store", "")
+    store = int(given) if given.isdecimal() and len(given) < 16 else 0
     count, newest = session.execute(
         select(func.count(), func.max(Prescription.charged_at))
         .where(Prescription.store_id == store, Prescription.state == "charged")).one()

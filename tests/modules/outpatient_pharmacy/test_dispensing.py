@@ -212,6 +212,9 @@ def test_the_live_topic_changes_when_somebody_pays(world: World) -> None:
     assert state("emergency_store")["waiting"] == 0
     world.ok(dispense(world, made))
     assert state("store")["waiting"] == 0
+    with world.db.begin(write=False) as session:
+        for odd in ("²", "9" * 40, "-1", "x", ""):
+            assert queue_state(session, SYSTEM, {"store": odd}) == {"waiting": 0, "newest": None}
 
 
 # ---- what comes back

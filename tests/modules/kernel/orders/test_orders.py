@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from his_server.actor import SYSTEM
 from modules.kernel.orders.models import Prescription, Request
 from tests.counting import QueryCount
 from tests.factories.hospital import World
@@ -254,7 +255,7 @@ def test_the_live_topic_of_a_department_changes_with_its_work(world: World) -> N
 
     def look() -> dict[str, Any]:
         with world.db.begin(write=False) as session:
-            return perform_state(session, session.info.get("actor"), {"department": str(world.ids["radiology"])})
+            return perform_state(session, SYSTEM, {"department": str(world.ids["radiology"])})
 
     person, encounter = visit(world)
     before = look()
@@ -262,6 +263,9 @@ def test_the_live_topic_of_a_department_changes_with_its_work(world: World) -> N
     assert look() == before == {"waiting": 0, "newest": None}
     world.ok(world.pay_all(person))
     assert look()["waiting"] == 1
+    for odd in ("²", "9" * 40, "-1", "x", ""):
+        with world.db.begin(write=False) as session:
+            assert perform_state(session, SYSTEM, {"department": odd}) == {"waiting": 0, "newest": None}
 
 
 def test_the_doctors_list_has_own_and_unassigned_visits(world: World) -> None:
