@@ -46,6 +46,8 @@ class Text(fields.String):
         text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs)).strip()
         for char in text:
             category = unicodedata.category(char)
+            if category == "Cn" and 0x20000 <= ord(char) < 0x3FFFE:
+                continue  # Han characters of GB 18030's amendment that Python's Unicode doesn't know yet: names have them
             if char in _BIDI or (category in {"Cc", "Cs", "Co", "Cn"} and not (self.multiline and char in "\n\t")):
                 raise ValidationError(f"含有不允许的字符 U+{ord(char):04X}")
         if len(text) > self.max:

@@ -9,14 +9,17 @@ import click
 from his_server.actor import SYSTEM
 from his_server.cli.context import house
 from his_server.errors import Invalid
-from modules.kernel.masterdata.importing import KINDS, import_file
+from modules.kernel.masterdata.importing import import_file
 
 
 @click.command("import")
-@click.argument("kind", type=click.Choice([*KINDS, "item_sets"]))
+@click.argument("kind")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_(kind: str, file: Path) -> None:
-    """从 xlsx 或 CSV 导入目录：先检查全部行，再全部导入或全部不导入；可重复执行"""
+    """从 xlsx 或 CSV 导入目录：先检查全部行，再全部导入或全部不导入；可重复执行
+
+    KIND：dictionaries departments wards staff charge_items drugs diagnoses item_sets persons regions postcodes frequencies
+    """
     try:
         with house().database.begin() as session:
             session.info["actor"] = SYSTEM

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Table, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Table, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from his_server.db import today
 from his_server.errors import NotFound
@@ -41,26 +41,26 @@ def _in_order(ids: list[int], rows: Iterable[Any]) -> list[Any]:
     return [by_id[key] for key in ids if key in by_id]
 
 
-def drugs(session: Session, q: str, limit: int) -> list[dict[str, Any]]:
-    """Drugs in use with their present price; two queries."""
+def drugs(session: Session, q: str, limit: int, state: str = "active") -> list[dict[str, Any]]:
+    """Drugs with their present price; ``state`` active, stopped or all; two queries."""
     columns = (Drug.id, Drug.code, Drug.name, Drug.form, Drug.spec, Drug.dose_amount, Drug.dose_unit, Drug.base_unit,
                Drug.pack_unit, Drug.pack_size, Drug.manufacturer, Drug.fiscal_category, Drug.control,
                Drug.antimicrobial, Drug.tb, Drug.skin_test, Drug.splittable, Drug.insurance_level, Drug.default_usage,
                Drug.default_frequency, Drug.active, DrugPrice.pack_price.label("price"))
     statement = select(*columns).outerjoin(
         DrugPrice, (DrugPrice.drug_id == Drug.id) & valid_on(DrugPrice, today(session)))
-    return _searched(session, models.drug_search, Drug, statement, q, limit)
+    return _searched(session, models.drug_search, Drug, statement, q, limit, state=state)
 
 
-def charge_items(session: Session, q: str, limit: int, performing_kind: str = "") -> list[dict[str, Any]]:
-    """Charge items in use with their present price; two queries."""
+def charge_items(session: Session, q: str, limit: int, kind: str = "", state: str = "active") -> list[dict[str, Any]]:
+    """Charge items (of a performing kind) with their present price; ``state`` active, stopped or all; two queries."""
     statement = select(
         ChargeItem.id, ChargeItem.code, ChargeItem.name, ChargeItem.unit, ChargeItem.fiscal_category,
         ChargeItem.insurance_level, ChargeItem.performing_kind, ChargeItem.active, ChargeItemPrice.price,
     ).outerjoin(ChargeItemPrice, (ChargeItemPrice.item_id == ChargeItem.id)
                 & valid_on(ChargeItemPrice, today(session)))
-    more = [ChargeItem.performing_kind == performing_kind] if performing_kind else []
-    return _searched(session, models.charge_item_search, ChargeItem, statement.where(*more), q, limit, more)
+    more = [ChargeItem.performing_kind == kind] if kind else []
+    return _searched(session, models.charge_item_search, ChargeItem, statement.where(*more), q, limit, more, state)
 
 
 def diagnoses(session: Session, q: str, limit: int) -> list[dict[str, Any]]:
@@ -87,12 +87,13 @@ def staff(session: Session, q: str, limit: int, role: str = "") -> list[dict[str
 
 
 def _searched(session: Session, table: Table, model: type[Any], statement: Any, q: str, limit: int,
-              more: Iterable[Any] = ()) -> list[dict[str, Any]]:
-    """Rows in use that a query finds, best first; without a query by code."""
+              more: Iterable[Any] = (), state: str = "active") -> list[dict[str, Any]]:
+    """Rows in a state that a query finds, best first; without a query by code."""
+    wanted = {"active": [model.active.is_(True)], "stopped": [model.active.is_(False)], "all": []}[state]
     if not q:
-        rows = session.execute(statement.where(model.active).order_by(model.code).limit(limit)).all()
+        rows = session.execute(statement.where(*wanted).order_by(model.code).limit(limit)).all()
         return [dict(row._mapping) for row in rows]
-    usable = select(model.id).where(model.id == table.c.owner_id, model.active, *more).exists()
+    usable = select(model.id).where(model.id == table.c.owner_id, *wanted, *more).exists()
     ids = _found(session, table, q, limit, [usable])
     return [dict(row._mapping) for row in _in_order(ids, session.execute(statement.where(model.id.in_(ids))))]
 
@@ -120,29 +121,37 @@ def item_sets(session: Session, q: str, limit: int, department_id: int | None) -
 
 
 def regions(session: Session, q: str, limit: int, parent: str = "") -> list[dict[str, Any]]:
-    """Present regions only (M1.4): by name, pinyin or code, or the children of one; ended ones lead to their successor."""
-    here = select(Region.code, Region.name, Region.level, Region.full_name, Region.parent_code)
-    if q:
-        ids = _found(session, models.region_search, q, limit)
-        present = select(Region.present_code).where(Region.id.in_(ids))
-        rows = session.execute(here.where(Region.code.in_(present), valid_on(Region, today(session)))).all()
-    else:
-        rows = session.execute(here.where(Region.parent_code == parent, valid_on(Region, today(session)))
-                               .order_by(Region.code).limit(limit)).all()
-    return [dict(row._mapping) for row in rows]
+    """Present regions only (M1.4): by name, pinyin or code, best first, or the children of one; ended ones lead to
+    their successor. Two queries."""
+    here = select(Region.code, Region.name, Region.level, Region.full_name, Region.parent_code).where(
+        valid_on(Region, today(session)))
+    if not q:
+        rows = session.execute(here.where(Region.parent_code == parent).order_by(Region.code).limit(limit))
+        return [dict(row._mapping) for row in rows]
+    ids = _found(session, models.region_search, q, limit)
+    old = aliased(Region)
+    found: dict[str, dict[str, Any]] = {}
+    rows = session.execute(here.add_columns(old.id).join(old, old.present_code == Region.code).where(old.id.in_(ids)))
+    for row in sorted(rows, key=lambda row: ids.index(row[-1])):
+        found.setdefault(row.code, {key: value for key, value in row._mapping.items() if key != "id"})
+    return list(found.values())
 
 
 def postcodes(session: Session, q: str, limit: int) -> list[dict[str, Any]]:
-    """Postcode and telephone area code, both ways (M3.3): by postcode, area code, region code or place."""
-    statement = select(PostalArea.place, PostalArea.region_code, PostalArea.postcode, PostalArea.area_code,
-                       Region.full_name).outerjoin(Region, Region.code == PostalArea.region_code)
-    if q.isdigit():
-        statement = statement.where((PostalArea.postcode == q) | (PostalArea.area_code == q)
-                                    | (PostalArea.region_code == q))
-    else:
-        codes = select(Region.code).where(Region.id.in_(_found(session, models.region_search, q, limit)))
-        statement = statement.where(PostalArea.region_code.in_(codes))
-    return [dict(row._mapping) for row in session.execute(statement.order_by(PostalArea.region_code).limit(limit))]
+    """Postcode and telephone area code, both ways (M3.3): by the beginning of a postcode, area code or region code,
+    or by the place's name, pinyin or wubi. An ended region shows where it belongs today. Two queries."""
+    present = aliased(Region)
+    statement = select(PostalArea.place, present.code.label("region_code"), PostalArea.postcode, PostalArea.area_code,
+                       present.full_name).outerjoin(Region, Region.code == PostalArea.region_code).outerjoin(
+                           present, present.code == Region.present_code)
+    if q.isascii() and q.isdigit():
+        columns = (PostalArea.postcode, PostalArea.area_code, PostalArea.region_code, present.code)
+        statement = statement.where(or_(*(column.startswith(q) for column in columns)))
+    elif q:
+        names = select(Region.present_code).where(Region.id.in_(_found(session, models.region_search, q, limit)))
+        statement = statement.where(present.code.in_(names) | PostalArea.place.contains(q, autoescape=True))
+    return [dict(row._mapping) for row in session.execute(
+        statement.order_by(PostalArea.region_code, PostalArea.postcode).limit(limit))]
 
 
 def dictionary(session: Session, name: str, on: date | None = None) -> list[dict[str, Any]]:

@@ -15,17 +15,16 @@ VIEW, EDIT = "masterdata.view", "masterdata.edit"
 listed = schemas.listed
 
 
-@routes.get("/drugs", permission=VIEW, query=schemas.SearchQuery, out=listed(schemas.DrugOut))
+@routes.get("/drugs", permission=VIEW, query=schemas.CatalogueQuery, out=listed(schemas.DrugOut))
 def drugs(call: Call) -> dict[str, Any]:
     """查找药品"""
     return {"items": queries.drugs(call.session, **call.query)}
 
 
-@routes.get("/charge-items", permission=VIEW, query=schemas.KindQuery, out=listed(schemas.ItemOut))
+@routes.get("/charge-items", permission=VIEW, query=schemas.ItemQuery, out=listed(schemas.ItemOut))
 def charge_items(call: Call) -> dict[str, Any]:
     """查找收费项目"""
-    query = call.query
-    return {"items": queries.charge_items(call.session, query["q"], query["limit"], query["kind"])}
+    return {"items": queries.charge_items(call.session, **call.query)}
 
 
 @routes.get("/diagnoses", permission=VIEW, query=schemas.SearchQuery, out=listed(schemas.DiagnosisOut))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import PriceField, QuantityField, QueryId, Text
+from his_server.wire import Choice, PriceField, QuantityField, QueryId, Text
 
 
 class SearchQuery(Schema):
@@ -18,6 +18,16 @@ class KindQuery(SearchQuery):
     """Departments of a kind, items of a performing kind, staff of a role."""
 
     kind = Text(load_default="", max=20)
+
+
+class CatalogueQuery(SearchQuery):
+    """Those in use (``active``, what documents may choose), stopped ones, or all."""
+
+    state = Choice("active", "stopped", "all", load_default="active")
+
+
+class ItemQuery(KindQuery, CatalogueQuery):
+    """Charge items."""
 
 
 class SetQuery(SearchQuery):
@@ -55,6 +65,7 @@ class DrugOut(Schema):
     insurance_level = fields.String()
     default_usage = fields.String()
     default_frequency = fields.String()
+    active = fields.Boolean()
     price = PriceField(allow_none=True)
 
 
@@ -68,6 +79,7 @@ class ItemOut(Schema):
     fiscal_category = fields.String()
     insurance_level = fields.String()
     performing_kind = fields.String()
+    active = fields.Boolean()
     price = PriceField(allow_none=True)
 
 

@@ -1,6 +1,8 @@
 """Patients: one index of persons and of every number they ever had."""
 
 from his_server.module import MenuItem, Module, Permission
+from modules.kernel.masterdata.importing import OTHERS
+from modules.kernel.patients import importing
 from modules.kernel.patients import models as models
 from modules.kernel.patients.cli import regions
 from modules.kernel.patients.queries import NAMES
@@ -8,6 +10,8 @@ from modules.kernel.patients.routes import EDIT, MERGE, UNMASK, VIEW, routes
 from modules.kernel.patients.service import OUTPATIENT_NO
 
 CARE = ("cashier", "registrar", "doctor", "nurse", "pharmacist", "medical_technician")
+
+OTHERS["persons"] = importing.store
 
 module = Module(
     name="kernel.patients",

@@ -17,11 +17,20 @@ from modules.kernel.masterdata import service as masterdata
 from modules.kernel.patients import ports, rules
 from modules.kernel.patients.models import Person, PersonIdentifier, PersonMerge, person_search
 from modules.kernel.patients.service import identifiers, merging
-from modules.kernel.patients.service.records import SEALED_FIELDS
+from modules.kernel.patients.service.records import DICTIONARY_FIELDS, REGION_FIELDS, SEALED_FIELDS
 
 NAMES = "patients.names"
 """Holders see whole names in lists: whoever must tell two patients apart at the window."""
-_NUMBER = re.compile(r"[0-9A-Za-z()+ -]{3,40}\Z")
+TITLES = {
+    "name": "姓名", "sex": "性别", "birth_date": "出生日期", "birth_date_known": "出生日期确知", "id_type": "证件类型",
+    "id_no": "证件号码", "phone": "手机", "nationality": "国籍", "ethnic": "民族", "marriage": "婚姻", "occupation": "职业",
+    "allergies": "过敏史", "insurance_no": "医保个人编号", "home_region": "现住址地区", "home_detail": "现住址",
+    "home_postcode": "邮编", "household_region": "户口地区", "household_detail": "户口地址", "birth_region": "出生地",
+    "birth_detail": "出生地详址", "native_region": "籍贯", "work_unit": "工作单位", "work_region": "单位地区",
+    "work_detail": "单位地址", "work_phone": "单位电话", "contact_name": "联系人", "contact_relation": "与病人关系",
+    "contact_phone": "联系人电话", "mother_id": "母亲档案", "merged_into_id": "并入档案"}
+_ADDRESSES = frozenset({"home_detail", "household_detail", "birth_detail", "work_detail"})
+_NUMBER = re.compile(r"[0-9A-Z+]{3,40}\Z")
 
 
 def search(session: Session, actor: Actor, q: str, limit: int) -> list[dict[str, Any]]:
@@ -31,10 +40,9 @@ def search(session: Session, actor: Actor, q: str, limit: int) -> list[dict[str,
     """
     text = q.strip()
     ids: list[int] = []
-    if _NUMBER.match(text):
-        number = rules.normalise_number(text)
+    if _NUMBER.match(number := rules.normalise_number(text)):
         known = select(PersonIdentifier.person_id).where(
-            PersonIdentifier.number_index == PersonIdentifier.number.blind(number))
+            PersonIdentifier.number_index.in_(PersonIdentifier.number.blinds(number)))
         ids = list(session.scalars(union(known, *(make(number) for make in ports.number_lookups)).limit(limit)))
     if not ids and classify(text) & {"name", "pinyin", "initials", "wubi", "alias"}:
         ids = list(session.scalars(match(session, person_search, text, limit=limit)))
@@ -71,9 +79,10 @@ def detail(session: Session, actor: Actor, person: Person) -> dict[str, Any]:
     names = masterdata.current_regions(session, {*codes.values(), *was.values()})
 
     def region(field: str) -> dict[str, Any] | None:
-        found = names.get(codes[field] or "")
-        if found is None:
+        code = codes[field]
+        if not code:
             return None
+        found = names.get(code) or masterdata.RegionName(code, f"区划表中没有的代码 {code}", code, f"区划表中没有的代码 {code}")
         before = names.get(was[field] or "") or (found if found.changed else None)
         return {"code": found.code, "present_code": found.present_code, "present_name": found.present_name,
                 "original_code": was[field] or found.code, "original_name": (before or found).name}
@@ -118,11 +127,28 @@ def merges(session: Session, person_id: int) -> list[PersonMerge]:
         .order_by(PersonMerge.id.desc()).limit(50)))
 
 
-def timeline(session: Session, person_id: int) -> list[dict[str, Any]]:
-    """Every change of a person's file, newest first; sealed values masked; one query."""
-    def shown(field: str, value: str | None) -> str | None:
-        return rules.mask_number(value) if value and field in SEALED_FIELDS else value
+def timeline(session: Session, actor: Actor, person_id: int) -> list[dict[str, Any]]:
+    """Every change of a person's file, newest first, as people read it: field titles, names for codes, sealed values
+    masked. Three queries."""
+    rows = history.timeline(session, "person", person_id)
+    values = {(row.field, value) for row in rows for value in (row.before, row.after) if value}
+    regions = masterdata.current_regions(session, {value for field, value in values if field in REGION_FIELDS})
+    names = masterdata.code_names(session, {(DICTIONARY_FIELDS[field], value) for field, value in values
+                                            if field in DICTIONARY_FIELDS})
 
-    return [{"field": row.field, "before": shown(row.field, row.before), "after": shown(row.field, row.after),
-             "changed_at": row.changed_at, "changed_by_name": row.changed_by_name, "terminal": row.terminal}
-            for row in history.timeline(session, "person", person_id)]
+    def shown(field: str, value: str | None) -> str | None:
+        if not value:
+            return value
+        if field in _ADDRESSES:
+            return "***"
+        if field in SEALED_FIELDS and field != "allergies":
+            return rules.mask_number(value)
+        if field == "contact_name" or (field == "name" and not actor.can(NAMES)):
+            return rules.mask_name(value)
+        if field in REGION_FIELDS:
+            return regions[value].name if value in regions else value
+        return names.get((DICTIONARY_FIELDS.get(field, ""), value), value)
+
+    return [{"field": row.field, "title": TITLES.get(row.field, row.field), "before": shown(row.field, row.before),
+             "after": shown(row.field, row.after), "changed_at": row.changed_at,
+             "changed_by_name": row.changed_by_name, "terminal": row.terminal} for row in rows]

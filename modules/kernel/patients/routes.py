@@ -55,7 +55,7 @@ def unmask(call: Call, person_id: int) -> dict[str, Any]:
 def timeline(call: Call, person_id: int) -> dict[str, Any]:
     """病人信息变更记录"""
     service.get(call.session, person_id)
-    return {"items": queries.timeline(call.session, person_id)}
+    return {"items": queries.timeline(call.session, call.actor, person_id)}
 
 
 @routes.get("/<int:person_id>/identifiers", permission=VIEW, out=schemas.NumbersOut)

@@ -15,6 +15,7 @@ OLDEST_YEAR = 1850
 
 RESIDENT_ID, HK_MACAO_TAIWAN_PERMIT, PERMANENT_RESIDENT = "01", "17", "07"
 _DASHES = dict.fromkeys(map(ord, "-‐‑‒–—―−－﹣"))
+_BRACKETS = dict.fromkeys(map(ord, "()"))
 _ID18 = re.compile(r"[0-9]{17}[0-9X]\Z")
 _ID15 = re.compile(r"[0-9]{15}\Z")
 _MOBILE = re.compile(r"(?:\+?86|0086)(1[3-9][0-9]{9})\Z")
@@ -47,9 +48,9 @@ def check_digit(first17: str) -> str:
 
 
 def normalise_number(text: str) -> str:
-    """The form in which numbers of any kind are compared: NFKC, upper case, no spaces or dashes, mobile numbers without
-    the country code, resident numbers of 15 digits as the 18-digit number of the same person."""
-    plain = "".join(unicodedata.normalize("NFKC", text).upper().translate(_DASHES).split())
+    """The form in which numbers of any kind are compared: NFKC, upper case, no spaces, dashes or brackets, mobile numbers
+    without the country code, resident numbers of 15 digits as the 18-digit number of the same person."""
+    plain = "".join(unicodedata.normalize("NFKC", text).upper().translate(_DASHES | _BRACKETS).split())
     if mobile := _MOBILE.match(plain):
         return mobile.group(1)
     return upgrade(plain) if _ID15.match(plain) and _is_old_resident_number(plain) else plain
@@ -93,6 +94,14 @@ def check_id(id_type: str, text: str, today: date) -> IdFacts:
     if not 3 <= len(plain) <= 30 or not plain.isprintable():
         raise IdNumberError("证件号码应为 3 至 30 个字")
     return IdFacts(plain)
+
+
+def type_of(text: str) -> str:
+    """The certificate type of the number on an identity card: resident, 港澳台居民居住证 or 外国人永久居留身份证."""
+    plain = normalise_number(text)
+    if len(plain) == 18 and _PERMIT.match(plain):
+        return HK_MACAO_TAIWAN_PERMIT
+    return PERMANENT_RESIDENT if (len(plain) == 18 and plain[0] == "9") or plain[:1].isalpha() else RESIDENT_ID
 
 
 def _resident(plain: str, today: date) -> IdFacts:

@@ -153,6 +153,7 @@ class ChangeOut(Schema):
     """One changed field."""
 
     field = fields.String()
+    title = fields.String()
     before = fields.String(allow_none=True)
     after = fields.String(allow_none=True)
     changed_at = fields.DateTime()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -18,11 +18,17 @@ from his_server.errors import FieldError, Invalid
 from his_server.search import key_rows, search_keys
 from his_server.security import audit
 from modules.kernel.masterdata import models
-from modules.kernel.masterdata.importing import sets
+from modules.kernel.masterdata.importing import regions, sets
 from modules.kernel.masterdata.importing.kinds import KINDS, Column, Kind, Price, Wrong
 from modules.kernel.masterdata.importing.table import CellError, TableError, TableRow, read_table
+from modules.kernel.masterdata.service.lookups import valid_on
 
 SHOWN = 200
+
+Store = Callable[[Session, Actor, Sequence[str], Sequence[TableRow]], tuple[int, int, int]]
+OTHERS: dict[str, Store] = {"item_sets": sets.store}
+"""Kinds that are more than one table: header and rows in, how many are new, changed, the same out. Packages above add
+their own here when they are loaded (persons)."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,12 @@ def import_file(session: Session, actor: Actor, kind: str, path: Path | Traversa
 def import_rows(session: Session, actor: Actor, kind: str, header: Sequence[str], rows: Sequence[TableRow]
                 ) -> ImportReport:
     """Import rows that were read already; see :func:`import_file`."""
-    if kind == "item_sets":
-        added, changed, same = sets.store(session, actor, header, rows)
+    if kind in OTHERS:
+        added, changed, same = OTHERS[kind](session, actor, header, rows)
     elif kind in KINDS:
         added, changed, same = _store(session, actor, KINDS[kind], header, rows)
     else:
-        raise Invalid("import.kind", f"不支持导入 {kind}，可以导入：{'、'.join([*KINDS, 'item_sets'])}")
+        raise Invalid("import.kind", f"不支持导入 {kind}，可以导入：{'、'.join([*KINDS, *OTHERS])}")
     audit.record(session, actor, "masterdata.import", kind, kind, {"rows": len(rows), "added": added, "changed": changed})
     return ImportReport(kind, len(rows), added, changed, same)
 
@@ -72,11 +78,19 @@ def _store(session: Session, actor: Actor, kind: Kind, header: Sequence[str], ro
     values: list[dict[str, Any]] = []
     for row in rows:
         converted = convert(kind.columns, names, row, allowed, codes, own_codes if _self_pointing(kind) else set(), errors)
+        for column in kind.columns:
+            if column.target in kind.key and column.name not in names:
+                converted[column.target] = column.default
         key = tuple(converted.get(name) for name in kind.key)
-        if key in seen:
-            errors.append(CellError(row.number, names.get(kind.key[0], kind.key[0]), f"与第 {seen[key]} 行重复"))
-        seen[key] = row.number
+        if None not in key:
+            if key in seen:
+                errors.append(CellError(row.number, names.get(kind.key[0], kind.key[0]), f"与第 {seen[key]} 行重复"))
+            seen.setdefault(key, row.number)
         values.append(converted)
+    if kind.price:
+        _refuse_planned(session, kind, kind.price, names, rows, values, errors)
+    if kind.model is models.Region:
+        regions.check(session, names, rows, values, errors)
     refuse(errors)
     return _write(session, actor, kind, values)
 
@@ -103,26 +117,28 @@ def columns_of(columns: Iterable[Column], header: Sequence[str]) -> dict[str, st
 
 def convert(columns: Iterable[Column], names: Mapping[str, str], row: TableRow, allowed: Mapping[str, set[str]],
             codes: Mapping[str, Mapping[str, int]], new_codes: set[str], errors: list[CellError]) -> dict[str, Any]:
-    """One row's values by attribute; bad cells go to ``errors``."""
+    """One row's values by attribute; bad cells go to ``errors``. A column that the file lacks says nothing."""
     values: dict[str, Any] = {}
     for column in columns:
         title = names.get(column.name)
-        cell = row.cells.get(title, "") if title else ""
+        if title is None:
+            continue
+        cell = row.cells.get(title, "")
         if not cell:
             if column.needed:
-                errors.append(CellError(row.number, title or column.name, "不能为空"))
+                errors.append(CellError(row.number, title, "不能为空"))
             values[column.target] = column.default
             continue
         try:
             value = column.convert(cell)
         except Wrong as error:
-            errors.append(CellError(row.number, title or column.name, str(error)))
+            errors.append(CellError(row.number, title, str(error)))
             continue
         if column.dictionary and value not in allowed[column.dictionary]:
-            errors.append(CellError(row.number, title or column.name, f"字典中没有代码 {value}"))
+            errors.append(CellError(row.number, title, f"字典中没有代码 {value}"))
         if column.points_to:
             if value not in codes[column.points_to] and value not in new_codes:
-                errors.append(CellError(row.number, title or column.name, f"没有编码 {value}"))
+                errors.append(CellError(row.number, title, f"没有编码 {value}"))
             value = codes[column.points_to].get(value, value)
         values[column.target] = value
     return values
@@ -152,42 +168,42 @@ def _codes(session: Session, kind: Kind) -> dict[str, dict[str, int]]:
 
 def _write(session: Session, actor: Actor, kind: Kind, values: list[dict[str, Any]]) -> tuple[int, int, int]:
     model = kind.model
-    attributes = kind.key
-    existing = {tuple(getattr(row, a) for a in attributes): row for row in session.scalars(select(model))}
+    existing = {tuple(getattr(row, a) for a in kind.key): row for row in session.scalars(select(model))}
     prices = [v.pop(kind.price.column) for v in values] if kind.price else []
-    fresh_index = [n for n, v in enumerate(values) if tuple(v[a] for a in attributes) not in existing]
-    keys = dict(zip(fresh_index, of(session).keys.take(len(fresh_index)) if fresh_index else (), strict=True))
-    own = {values[n]["code"]: key for n, key in keys.items()} if _self_pointing(kind) else {}
-    for v in values:
-        for column in kind.columns:
-            if column.points_to == kind.name and isinstance(v[column.target], str):
-                v[column.target] = own[v[column.target]]
-    if model is models.Region:
-        _complete_regions(session, values)
-    defaults = _defaults(model)
-    rows = [{**defaults, **values[n], "id": key} for n, key in keys.items()]
-    portable.insert_many(session, model, _parents_first(rows))
+    old = [existing.get(tuple(v[a] for a in kind.key)) for v in values]
+    made = iter(of(session).keys.take(old.count(None)) if None in old else ())
+    ids = [next(made) if row is None else row.id for row in old]
+    fresh = {key for key, row in zip(ids, old, strict=True) if row is None}
     changed: set[int] = set()
+    if _self_pointing(kind):
+        own = {v["code"]: key for v, key in zip(values, ids, strict=True)}
+        for v in values:
+            for column in kind.columns:
+                if column.points_to == kind.name and isinstance(v.get(column.target), str):
+                    v[column.target] = own[v[column.target]]
+        _refuse_circles(existing.values(), dict(zip(ids, values, strict=True)))
+    if model is models.Region:
+        changed |= regions.complete(session, values, existing)
+    defaults = _defaults(model) | {c.target: c.default for c in kind.columns
+                                   if not (kind.price and c.name == kind.price.column)}
+    portable.insert_many(session, model, _parents_first(
+        [{**defaults, **v, "id": key} for v, key in zip(values, ids, strict=True) if key in fresh]))
     renamed = []
-    for n, v in enumerate(values):
-        if n in keys:
+    for v, row in zip(values, old, strict=True):
+        different = {a: value for a, value in v.items() if getattr(row, a) != value} if row is not None else {}
+        if row is None or not different:
             continue
-        row = existing[tuple(v[a] for a in attributes)]
-        different = {a: value for a, value in v.items() if getattr(row, a) != value}
-        if different:
-            changed.add(row.id)
-            if {"name", "aliases", "former_names"} & different.keys():
-                renamed.append(row.id)
-            for attribute, value in different.items():
-                setattr(row, attribute, value)
+        changed.add(row.id)
+        if {"name", "aliases", "former_names"} & different.keys():
+            renamed.append(row.id)
+        for attribute, value in different.items():
+            setattr(row, attribute, value)
     session.flush()
     if kind.search is not None:
-        _index(session, kind, set(keys.values()), renamed)
+        _index(session, kind, fresh, renamed)
     if kind.price:
-        ids = {tuple(v[a] for a in attributes): keys.get(n) for n, v in enumerate(values)}
-        owners = [ids[k] or existing[k].id for k in (tuple(v[a] for a in attributes) for v in values)]
-        changed |= _price(session, actor, kind.price, dict(zip(owners, prices, strict=True)), set(keys.values()))
-    return len(keys), len(changed), len(values) - len(keys) - len(changed)
+        changed |= _price(session, actor, kind.price, dict(zip(ids, prices, strict=True)), fresh)
+    return len(fresh), len(changed), len(set(ids) - fresh - changed)
 
 
 def _defaults(model: type[Any]) -> dict[str, Any]:
@@ -195,36 +211,32 @@ def _defaults(model: type[Any]) -> dict[str, Any]:
             if column.default is not None and column.default.is_scalar}
 
 
+def _refuse_circles(existing: Iterable[Any], after: Mapping[Any, Mapping[str, Any]]) -> None:
+    """No department may be above itself once the import is done."""
+    codes = {row.id: row.code for row in existing} | {key: v["code"] for key, v in after.items()}
+    above = {row.id: row.parent_id for row in existing} | {
+        key: v["parent_id"] for key, v in after.items() if "parent_id" in v}
+    for start in above:
+        seen: list[Any] = []
+        at = start
+        while at is not None and at not in seen:
+            seen.append(at)
+            at = above.get(at)
+        if at is not None:
+            circle = " → ".join(codes[key] for key in [*seen[seen.index(at):], at])
+            raise Invalid("import.circle", f"上级编码互相指向，成了一个圈（{circle}），请修改")
+
+
 def _parents_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows whose parent is among them come after it."""
+    """Rows whose parent is among them come after it; there is no circle (:func:`_refuse_circles`)."""
     if not rows or "parent_id" not in rows[0]:
         return rows
     waiting = {row["id"]: row for row in rows}
     ordered: list[dict[str, Any]] = []
     while waiting:
-        ready = [row for row in waiting.values() if row["parent_id"] not in waiting]
-        if not ready:
-            raise Invalid("import.circle", "上级编码互相指向，成了一个圈，请修改")
-        for row in ready:
+        for row in [row for row in waiting.values() if row["parent_id"] not in waiting]:
             ordered.append(waiting.pop(row["id"]))
     return ordered
-
-
-def _complete_regions(session: Session, values: list[dict[str, Any]]) -> None:
-    """Full names with the parents, and the present code at the end of each chain of successors."""
-    known = {row.code: (row.name, row.parent_code, row.successor) for row in session.execute(
-        select(models.Region.code, models.Region.name, models.Region.parent_code, models.Region.successor))}
-    known |= {v["code"]: (v["name"], v["parent_code"], v["successor"]) for v in values}
-    for v in values:
-        present, steps = v["code"], 0
-        while known.get(present, ("", "", ""))[2] in known and steps < 20:
-            present, steps = known[present][2], steps + 1
-        v["present_code"] = present
-        names, code = [v["name"]], v["parent_code"]
-        while code in known and len(names) < 6:
-            names.append(known[code][0])
-            code = known[code][1]
-        v["full_name"] = "".join(reversed(names))[:120]
 
 
 def _index(session: Session, kind: Kind, fresh: set[int], renamed: list[int]) -> None:
@@ -240,12 +252,27 @@ def _index(session: Session, kind: Kind, fresh: set[int], renamed: list[int]) ->
     portable.insert_many(session, kind.search, rows)
 
 
+def _refuse_planned(session: Session, kind: Kind, price: Price, names: Mapping[str, str], rows: Sequence[TableRow],
+                    values: Sequence[Mapping[str, Any]], errors: list[CellError]) -> None:
+    """A price that differs from today's can't be set while a later change is planned: it would fall between two."""
+    model, day = price.model, today(session)
+    owner, amount = getattr(model, price.owner), getattr(model, price.amount)
+    prices = select(kind.model.code, amount, model.valid_from).join(kind.model, kind.model.id == owner)
+    planned = {code: start for code, _, start in session.execute(prices.where(model.valid_from > day))}
+    present = {code: value for code, value, _ in session.execute(prices.where(valid_on(model, day)))} if planned else {}
+    for row, value in zip(rows, values, strict=True):
+        code = value.get("code")
+        if code in planned and price.column in value and value[price.column] != present.get(code):
+            errors.append(CellError(row.number, names[price.column],
+                                    f"已有 {planned[code]} 起的调价，请在“目录与价格”中处理后再导入"))
+
+
 def _price(session: Session, actor: Actor, price: Price, wanted: Mapping[int, Any], fresh: set[int]) -> set[int]:
     """Open a new period from today where the price differs; returns the owners that changed (new ones left out)."""
     model, day = price.model, today(session)
     owner, amount = getattr(model, price.owner), getattr(model, price.amount)
     present = {row[0]: row for row in session.execute(
-        select(owner, model.id, amount, model.valid_from).where(model.valid_to.is_(None)))}
+        select(owner, model.id, amount, model.valid_from).where(valid_on(model, day)))}
     rows, changed = [], set()
     for key, value in wanted.items():
         old = present.get(key)
@@ -253,7 +280,10 @@ def _price(session: Session, actor: Actor, price: Price, wanted: Mapping[int, An
             continue
         if key not in fresh:
             changed.add(key)
-        if old is not None and old[3] >= day:
+            audit.record(session, actor, "price.change", "charge_item" if price.owner == "item_id" else "drug", key,
+                         {"before": str(old[2]) if old else None, "after": str(value), "from": day.isoformat(),
+                          "reason": "导入"})
+        if old is not None and old[3] == day:
             session.execute(update(model).where(model.id == old[1]).values({price.amount: value}))
             continue
         if old is not None:

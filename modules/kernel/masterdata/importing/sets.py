@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from his_server.actor import Actor
 from his_server.db import now
 from his_server.search import search_keys, store_keys
-from modules.kernel.masterdata.importing.kinds import Column, exact, text
+from modules.kernel.masterdata.importing.kinds import Column, exact, flag, text
 from modules.kernel.masterdata.importing.table import CellError, TableRow
 from modules.kernel.masterdata.models import ChargeItem, Department, ItemSet, ItemSetLine, item_set_search
 
@@ -20,7 +20,8 @@ COLUMNS = (
     Column("code", ("编码",), text(40), needed=True), Column("name", ("名称",), text(80), needed=True),
     Column("department_code", ("科室编码",), attribute="department_id", points_to="departments"),
     Column("item_code", ("项目编码",), attribute="item_id", points_to="charge_items", needed=True),
-    Column("quantity", ("数量",), exact(4, positive=True), needed=True))
+    Column("quantity", ("数量",), exact(4, positive=True), needed=True),
+    Column("optional", ("可选",), flag, default=False))
 
 
 def store(session: Session, actor: Actor, header: Sequence[str], rows: Sequence[TableRow]) -> tuple[int, int, int]:
@@ -35,18 +36,20 @@ def store(session: Session, actor: Actor, header: Sequence[str], rows: Sequence[
     wanted: dict[str, dict[str, Any]] = {}
     for row in rows:
         value = convert(COLUMNS, names, row, {}, codes, set(), errors)
-        if "code" not in value:
+        if not value.get("code"):
             continue
         entry = wanted.setdefault(value["code"], {"name": value.get("name"), "department_id": value.get("department_id"),
                                                   "lines": []})
         if entry["name"] != value.get("name"):
             errors.append(CellError(row.number, names["name"], f"同一套餐的名称与前面的行不同（{entry['name']}）"))
-        entry["lines"].append((value.get("item_id"), value.get("quantity")))
+        if entry["department_id"] != value.get("department_id"):
+            errors.append(CellError(row.number, names["department_code"], "同一套餐的科室与前面的行不同"))
+        entry["lines"].append((value.get("item_id"), value.get("quantity"), value.get("optional", False)))
     refuse(errors)
     present = {row.code: row for row in session.scalars(select(ItemSet).where(ItemSet.valid_to.is_(None)))}
-    lines: dict[int, list[tuple[int, Decimal]]] = {}
+    lines: dict[int, list[tuple[int, Decimal, bool]]] = {}
     for line in session.scalars(select(ItemSetLine).order_by(ItemSetLine.set_id, ItemSetLine.position)):
-        lines.setdefault(line.set_id, []).append((line.item_id, line.quantity))
+        lines.setdefault(line.set_id, []).append((line.item_id, line.quantity, line.optional))
     added = changed = 0
     for code, entry in wanted.items():
         old = present.get(code)
@@ -69,7 +72,7 @@ def _new_version(session: Session, actor: Actor, code: str, entry: dict[str, Any
         session.execute(item_set_search.delete().where(item_set_search.c.owner_id == old.id))
     session.add(made)
     session.flush()
-    session.add_all([ItemSetLine(set_id=made.id, position=n, item_id=item, quantity=quantity)
-                     for n, (item, quantity) in enumerate(entry["lines"])])
+    session.add_all([ItemSetLine(set_id=made.id, position=n, item_id=item, quantity=quantity, optional=optional)
+                     for n, (item, quantity, optional) in enumerate(entry["lines"])])
     session.flush()
     store_keys(session, item_set_search, made.id, search_keys(made.name, person=False, code=code))

@@ -17,12 +17,13 @@ from modules.kernel.masterdata.service.lookups import (
 )
 from modules.kernel.masterdata.service.regions import (
     RegionName,
+    code_names,
     current_region,
     current_regions,
     refused_codes,
     refused_regions,
 )
 
-__all__ = ["RegionName", "current_region", "current_regions", "current_set", "department", "department_by_code",
+__all__ = ["RegionName", "code_names", "current_region", "current_regions", "current_set", "department", "department_by_code",
            "departments", "drug_prices", "drugs", "item_by_code", "item_prices", "items", "refused_codes",
            "refused_regions", "set_lines", "staff", "staff_by_code", "staff_members"]

@@ -63,6 +63,17 @@ def refused_regions(session: Session, codes: Mapping[str, str | None]) -> list[F
     return errors
 
 
+def code_names(session: Session, codes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Names of dictionary codes, valid or not any more, by ``(dictionary, code)``. One query."""
+    wanted = set(codes)
+    if not wanted:
+        return {}
+    rows = session.execute(
+        select(DictionaryEntry.dictionary, DictionaryEntry.code, DictionaryEntry.name)
+        .where(DictionaryEntry.dictionary.in_({d for d, _ in wanted}), DictionaryEntry.code.in_({c for _, c in wanted})))
+    return {(row.dictionary, row.code): row.name for row in rows}
+
+
 def refused_codes(session: Session, values: Mapping[str, tuple[str, str | None]]) -> list[FieldError]:
     """Field errors of dictionary codes: ``{field: (dictionary, code)}``; empty codes pass, unknown ones don't (HS-04)."""
     asked = {field: pair for field, pair in values.items() if pair[1]}

@@ -32,7 +32,7 @@ def put(session: Session, actor: Actor, person_id: int, kind: str, number: str, 
                            added_by=actor.user_id)
     row.number = number
     if kind in EXCLUSIVE:
-        holders = _holders(session, kind, id_type, row.number_index)
+        holders = _holders(session, kind, id_type, PersonIdentifier.number.blinds(number))
         if others := holders - {person_id, *own}:
             raise existing(session, others, f"{KINDS[kind]}已登记在另一位病人名下，请使用已有档案或办理合并")
         row.claim = None if holders else claim(kind, id_type, row.number_index)
@@ -45,10 +45,10 @@ def claim(kind: str, id_type: str, number_index: str) -> str:
     return f"{kind}.{id_type}:{number_index}" if id_type else f"{kind}:{number_index}"
 
 
-def _holders(session: Session, kind: str, id_type: str, number_index: str) -> set[int]:
+def _holders(session: Session, kind: str, id_type: str, indexes: list[str]) -> set[int]:
     rows = session.execute(
         select(PersonIdentifier.person_id, PersonIdentifier.id_type)
-        .where(PersonIdentifier.number_index == number_index, PersonIdentifier.kind == kind,
+        .where(PersonIdentifier.number_index.in_(indexes), PersonIdentifier.kind == kind,
                PersonIdentifier.active.is_(True)))
     # Passports of two countries may have the same number; resident numbers are one person's under any type.
     same = {rules.RESIDENT_ID, rules.HK_MACAO_TAIWAN_PERMIT, "90"}
@@ -72,15 +72,22 @@ def summary(person: Person) -> str:
         rules.mask_number(person.phone) if person.phone else "", f"门诊号 {person.outpatient_no}")))
 
 
-def replace(session: Session, actor: Actor, person: Person, kind: str, number: str | None, id_type: str = "") -> None:
-    """The person's number of a kind is now another (or none): the old one is kept, ended, and still leads here."""
+def replace(session: Session, actor: Actor, person: Person, kind: str, before: str | None, number: str | None,
+            id_type: str = "") -> None:
+    """The record's number of a kind was ``before`` and is now another (or none): the old one is kept, ended, and still
+    leads here. Further numbers of the kind (a second phone) stay in force."""
+    old = PersonIdentifier.number.blinds(before) if before is not None else []
+    new = PersonIdentifier.number.blinds(number) if number is not None else []
+    kept = False
     for row in session.scalars(select(PersonIdentifier).where(
-            PersonIdentifier.person_id == person.id, PersonIdentifier.kind == kind, PersonIdentifier.active.is_(True))):
-        if number is not None and row.number_index == PersonIdentifier.number.blind(number) and row.id_type == id_type:
-            return
-        row.active, row.claim, row.ended_at = False, None, now(session)
+            PersonIdentifier.person_id == person.id, PersonIdentifier.kind == kind, PersonIdentifier.active.is_(True),
+            PersonIdentifier.number_index.in_([*old, *new]))):
+        if row.number_index in new and row.id_type == id_type:
+            kept = True
+        else:
+            row.active, row.claim, row.ended_at = False, None, now(session)
     session.flush()
-    if number is not None:
+    if number is not None and not kept:
         put(session, actor, person.id, kind, number, id_type, own=family(session, person.id))
 
 
@@ -96,11 +103,14 @@ def add_identifier(session: Session, actor: Actor, person_id: int, kind: str, nu
     person = survivor(session, person_id)
     held = session.scalars(select(PersonIdentifier).where(
         PersonIdentifier.person_id == person.id, PersonIdentifier.kind == kind,
-        PersonIdentifier.number_index == PersonIdentifier.number.blind(number), PersonIdentifier.active.is_(True)))
+        PersonIdentifier.number_index.in_(PersonIdentifier.number.blinds(number)), PersonIdentifier.active.is_(True)))
     if (found := held.first()) is not None:
         return found
     row = put(session, actor, person.id, kind, number, own=family(session, person.id))
     session.flush()
+    if kind in ("phone", "insurance_no") and getattr(person, kind) is None:
+        setattr(person, kind, number.strip())
+        person.revision += 1
     audit.record(session, actor, "patient.identifier_add", "person", person.id, {"kind": kind, "identifier": row.id})
     return row
 

@@ -17,6 +17,8 @@ from modules.kernel.patients import rules
 from modules.kernel.patients.models import Person, PersonIdentifier
 from modules.kernel.patients.service.merging import survivors
 
+SEXES = {"男": "1", "女": "2"}
+"""As reader agents say it → GB/T 2261.1."""
 CARD_KINDS = {"id_card": "id_no", "insurance": "insurance_no", "hospital_card": "hospital_card",
               "social_card": "social_card"}
 
@@ -42,26 +44,28 @@ def recognise(session: Session, actor: Actor, *, kind: str, id_no: str = "", car
     if kind not in CARD_KINDS:
         raise invalid("kind", "不支持这种卡，请改用身份证、社保卡、医保凭证或院内卡")
     numbers = {}
-    form: dict[str, Any] = {"name": name, "sex": sex, "birth_date": birth_date}
+    form: dict[str, Any] = {"name": name, "sex": SEXES.get(sex or "", sex), "birth_date": birth_date}
     if id_no:
+        id_type = rules.type_of(id_no)
         try:
-            facts = rules.check_id(rules.RESIDENT_ID, id_no, today(session))
+            facts = rules.check_id(id_type, id_no, today(session))
         except rules.IdNumberError as error:
             raise invalid("id_no", str(error)) from error
         numbers["id_no"] = facts.number
-        form |= {"id_type": rules.RESIDENT_ID, "id_no": facts.number, "birth_date": facts.birth_date or birth_date,
-                 "sex": facts.sex or sex}
+        form |= {"id_type": id_type, "id_no": facts.number, "birth_date": facts.birth_date or birth_date,
+                 "sex": facts.sex or form["sex"]}
     if card_no:
         numbers[CARD_KINDS[kind]] = rules.normalise_number(card_no)
     if not numbers:
         raise invalid("card_no", "卡内没有读到号码，请重新放置卡片或手工录入")
-    if card_no and kind == "insurance":
-        form["insurance_no"] = card_no
-    blind = {number_kind: PersonIdentifier.number.blind(number) for number_kind, number in numbers.items()}
+    if card_no and kind != "id_card":
+        form[CARD_KINDS[kind]] = card_no
+    blind = {number_kind: PersonIdentifier.number.blinds(number) for number_kind, number in numbers.items()}
     rows = session.execute(
         select(PersonIdentifier.person_id, PersonIdentifier.kind, PersonIdentifier.number_index)
-        .where(PersonIdentifier.number_index.in_(blind.values()), PersonIdentifier.kind.in_(blind))).all()
-    hits = [row for row in rows if blind[row.kind] == row.number_index]
+        .where(PersonIdentifier.number_index.in_([index for indexes in blind.values() for index in indexes]),
+               PersonIdentifier.kind.in_(blind))).all()
+    hits = [row for row in rows if row.number_index in blind[row.kind]]
     people = survivors(session, {row.person_id for row in hits}) if hits else {}
     found = sorted({p.id: p for p in people.values()}.values(), key=lambda p: p.id)
     linked = not card_no or any(row.kind == CARD_KINDS[kind] for row in hits)
@@ -69,4 +73,7 @@ def recognise(session: Session, actor: Actor, *, kind: str, id_no: str = "", car
                  {"kind": kind, "found": len(found)})
     if found:
         return Recognised(found, linked)
-    return Recognised([], False, {key: value for key, value in {**form, "home_detail": address}.items() if value})
+    # The address on an identity card is that of the household register, nobody's present home (M3.5).
+    form |= {"household_detail" if kind == "id_card" else "home_detail": address,
+             "birth_date": form["birth_date"].isoformat() if form["birth_date"] else None}
+    return Recognised([], False, {key: value for key, value in form.items() if value})

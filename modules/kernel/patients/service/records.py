@@ -25,7 +25,7 @@ from modules.kernel.patients.service import identifiers
 OUTPATIENT_NO = numbering.Series("outpatient_no", "门诊号", "{n:08d}", block=50)
 REGION_FIELDS = ("home_region", "household_region", "birth_region", "native_region", "work_region")
 DICTIONARY_FIELDS = {"id_type": "psn_cert_type", "sex": "sex", "marriage": "marriage", "ethnic": "ethnic",
-                     "occupation": "fp_occupation", "contact_relation": "relation"}
+                     "occupation": "fp_occupation", "contact_relation": "relation", "nationality": "nationality"}
 SEALED_FIELDS = ("id_no", "phone", "insurance_no", "home_detail", "household_detail", "birth_detail", "work_detail",
                  "work_phone", "contact_phone", "allergies")
 FIELDS = frozenset(Person.__history__) - {"merged_into_id"}
@@ -95,6 +95,7 @@ def update_person(session: Session, actor: Actor, person_id: int, revision: int,
         raise Conflict("patients.changed", "该病人信息刚被他人修改，请刷新后核对再保存")
     values = _checked(session, changes, person)
     changed = {field for field, value in values.items() if getattr(person, field) != value}
+    before = {kind: getattr(person, kind) for kind in ("id_no", "phone", "insurance_no")}
     renamed = "name" in changed
     for field in changed:
         setattr(person, field, values[field])
@@ -102,9 +103,9 @@ def update_person(session: Session, actor: Actor, person_id: int, revision: int,
             setattr(person, f"{field}_was", None)
     session.flush()
     if changed & {"id_no", "id_type"}:
-        identifiers.replace(session, actor, person, "id_no", person.id_no, person.id_type or "")
+        identifiers.replace(session, actor, person, "id_no", before["id_no"], person.id_no, person.id_type or "")
     for kind in changed & {"phone", "insurance_no"}:
-        identifiers.replace(session, actor, person, kind, getattr(person, kind))
+        identifiers.replace(session, actor, person, kind, before[kind], getattr(person, kind))
     session.flush()
     if renamed:
         former = [row.before for row in history.timeline(session, "person", person.id)
