@@ -140,7 +140,8 @@ def make_world(app: Flask, db: Database, *, stock_packs: int = 100, capacity: in
         session.add_all([Frequency(code=code, name=code, times_per_day=times, interval_days=days)
                          for code, (times, days) in RHYTHMS.items()])
         session.add_all([DictionaryEntry(dictionary=d, code=code, name=name) for d, code, name in (
-            ("sex", "1", "男"), ("sex", "2", "女"), ("psn_cert_type", "01", "居民身份证"))])
+            ("sex", "1", "男"), ("sex", "2", "女"), ("psn_cert_type", "01", "居民身份证"),
+            ("insutype", "310", "职工基本医疗保险"))])
         session.add_all([RegisterLevel(code="普通", item_id=fee.id), RegisterLevel(code="急诊", item_id=fee.id)])
         stores = {kind: Store(code=kind[:2].upper(), name=name, kind=kind, department_id=pharmacy.id, active=True)
                   for kind, name in (("outpatient", "门诊药房"), ("emergency", "急诊药房"))}

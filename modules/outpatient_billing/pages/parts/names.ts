@@ -26,9 +26,3 @@ const INTENT_NAMES: Record<string, [string, Tone]> = {
 }
 export const intentName = (state: unknown): string => INTENT_NAMES[String(state)]?.[0] ?? String(state ?? '')
 export const intentTone = (state: unknown): Tone => INTENT_NAMES[String(state)]?.[1] ?? 'plain'
-
-/** How a visit is paid: 自费, or an insurance code of the national dictionary insutype. */
-export const INSURANCES = [
-  { value: '自费', label: '自费' }, { value: '310', label: '职工基本医疗保险' }, { value: '390', label: '城乡居民基本医疗保险' },
-  { value: '340', label: '离休人员医疗保障' }, { value: '320', label: '公务员医疗补助' },
-]
