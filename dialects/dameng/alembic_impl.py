@@ -105,7 +105,8 @@ def _column_default(element: ColumnDefault, compiler: Any, **kw: Any) -> str:
     column = format_column_name(compiler, element.column_name)
     if element.default is None:
         return f"{_alter(compiler, element)} ALTER COLUMN {column} DROP DEFAULT"
-    return f"{_alter(compiler, element)} ALTER COLUMN {column} SET DEFAULT {format_server_default(compiler, element.default)}"
+    default = format_server_default(compiler, element.default)
+    return f"{_alter(compiler, element)} ALTER COLUMN {column} SET DEFAULT {default}"
 
 
 @compiles(ColumnComment, "dm")

@@ -1,7 +1,7 @@
 """DM8's and dmPython's error codes, by what they mean for us.
 
-Sources: DM8 manual, appendix "错误码汇编"; observed with dmPython 2.6.1 (marked X). A code marked ? is from the
-manual only and hasn't been provoked.
+Sources: DM8 manual, appendix "错误码汇编"; observed with dmPython 2.6.1 (marked X). A code marked ? is from
+the manual only and hasn't been provoked.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ class DamengDDLCompiler(compiler.DDLCompiler):
             return
         if (kind.length or 0) > limit:
             raise exc.CompileError(
-                f"{column}: VARCHAR({kind.length} CHAR) is more than the {limit} bytes that a column may have with "
-                f"this server's page size; use Text, or dminit PAGE_SIZE=32"
+                f"{column}: VARCHAR({kind.length} CHAR) is more than the {limit} bytes that a column may have "
+                "with this server's page size; use Text, or dminit PAGE_SIZE=32"
             )
 
     def post_create_table(self, table: Table) -> str:

@@ -20,6 +20,7 @@ CREATE TABLE "DUAL" ("DUMMY" varchar(1));
 INSERT INTO "DUAL" VALUES ('X');
 CREATE VIEW "V$INSTANCE" AS SELECT 'STANDIN'::varchar AS "NAME", 'NORMAL'::varchar AS "MODE$", 'OPEN'::varchar AS "STATUS$";
 CREATE FUNCTION sys.page() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 32768';
+CREATE FUNCTION sys.set_session_identity_check(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION sys.now_local() RETURNS timestamp LANGUAGE sql STABLE AS 'SELECT localtimestamp(6)';
 CREATE VIEW "ALL_TABLES" AS SELECT n.nspname::varchar AS "OWNER", c.relname::varchar AS "TABLE_NAME",
   CASE c.relpersistence WHEN 't' THEN 'Y' ELSE 'N' END::varchar AS "TEMPORARY"

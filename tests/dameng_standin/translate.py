@@ -28,7 +28,7 @@ _UNSUPPORTED = (
     exp.Lateral,
     exp.Interval,
 )
-_PREDICATES = (exp.Predicate, exp.And, exp.Or, exp.Not, exp.Exists, exp.In, exp.Between)
+_PREDICATES = (exp.Boolean, exp.Predicate, exp.And, exp.Or, exp.Not, exp.Exists, exp.In, exp.Between)
 
 
 class Refused(Exception):
@@ -180,7 +180,7 @@ def _refuse(tree: exp.Expression) -> None:
                 value = item.unalias()
                 while isinstance(value, exp.Paren):
                     value = value.this
-                if isinstance(value, _PREDICATES) or isinstance(value, exp.Boolean):
+                if isinstance(value, _PREDICATES):
                     raise Refused(SYNTAX, "语法分析出错: 查询项中不能有条件表达式")
             if node.args.get("locks"):
                 if node.args.get("distinct") or node.args.get("group"):

@@ -17,9 +17,13 @@ from dialects.dameng.base import DamengDialect
 from tests.dialects import statements
 
 WHY = {
-    "create table: key without identity, comments": "BIT is DM8's own truth value; TIMESTAMP(6) says its precision; CLOB is SQL's word",
-    "create table: identity, types, constraints": "the integer key is numbered by the server (theirs isn't unless asked); a row that may exceed half a page "
-    "gets LONG ROW; CHAR is avoided for the driver's sake; JSON as CLOB is read whole by every version",
+    "create table: key without identity, comments": (
+        "BIT is DM8's own truth value; TIMESTAMP(6) says its precision; CLOB is SQL's word"
+    ),
+    "create table: identity, types, constraints": (
+        "the integer key is numbered by the server (theirs isn't unless asked); a row that may exceed half a page gets "
+        "LONG ROW; CHAR is avoided for the driver's sake; JSON as CLOB is read whole by every version"
+    ),
     "create table: identity with options": "the same, in the manual's order",
     "insert with identity": "the new key is asked for (theirs selects it again by ROWID)",
     "limit": "both forms are valid; one for all, also in derived tables",

@@ -346,8 +346,12 @@ def test_ddl_is_refused_before_the_server_would(dm: Engine) -> None:
 
 def migrated(dm: Engine, target: MetaData) -> list[Any]:
     with dm.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True,
-                                             "include_name": lambda n, kind, _: kind != "table" or n.startswith("dd_")})  # fmt: skip
+        options = {
+            "compare_type": True,
+            "compare_server_default": True,
+            "include_name": lambda name, kind, _: kind != "table" or name.startswith("dd_"),
+        }
+        context = MigrationContext.configure(connection, opts=options)
         return compare_metadata(context, target)
 
 
