@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, DeviceLost
 from crypto.keyring import Key, KeyRing
 from crypto.master import MasterKey
 from crypto.provider import DeviceKey, KeyLike, Provider, get_provider
@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT_UID",
     "CryptoError",
     "DeviceKey",
+    "DeviceLost",
     "Key",
     "KeyLike",
     "KeyRing",

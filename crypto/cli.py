@@ -64,8 +64,14 @@ def _secret_options(function: F) -> F:
     return click.option("--passphrase-file", type=FILE, help="存放口令的文件（权限 0600）")(function)
 
 
-ring_option = click.option("--ring", type=FILE, required=True, help="密钥环文件")
-master_option = click.option("--master", type=FILE, required=True, help="主密钥文件")
+def _configured(name: str) -> Callable[[], Any]:
+    """The default that a product's own command line has put down; without one the option must be given."""
+    return lambda: click.get_current_context().find_root().meta.get(name)
+
+
+ring_option = click.option("--ring", type=FILE, required=True, default=_configured("crypto.ring"), help="密钥环文件")
+master_option = click.option("--master", type=FILE, required=True, default=_configured("crypto.master"),
+                             help="主密钥文件")  # fmt: skip
 
 
 @click.group("keys")

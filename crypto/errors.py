@@ -9,3 +9,7 @@ class CryptoError(Exception):
     Every refusal of this package is this class. The text is for operators: it names the operation and never
     tells which check failed on secret data (a padding or tag oracle would start there).
     """
+
+
+class DeviceLost(CryptoError):
+    """The device itself failed: nothing is known about the data. Callers answer "unavailable", never "wrong"."""

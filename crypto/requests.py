@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, DeviceLost
 from crypto.provider import KeyLike, Provider
 from crypto.sm2 import DEFAULT_UID
 
@@ -284,7 +284,7 @@ def open_body(
         parts = {name: _base64(value) for name, value in document.items()}
         key = provider.sm2_decrypt(private, parts["key"])
         return provider.sm4_gcm_decrypt(key, parts["nonce"], parts["data"], _aad(method, path))
-    except RequestRefused:
+    except (RequestRefused, DeviceLost):
         raise
     except (ValueError, RecursionError, CryptoError):
         raise RequestRefused("envelope refused") from None

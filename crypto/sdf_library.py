@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, DeviceLost
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ class SdfLibrary:
         self.failure = f"{name} failed ({code:#010x})"
         log.error("cryptographic device: %s", self.failure)
         self._alarm(name, code)
-        raise CryptoError(f"cryptographic device: {self.failure}")
+        raise DeviceLost(f"cryptographic device: {self.failure}")
 
     @contextmanager
     def session(self) -> Iterator[Session]:

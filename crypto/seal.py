@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from crypto import sealfile
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, DeviceLost
 from crypto.keyring import Key, KeyRing
 from crypto.provider import KeyLike, Provider
 
@@ -64,6 +64,8 @@ class Sealer:
         try:
             key, front = self._sealing(blob[1:5], purpose)
             return self.provider.sm4_gcm_decrypt(key, blob[5:17], blob[17:], front + place.encode())
+        except DeviceLost:
+            raise
         except CryptoError:
             raise CryptoError(_REFUSED) from None
 
@@ -101,12 +103,14 @@ class Sealer:
         return self.provider.hmac_sm3(self._mac_key(kid or self.ring.active(purpose).kid, purpose, b"mac"), data)
 
     def check_mac(self, purpose: str, data: bytes, mac: bytes, kid: str | None = None) -> bool:
-        """Whether `mac` holds under the key `kid`, or under any living key of the purpose."""
+        """Whether `mac` holds under the key `kid`, or under any living key of the purpose; DeviceLost when nobody knows."""
         if not isinstance(mac, bytes) or len(mac) != 32:
             return False
         try:
             kids = [kid] if kid else [key.kid for key in self._living(purpose)]
             return any(hmac.compare_digest(self.mac(purpose, data, one), mac) for one in kids)
+        except DeviceLost:
+            raise
         except CryptoError:
             return False
 

@@ -13,15 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from crypto import DeviceLost
 from dialects import portable
-from his_server import metrics, openapi, registry
+from his_server import metrics, openapi, registry, startup
 from his_server import settings as settings_module
 from his_server.clock import Clock
 from his_server.db import Database
 from his_server.db.keys import key_block
 from his_server.errors import AppError, Unavailable
 from his_server.http import dumps
-from his_server.keys import open_sealer
 from his_server.logs import configure as configure_logs
 from his_server.settings import Settings
 
@@ -51,7 +51,9 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies,  # type: ignore[method-assign]
                                 x_proto=settings.trusted_proxies)
     hospital = hospital or registry.load(settings.modules, settings.interfaces)
-    database = database or open_database(settings, clock=clock)
+    if database is None:
+        database = open_database(settings, clock=clock)
+        startup.check_program(settings, database.sealer)
     bind_ports(database, hospital, settings)
     app.extensions.update(his_settings=settings, his_database=database, his_hospital=hospital,
                           his_security=Security(settings, database, hospital))
@@ -68,8 +70,12 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
 
 
 def open_database(settings: Settings, *, clock: Clock | None = None) -> Database:
-    """The database of the settings with its key ring opened (made first where there is none)."""
-    return Database(settings.url, clock=clock, sealer=open_sealer(settings), pool_size=settings.database_pool_size)
+    """The database of the settings with its key ring opened (made first where there is none) and known answers run.
+
+    :raises StartRefused: the cryptography can't be used.
+    """
+    return Database(settings.url, clock=clock, sealer=startup.open_checked(settings),
+                    pool_size=settings.database_pool_size)
 
 
 def bind_ports(database: Database, hospital: registry.Hospital, settings: Settings) -> None:
@@ -110,6 +116,9 @@ def _on_error(error: Exception) -> Response:
         found = error
         if g.get("actor") is not None:
             current_app.extensions["his_security"].refused(g.actor, request, error)
+    elif isinstance(error, DeviceLost):
+        log.critical("request refused: %s", error)
+        found = Unavailable("crypto.device_lost", "密码设备暂时不可用，本次操作没有保存，请稍后重试并通知信息科")
     elif isinstance(error, SQLAlchemyError) and (portable.is_disconnect(error) or portable.is_lock_timeout(error)):
         log.error("database unavailable", exc_info=error)
         found = Unavailable("database.unavailable", "数据库暂时没有响应，本次操作没有保存，请稍后重试")

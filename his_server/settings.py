@@ -37,6 +37,24 @@ class Settings:
     timezone: str = "Asia/Shanghai"
     crypto_provider: str = "openssl"
     crypto_library: str = ""
+    crypto_timing_policy: str = "warn"
+    """openssl: ``warn`` or ``refuse`` a libcrypto whose SM2 isn't constant time here (docs/crypto.md)."""
+    crypto_key_index: int = 1
+    """sdf: the device's internal key pair to which symmetric keys are wrapped."""
+    crypto_pin_file: Path | None = None
+    """sdf: JSON file of mode 0600 with the access codes of internal keys."""
+    crypto_slots: tuple[str, ...] = ()
+    """sdf: internal key pairs of signing purposes, ``sign-sm2=2``."""
+    crypto_encryption_slots: tuple[str, ...] = ()
+    """sdf: internal key pairs of purposes that decrypt, ``login-sm2=3``."""
+    crypto_sessions: int = 8
+    """sdf: device sessions per process."""
+    manifest: Path | None = None
+    """Signed list of the program's files; without it ``manifest.json`` beside the program, when there is one."""
+    manifest_key: Path | None = None
+    """The publisher's SM2 public key or certificate (PEM); without it our own signing key must have signed."""
+    manifest_policy: str = "refuse"
+    """``refuse`` to start with altered program files, or ``warn`` only."""
     key_ring: Path | None = None
     master_key_file: Path | None = None
     secure_cookies: bool = True

@@ -22,7 +22,7 @@ COMMANDS = {
     "new-module": "his_server.cli.scaffold:new_module",
     "new-interface": "his_server.cli.scaffold:new_interface",
     "trace": "his_server.cli.trace:trace",
-    "keys": "crypto.cli:keys",
+    "keys": "his_server.cli.keys:keys",
     "audit": "his_server.security.cli:audit",
     "integrity": "his_server.security.cli:integrity",
     "demo": "demo.cli:demo",

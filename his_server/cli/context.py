@@ -12,6 +12,7 @@ from his_server import settings as settings_module
 from his_server.db import Database
 from his_server.registry import Hospital, load
 from his_server.settings import Settings, SettingsError
+from his_server.startup import StartRefused, check_program
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,19 @@ class House:
         from his_server.security import anchor
 
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database = open_database(self.settings)
+        try:
+            database = open_database(self.settings)
+        except StartRefused as error:
+            raise click.ClickException(str(error)) from error
         anchor.place(database, self.settings.data_dir)
         return database
+
+    def check_program(self) -> None:
+        """Compare the program with its signed manifest before serving. :raises click.ClickException: it was altered."""
+        try:
+            check_program(self.settings, self.database.sealer)
+        except StartRefused as error:
+            raise click.ClickException(str(error)) from error
 
 
 def house(**overrides: Any) -> House:

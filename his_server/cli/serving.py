@@ -27,8 +27,11 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
     metrics_dir = tempfile.mkdtemp(prefix="his-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir  # read when prometheus_client is imported: below
     from his_server.cli.context import house
+    from his_server.logs import configure
 
     found = house()
+    configure(found.settings.log_level)
+    found.check_program()
     from gunicorn.app.base import BaseApplication
     from prometheus_client import multiprocess
 
@@ -82,6 +85,7 @@ def worker(threads: int, child_of: int | None) -> None:
 
     found = house()
     configure(found.settings.log_level)
+    found.check_program()
     bind_ports(found.database, found.everything, found.settings)
     stop = threading.Event()
 

@@ -47,11 +47,13 @@ class SealedText:
     """``EncryptedText``: an attribute kept as SM4-GCM in ``<name>_sealed``, bound to table, column and row.
 
     With ``index=True`` a keyed HMAC-SM3 of the normalised text stands in ``<name>_index`` for exact search
-    (COMPLIANCE MP-12, MP-13). Use :meth:`blind` to compute the value to search for.
+    (COMPLIANCE MP-12, MP-13). Search with ``x_index.in_(Class.x.blinds(text))``; :meth:`blind` is what new rows get.
+    ``carried``: other columns whose text contains the index; ``his-server keys reseal`` changes them with it.
     """
 
-    def __init__(self, *, index: bool = False, normalise: Any = None) -> None:
+    def __init__(self, *, index: bool = False, normalise: Any = None, carried: tuple[str, ...] = ()) -> None:
         self.index = index
+        self.carried = carried
         self.normalise = normalise or (lambda text: text)
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -81,5 +83,14 @@ class SealedText:
 
     def blind(self, text: str) -> str:
         """The blind index of ``text``: 64 hex digits, equal for equal normalised texts of this attribute."""
-        value: str = context.database().sealer.blind_index("index", f"{self.table}.{self.name}:{self.normalise(text)}")
+        value: str = context.database().sealer.blind_index("index", self._indexed(text))
         return value
+
+    def blinds(self, text: str) -> list[str]:
+        """The blind index under every living key, the active one first: what a search compares with, so that rows
+        are found before and after re-indexing."""
+        values: list[str] = context.database().sealer.blind_indexes("index", self._indexed(text))
+        return values
+
+    def _indexed(self, text: str) -> str:
+        return f"{self.table}.{self.name}:{self.normalise(text)}"

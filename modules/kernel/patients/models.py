@@ -104,7 +104,7 @@ class PersonIdentifier(Keyed):
     added_by: Mapped[int] = mapped_column(BigInteger, default=0)
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
 
-    number = SealedText(index=True, normalise=normalise_number)
+    number = SealedText(index=True, normalise=normalise_number, carried=("claim",))
 
 
 class PersonMerge(Keyed):
