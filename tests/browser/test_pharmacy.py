@@ -9,22 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from his_server.search import search_keys, store_keys
-from modules.kernel.masterdata.models import Diagnosis, DictionaryEntry, diagnosis_search
 from tests.browser.driving import Desk, House
 
 Sit = Callable[[str], Desk]
 PHARMACY = "/api/outpatient-pharmacy"
-
-
-@pytest.fixture(scope="module")
-def diagnoses(house: House) -> None:
-    """What a doctor chooses from."""
-    with house.world.db.begin() as session:
-        found = Diagnosis(code="J20.900", name="急性支气管炎", category="呼吸系统疾病")
-        session.add_all([found, DictionaryEntry(dictionary="usage", code="口服", name="口服")])
-        session.flush()
-        store_keys(session, diagnosis_search, found.id, search_keys(found.name, person=False, code=found.code))
 
 
 def _visit(house: House, name: str) -> tuple[int, int]:
@@ -56,6 +44,12 @@ def _choose(desk: Desk, name: str) -> None:
         desk.page.wait_for_function(
             "before => (document.querySelector('.patient .name') || {}).textContent !== before", arg=before)
     raise AssertionError(f"{name} is not on the list")
+
+
+def _asked(desk: Desk, text: str) -> None:
+    """Wait until a dialog asks this and hears keys."""
+    desk.see(text, ".modal-box")
+    desk.page.wait_for_function("document.activeElement.matches('.modal-box footer .btn, .modal-box .input')")
 
 
 @pytest.mark.requirement("M8.9", "RX-11", "M1.8")
@@ -108,7 +102,7 @@ def test_the_doctor_prescribes_requests_and_cancels(house: House, desk: Sit, dia
     at.keys("Alt+o")
     at.focused("本次就诊的医嘱")
     at.keys("Home", "F7")
-    at.see(made[0]["number"], ".modal-box")
+    _asked(at, made[0]["number"])
     at.keys("Enter")
     at.see("已作废", ".orders")
     assert [p["state"] for p in _orders(house, encounter)["prescriptions"]] == ["cancelled"]
@@ -134,7 +128,7 @@ def test_the_technician_confirms_and_takes_back(house: House, desk: Sit) -> None
     at.type(made["number"], "Enter")
     at.see("已执行", "[aria-label=申请明细]")
     at.keys("F7")
-    at.see("之后可在收费处退费", ".modal-box")
+    _asked(at, "之后可在收费处退费")
     at.keys("Enter")
     at.see("已取消执行：单文静")
     assert _orders(house, encounter)["requests"][0]["state"] == "charged"
@@ -196,7 +190,7 @@ def test_drugs_come_back_and_the_cashier_can_refund(house: House, desk: Sit) -> 
     at.type(made["number"], "Enter")
     at.focused("阿莫西林胶囊 退药数量")
     at.type("1", "Enter")
-    at.see("阿莫西林胶囊 1盒", ".modal-box")
+    _asked(at, "阿莫西林胶囊 1盒")
     at.type("药物过敏", "Enter")
     at.see("到收费处退费", ".next")
     at.see("1盒", "[aria-label=退药明细]")
