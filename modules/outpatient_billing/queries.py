@@ -49,7 +49,7 @@ def unpaid(session: Session, person_id: int) -> dict[str, Any]:
 def settlements(session: Session, *, person_id: int | None, shift_id: int | None, day: date | None, number: str,
                 limit: int, after: str | None) -> dict[str, Any]:
     """Settlements and refunds, newest first; one query."""
-    statement = select(Settlement.id, Settlement.number, Settlement.kind, Settlement.total, Settlement.channel,
+    statement: Any = select(Settlement.id, Settlement.number, Settlement.kind, Settlement.total, Settlement.channel,
                        Settlement.cashier_name, Settlement.settled_at, Settlement.reverses_id, Settlement.person_id,
                        Settlement.reason, Person.name, Person.outpatient_no).join(
                            Person, Person.id == Settlement.person_id)

@@ -148,7 +148,7 @@ def supplement(session: Session, actor: Actor, *, encounter_id: int, performing_
     items = masterdata.items(session, [int(str(line["item_id"])) for line in lines])
     prices = masterdata.item_prices(session, items, today(session))
     errors = [FieldError(f"lines.{i}.item_id", "没有这个项目、已停用或没有当日价格") for i, line in enumerate(lines)
-              if line["item_id"] not in prices or not items[line["item_id"]].active]  # type: ignore[index]
+              if line["item_id"] not in prices or not items[line["item_id"]].active]
     if errors:
         raise Invalid("billing.items", "补录内容有误，请按提示修改后重新提交", errors)
     added = ledger.add_lines(session, actor, encounter.person_id, encounter.id, [

@@ -25,7 +25,7 @@ from his_server.app import create_app
 from his_server.db import Database, numbering
 from his_server.keys import open_sealer
 from his_server.registry import Hospital
-from his_server.security import accounts, anchor, grants
+from his_server.security import accounts, anchor, grants, integrity
 from his_server.security.models import User
 from his_server.settings import Settings
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
@@ -77,7 +77,7 @@ class House:
 
     def _set_password(self, session: Any, user: User) -> None:
         accounts.set_password(session, user, PASSWORD, ROUNDS, must_change=False)
-        change = accounts.integrity.begin_change(session, grants.SCOPE)
+        change = integrity.begin_change(session, grants.SCOPE)
         grants.protect_users(session, change, [user])
         change.close()
 
@@ -157,15 +157,23 @@ class Desk:
         self.keys("Alt+m")
         self.focused("找功能")
         self.type(title, "Enter")
-        expect(self.page.locator(".page-head h1:visible").first).to_be_visible()
+        self.on_screen(".page-head h1", title)
+
+    def on_screen(self, selector: str, text: str = "") -> None:
+        """Wait until an element that has the text is visible."""
+        expect(self.page.locator(selector).filter(has_text=text, visible=True).first).to_be_visible()
+
+    def until(self, condition: str, argument: Any = None) -> None:
+        """Wait until a JavaScript function of one argument gives true."""
+        self.page.wait_for_function(condition, arg=argument)
 
     def see(self, text: str, within: str = "body") -> None:
         """Wait until a text is on the screen."""
-        expect(self.page.locator(within).filter(has_text=text).first).to_be_visible()
+        self.on_screen(within, text)
 
     def focused(self, label: str) -> None:
         """Wait until the field or region with this label has the focus."""
-        expect(self.page.locator(f'[aria-label^="{label}"]:focus')).to_be_visible()
+        self.on_screen(f'[aria-label^="{label}"]:focus')
 
     def allow(self, *texts: str) -> None:
         """Console errors that this test provokes itself (the browser reports failed requests)."""
@@ -176,10 +184,10 @@ class Desk:
         return [p for p in self.problems if not any(text in p for text in self.allowed)]
 
 
-def sit_down(context: BrowserContext, base: str, login: str | dict[str, str]) -> Desk:
+def sit_down(context: BrowserContext, base: str, login: str | dict[str, str], kind: type[Desk] = Desk) -> Desk:
     """Sign in by keyboard in a fresh browser context; with a session cookie, the person is signed in already."""
     page = context.new_page()
-    desk = Desk(page, base)
+    desk = kind(page, base)
 
     def noted(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -192,10 +200,10 @@ def sit_down(context: BrowserContext, base: str, login: str | dict[str, str]) ->
         context.add_cookies([login])  # type: ignore[list-item]
     page.goto(base)
     if isinstance(login, str):
-        expect(page.locator("input[name=login]:focus")).to_be_visible()
+        desk.on_screen("input[name=login]:focus")
         desk.type(login, "Tab")
         desk.type(PASSWORD, "Enter")
-    expect(page.locator(".nav")).to_be_visible()
+    desk.on_screen(".nav")
     return desk
 
 

@@ -1,0 +1,123 @@
+"""Behind the window: shifts, approvals, receipt numbers."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from his_server.wire import Choice, Id, MoneyField, Text
+
+
+class ShiftsQuery(Schema):
+    """Which shifts; ``mine`` = the signed-in cashier's."""
+
+    mine = fields.Boolean(load_default=True)
+    state = Choice("open", "closed", "handed_over", load_default=None)
+
+
+class CloseShiftIn(Schema):
+    """What lies in the drawer, in yuan; empty when it was not counted."""
+
+    counted_cash = MoneyField(load_default=None, allow_none=True, low="0")
+
+
+class ShiftOut(Schema):
+    """A shift; ``statement`` are its figures, frozen once it is closed."""
+
+    id = fields.Integer()
+    number = fields.String()
+    cashier_name = fields.String()
+    state = fields.String()
+    opened_at = fields.DateTime()
+    closed_at = fields.DateTime(allow_none=True)
+    counted_cash = MoneyField(allow_none=True)
+    cash_difference = MoneyField(allow_none=True)
+    receiver_name = fields.String(allow_none=True)
+    received_at = fields.DateTime(allow_none=True)
+    statement = fields.Raw(allow_none=True)
+
+
+class ShiftsOut(Schema):
+    """A list of shifts."""
+
+    items = fields.List(fields.Nested(ShiftOut))
+
+
+class ApprovalIn(Schema):
+    """A refund that needs a second person."""
+
+    settlement_id = Id(required=True)
+    amount = MoneyField(required=True, positive=True)
+    reason = Text(required=True, min=2, max=200)
+
+
+class DecideIn(Schema):
+    """The second person's decision."""
+
+    approve = fields.Boolean(required=True)
+
+
+class ApprovalOut(Schema):
+    """A refund approval."""
+
+    id = fields.Integer()
+    settlement_id = fields.Integer()
+    number = fields.String()
+    total = MoneyField()
+    amount = MoneyField()
+    reason = fields.String()
+    state = fields.String()
+    requested_by_name = fields.String()
+    requested_at = fields.DateTime()
+    decided_by_name = fields.String(allow_none=True)
+    decided_at = fields.DateTime(allow_none=True)
+
+
+class ApprovalsQuery(Schema):
+    """Approvals in a state."""
+
+    state = Choice("requested", "approved", "declined", "used", load_default="requested")
+
+
+class ApprovalsOut(Schema):
+    """A list of approvals."""
+
+    items = fields.List(fields.Nested(ApprovalOut))
+
+
+class RangeIn(Schema):
+    """A run of receipt numbers for a cashier."""
+
+    holder_id = Id(required=True)
+    first = Id(required=True)
+    last = Id(required=True)
+    prefix = fields.String(load_default="", validate=validate.Regexp(r"^[A-Z0-9]{0,8}\Z", error="前缀最多 8 位大写字母或数字"))
+
+
+class RangeOut(Schema):
+    """A run of receipt numbers and how far it is used."""
+
+    id = fields.Integer()
+    holder_id = fields.Integer()
+    prefix = fields.String()
+    first = fields.Integer()
+    last = fields.Integer()
+    next = fields.Integer()
+    state = fields.String()
+
+
+class RangesOut(Schema):
+    """Runs of receipt numbers."""
+
+    items = fields.List(fields.Nested(RangeOut))
+
+
+class VoidNumberIn(Schema):
+    """Why the next number is spoilt."""
+
+    reason = Text(required=True, min=2, max=200)
+
+
+class NumberOut(Schema):
+    """A receipt number."""
+
+    number = fields.String()
