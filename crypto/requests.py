@@ -33,8 +33,8 @@ H_KEY, H_TIME, H_NONCE, H_SIGNATURE, H_ENCRYPTION = (
 )
 MAX_BODY = 64 << 20
 _SAFE = "-._~"
-_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
-_NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")
+KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")
 _TIME = re.compile(r"[1-9][0-9]{9}\Z")
 _METHOD = re.compile(r"[A-Za-z]{1,16}\Z")
 _ENCRYPTION = re.compile(rf"(?:{ENCRYPTION};key=[A-Za-z0-9._-]{{1,64}})?\Z")
@@ -134,7 +134,7 @@ def sign_request(
     """The headers that sign a request. `body` as it is sent; for an envelope pass encryption from seal_body."""
     nonce = nonce or provider.random(16).hex()
     timestamp = str(int(now.timestamp()))
-    formed = _KEY_ID.match(key_id) and _NONCE.match(nonce) and _TIME.match(timestamp)
+    formed = KEY_ID.match(key_id) and NONCE.match(nonce) and _TIME.match(timestamp)
     if not (formed and _METHOD.match(method) and _ENCRYPTION.match(encryption)):
         raise RequestRefused("key id, nonce or method malformed")
     digest = provider.sm3(body).hex()
@@ -171,7 +171,7 @@ def verify_request(
     given = {name.lower(): value for name, value in headers.items()}
     key_id, timestamp, nonce = (given.get(name.lower(), "") for name in (H_KEY, H_TIME, H_NONCE))
     encryption = given.get(H_ENCRYPTION.lower(), "")
-    formed = _KEY_ID.match(key_id) and _NONCE.match(nonce) and _TIME.match(timestamp)
+    formed = KEY_ID.match(key_id) and NONCE.match(nonce) and _TIME.match(timestamp)
     if not (formed and _METHOD.match(method) and _ENCRYPTION.match(encryption)):
         raise RequestRefused("headers missing or malformed")
     sent = datetime.fromtimestamp(int(timestamp), now.tzinfo)
@@ -236,7 +236,7 @@ def verify_answer(
     """The key id that signed the answer; RequestRefused for anything wrong."""
     given = {name.lower(): value for name, value in headers.items()}
     key_id, timestamp = given.get(H_KEY.lower(), ""), given.get(H_TIME.lower(), "")
-    if not (_KEY_ID.match(key_id) and _TIME.match(timestamp)):
+    if not (KEY_ID.match(key_id) and _TIME.match(timestamp)):
         raise RequestRefused("headers missing or malformed")
     if abs(datetime.fromtimestamp(int(timestamp), now.tzinfo) - now) > window:
         raise RequestRefused("timestamp outside the window")
@@ -255,7 +255,7 @@ def seal_body(
     provider: Provider, recipient_key_id: str, recipient_public: bytes, body: bytes, method: str, path: str
 ) -> tuple[bytes, str]:
     """(envelope, X-HIS-Encryption value): a fresh SM4 key encrypted to the recipient, the body under SM4-GCM."""
-    if not _KEY_ID.match(recipient_key_id):
+    if not KEY_ID.match(recipient_key_id):
         raise RequestRefused("key id malformed")
     key, nonce = provider.random(16), provider.random(12)
     sealed = provider.sm4_gcm_encrypt(key, nonce, body, _aad(method, path))
@@ -274,7 +274,7 @@ def open_body(
 ) -> bytes:
     """The body of an envelope; RequestRefused for anything wrong."""
     kind, _, key_id = encryption.partition(";key=")
-    private = open_key(key_id) if kind == ENCRYPTION and _KEY_ID.match(key_id) else None
+    private = open_key(key_id) if kind == ENCRYPTION and KEY_ID.match(key_id) else None
     if private is None or len(envelope) > MAX_BODY:
         raise RequestRefused("envelope for another key")
     try:

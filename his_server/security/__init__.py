@@ -7,6 +7,7 @@ from datetime import timedelta
 from his_server.module import Check, Job, MenuItem, Module, Permission
 from his_server.security import admin_routes, grants, routes, seals, sessions
 from his_server.security import models as models
+from his_server.security import signed as signed
 from his_server.security.accounts import create_user
 from his_server.security.grants import bootstrap
 from his_server.security.sessions import Security

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import click
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
+from crypto import CryptoError, pem
 from dialects.privileges import append_only
 from his_server.actor import SYSTEM
 from his_server.cli.context import house
+from his_server.clock import local
 from his_server.db import Database
+from his_server.errors import AppError
 from his_server.module import Finding
 from his_server.security import archive as archives
 from his_server.security import audit as trail
-from his_server.security import grants, seals
+from his_server.security import grants, seals, signed
 from his_server.security import settings as security_settings
+from his_server.security.integrity import holds
 from his_server.settings import SettingsError
 
 APPEND_ONLY = ("security_audit", "security_seal", "security_seal_checkpoint")
@@ -126,3 +133,56 @@ def accept(reason: str) -> None:
     with database.begin() as session:
         grants.accept(session, OPERATOR, reason)
     click.echo("已重新保护")
+
+
+@click.group()
+def partner() -> None:
+    """外部系统的签名密钥：登记、停用、列出"""
+
+
+@partner.command(name="add")
+@click.argument("key_id")
+@click.option("--name", required=True, help="外部系统名称")
+@click.option("--public", "public_file", type=click.Path(path_type=Path, exists=True), required=True,
+              help="对方的 SM2 公钥（PEM）")
+@click.option("--permission", "permissions", multiple=True, required=True, help="可用的接口权限（可重复）")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650), help="有效天数")
+def partner_add(key_id: str, name: str, public_file: Path, permissions: tuple[str, ...], days: int) -> None:
+    """登记对方公钥，并显示交给对方的我方密钥编号和公钥"""
+    database = _database()
+    try:
+        public = pem.public_from_pem(public_file.read_bytes())
+        with database.begin() as session:
+            now = database.clock.now()
+            signed.register(session, OPERATOR, key_id=key_id, name=name, public=public, permissions=permissions,
+                            not_before=now, not_after=now + timedelta(days=days))
+    except CryptoError as error:
+        raise click.ClickException(f"公钥文件有误：{error}") from error
+    except AppError as error:
+        raise click.ClickException("；".join([error.message, *(e.message for e in error.errors)])) from error
+    except IntegrityError as error:
+        raise click.ClickException("这个密钥编号已经登记过") from error
+    ours = signed.our_key(database)
+    click.echo(f"已登记。我方密钥编号 {ours.kid}，公钥 {ours.public.hex()}")
+
+
+@partner.command(name="revoke")
+@click.argument("key_id")
+def partner_revoke(key_id: str) -> None:
+    """停用一个密钥编号"""
+    try:
+        with _database().begin() as session:
+            signed.revoke(session, OPERATOR, key_id)
+    except AppError as error:
+        raise click.ClickException(error.message) from error
+    click.echo("已停用")
+
+
+@partner.command(name="list")
+def partner_list() -> None:
+    """列出登记的密钥编号"""
+    database = _database()
+    with database.begin(write=False) as session:
+        for row in session.scalars(select(signed.PartnerKey).order_by(signed.PartnerKey.key_id)):
+            sound = "" if holds(database.sealer, row) else "  记录被改动！"
+            click.echo(f"{row.key_id}  {row.name}  {row.state}  {local(row.not_after):%Y-%m-%d}  {row.permissions}{sound}")

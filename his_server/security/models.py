@@ -104,3 +104,13 @@ class SpentNonce(Base):
     __table_args__ = (Index("ix_security_spent_nonce_expires", "expires_at"),)
     nonce: Mapped[str] = mapped_column(String(64), primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class SignedNonce(Base):
+    """A nonce of a partner's signed request, one row for all processes; kept as long as its timestamp could pass."""
+
+    __tablename__ = "security_signed_nonce"
+    __table_args__ = (Index("ix_security_signed_nonce_expires", "expires_at"),)
+    key_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    nonce: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(Instant)

@@ -25,7 +25,15 @@ from his_server.errors import AppError, Forbidden, Unauthenticated
 from his_server.registry import Hospital
 from his_server.security import anchor, audit, grants, integrity, rules
 from his_server.security import settings as security_settings
-from his_server.security.models import EVERYWHERE, Role, SignInSession, SpentNonce, User, UserRole
+from his_server.security.models import (
+    EVERYWHERE,
+    Role,
+    SignedNonce,
+    SignInSession,
+    SpentNonce,
+    User,
+    UserRole,
+)
 from his_server.settings import Settings
 
 log = logging.getLogger("his.security")
@@ -353,7 +361,7 @@ def purge(database: Database) -> int:
     with database.begin() as session:
         now = db.now(session)
         gone = [session.execute(delete(table).where(table.expires_at < now)).rowcount  # type: ignore[attr-defined]
-                for table in (SignInSession, SpentNonce)]
+                for table in (SignInSession, SpentNonce, SignedNonce)]
     return sum(gone)
 
 
