@@ -33,7 +33,7 @@ def _field(answer: Any, name: str) -> str:
 @pytest.mark.parametrize("given", [
     {"work_unit": "南通纺织厂", "work_region": "320613", "work_detail": "工农路1号"},
     {"home_region": "320612", "home_detail": "金沙街道1号"}, {"household_region": "320681"}, {"birth_region": "320682"},
-    {"native_region": "370800"}, {"id_type": "01", "id_no": "320611198001011231"}, 
+    {"native_region": "370800"}, {"id_type": "01", "id_no": "320611198001011231"},
     {"id_type": "01", "id_no": id_number("37080219800101123")}])
 def test_nothing_is_invented_or_copied(window: Window, given: dict[str, str]) -> None:
     person = window.create(name="周全", **given)
