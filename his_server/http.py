@@ -194,13 +194,14 @@ def _run(view: Callable[..., Any], route: Route, call: Call, out: Schema | None,
 
 def _unit_of_work(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any],
                   key: str, digest: str) -> Response:
+    """The view in a unit of work; the answer is stored in it under the key.
+
+    Nobody asks for a stored answer before: repeats are rare. A repeat does the work again, fails at the key's
+    uniqueness or earlier (what it wants is done already), is rolled back, and :func:`_run` finds the answer.
+    """
     with call.database.begin(write=route.effect != "read") as session:
         session.info["actor"] = call.actor
         call._session = session
-        if key:
-            found = idempotency.find(session, call.actor.user_id, key, digest)
-            if found is not None:
-                return _replay(found)
         response = _respond(view(call, **path), route, out)
         if key:
             session.flush()

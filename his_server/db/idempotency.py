@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text, delete, insert, select
+from sqlalchemy import BigInteger, Index, Integer, String, Text, bindparam, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from his_server.db import database as db
@@ -33,6 +33,12 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(Instant)
 
 
+_ROW = IdempotencyKey.__table__
+_FIND = (select(_ROW.c.request_hash, _ROW.c.status, _ROW.c.body)
+         .where(_ROW.c.actor_id == bindparam("actor"), _ROW.c.key == bindparam("key")))
+_STORE = insert(_ROW)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class StoredAnswer:
     """What was answered the first time."""
@@ -48,10 +54,7 @@ def request_hash(method: str, path: str, body: bytes) -> str:
 
 def find(session: Session, actor_id: int, key: str, digest: str) -> StoredAnswer | None:
     """The stored answer. :raises Conflict: the key was used for another request."""
-    row = session.execute(
-        select(IdempotencyKey.request_hash, IdempotencyKey.status, IdempotencyKey.body)
-        .where(IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key)
-    ).first()
+    row = session.execute(_FIND, {"actor": actor_id, "key": key}).first()
     if row is None:
         return None
     if row.request_hash != digest:
@@ -61,8 +64,8 @@ def find(session: Session, actor_id: int, key: str, digest: str) -> StoredAnswer
 
 def store(session: Session, actor_id: int, key: str, digest: str, status: int, body: str) -> None:
     """Store the answer; a unique violation here means that a twin request was first."""
-    session.execute(insert(IdempotencyKey).values(actor_id=actor_id, key=key, request_hash=digest, status=status,
-                                                  body=body, created_at=db.now(session)))
+    session.execute(_STORE, {"actor_id": actor_id, "key": key, "request_hash": digest, "status": status, "body": body,
+                             "created_at": db.now(session)})
 
 
 def purge(session: Session) -> int:

@@ -11,7 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstraint, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Index,
+    String,
+    UniqueConstraint,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -133,6 +143,19 @@ def grant_range(session: Session, series: str, holder_id: int, first: int, last:
     return found
 
 
+_RANGE = NumberRange.__table__
+_OLDEST = _RANGE.alias()
+_TAKE = (update(_RANGE)  # type: ignore[arg-type]
+         .where(_RANGE.c.id == select(_OLDEST.c.id).where(
+             _OLDEST.c.series == bindparam("b_series"), _OLDEST.c.holder_id == bindparam("b_holder"),
+             _OLDEST.c.state == "open").order_by(_OLDEST.c.first).limit(1).scalar_subquery(),
+             _RANGE.c.next + bindparam("b_count", type_=BigInteger) <= _RANGE.c.last + 1)
+         .values(next=_RANGE.c.next + bindparam("b_count", type_=BigInteger))
+         .returning(_RANGE.c.id, _RANGE.c.next, _RANGE.c.prefix, _RANGE.c.width, _RANGE.c.last))
+_USED_UP = (update(_RANGE)  # type: ignore[arg-type]
+            .where(_RANGE.c.id == bindparam("b_range"), _RANGE.c.next > _RANGE.c.last).values(state="used"))
+
+
 def take_from_range(session: Session, series: str, holder_id: int, count: int = 1) -> list[str]:
     """``count`` numbers from the holder's open ranges, oldest first, gap-free.
 
@@ -144,6 +167,11 @@ def take_from_range(session: Session, series: str, holder_id: int, count: int = 
 def _take_from_range(session: Session, series: str, holder_id: int, count: int) -> list[tuple[str, int]]:
     """Numbers with the id of the range that each came from."""
     numbers: list[tuple[str, int]] = []
+    if found := session.execute(_TAKE, {"b_series": series, "b_holder": holder_id, "b_count": count}).first():
+        if found.next > found.last:
+            session.execute(_USED_UP, {"b_range": found.id})
+        return [(f"{found.prefix}{number:0{found.width}d}", found.id) for number in range(found.next - count, found.next)]
+    # the oldest range has not enough left: one by one, into the next range
     while len(numbers) < count:
         chosen = session.execute(
             select(NumberRange.id)
@@ -163,12 +191,7 @@ def _take_from_range(session: Session, series: str, holder_id: int, count: int) 
         if row is not None:
             numbers.append((f"{row.prefix}{row.next - 1:0{row.width}d}", chosen))
         if row is None or row.next > row.last:
-            session.execute(
-                update(NumberRange)
-                .where(NumberRange.id == chosen, NumberRange.next > NumberRange.last)
-                .values(state="used")
-                .execution_options(synchronize_session=False)
-            )
+            session.execute(_USED_UP, {"b_range": chosen})
     return numbers
 
 

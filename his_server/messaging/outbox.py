@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, UniqueConstraint, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from his_server.actor import SYSTEM
@@ -89,8 +89,11 @@ class Event:
     trace_id: str
 
 
-def record(session: Session, event_type: str, business_key: str, payload: dict[str, Any]) -> OutboxEvent:
-    """Record an event in the running unit of work: sent if and only if that commits.
+_INSERT = insert(OutboxEvent.__table__)  # type: ignore[arg-type]
+
+
+def record(session: Session, event_type: str, business_key: str, payload: dict[str, Any]) -> int:
+    """Record an event in the running unit of work: sent if and only if that commits; returns its id.
 
     Events of one business key go out in the order in which they were recorded. Record after the guarded
     update that made the change: its row lock makes a second writer wait, so that time tells the order.
@@ -100,10 +103,9 @@ def record(session: Session, event_type: str, business_key: str, payload: dict[s
     if last := session.info.get("last_event_at"):
         at = max(at, last + timedelta(microseconds=1))
     session.info["last_event_at"] = at
-    event = OutboxEvent(
-        type=event_type, business_key=business_key, occurred_at=at, actor_id=actor.user_id,
-        trace_id=actor.trace_id, fanned_out=False,
-        payload=json.dumps(payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str),
-    )
-    session.add(event)
-    return event
+    key = db.of(session).keys.next()
+    session.connection().execute(_INSERT, {
+        "id": key, "type": event_type, "business_key": business_key, "occurred_at": at, "actor_id": actor.user_id,
+        "trace_id": actor.trace_id, "fanned_out": False,
+        "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str)})
+    return key

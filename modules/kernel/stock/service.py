@@ -21,6 +21,14 @@ from modules.kernel.stock.rules import Demand, Share
 ATTEMPTS = 8
 _RAISE = (update(StockBalance).where(StockBalance.id == bindparam("b_balance"))
           .values(on_hand=StockBalance.on_hand + bindparam("b_quantity", type_=Quantity)))
+_BALANCE = StockBalance.__table__.c
+_FREE = (select(_BALANCE.id, _BALANCE.batch_id, _BALANCE.drug_id, _BALANCE.expiry, _BALANCE.on_hand, _BALANCE.reserved)
+         .where(_BALANCE.store_id == bindparam("b_store"), _BALANCE.drug_id.in_(bindparam("b_drugs", expanding=True)),
+                _BALANCE.on_hand > _BALANCE.reserved).order_by(_BALANCE.drug_id, _BALANCE.expiry))
+_RESERVE = (update(StockBalance.__table__)  # type: ignore[arg-type]
+            .where(_BALANCE.id == bindparam("b_balance"),
+                   _BALANCE.on_hand >= _BALANCE.reserved + bindparam("b_quantity", type_=Quantity))
+            .values(reserved=_BALANCE.reserved + bindparam("b_quantity", type_=Quantity)))
 
 
 @dataclass(frozen=True)
@@ -130,11 +138,7 @@ def available(session: Session, store_id: int, drug_ids: Iterable[int]) -> dict[
 
 
 def _candidates(session: Session, store_id: int, drug_ids: Iterable[int]) -> list[rules.Candidate]:
-    balance = StockBalance
-    rows = session.execute(
-        select(balance.id, balance.batch_id, balance.drug_id, balance.expiry, balance.on_hand, balance.reserved)
-        .where(balance.store_id == store_id, balance.drug_id.in_(set(drug_ids)), balance.on_hand > balance.reserved)
-        .order_by(balance.drug_id, balance.expiry))
+    rows = session.execute(_FREE, {"b_store": store_id, "b_drugs": sorted(set(drug_ids))})
     return [rules.Candidate(r.id, r.batch_id, r.drug_id, r.expiry, r.on_hand - r.reserved) for r in rows]
 
 
@@ -153,11 +157,7 @@ def reserve(session: Session, store_id: int, demands: Sequence[Demand], document
                            [FieldError(f"line:{s.line_id}", f"缺 {s.missing.normalize():f}") for s in shortages])
         missed: list[Share] = []
         for share in sorted(shares, key=lambda s: s.balance_id):
-            took = portable.guarded_update(
-                session, StockBalance.__table__,
-                (StockBalance.id == share.balance_id)
-                & (StockBalance.on_hand >= StockBalance.reserved + share.quantity),
-                {"reserved": StockBalance.reserved + share.quantity})
+            took = portable.change(session, _RESERVE, {"b_balance": share.balance_id, "b_quantity": share.quantity})
             (done if took else missed).append(share)
         if not missed:
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -16,6 +16,11 @@ from his_server.errors import Conflict, NotFound
 from his_server.security import audit
 from modules.kernel.charging.models import Shift
 from modules.kernel.charging.service import statement as statements
+
+_SHIFT = Shift.__table__
+_HOLD = (update(_SHIFT)  # type: ignore[arg-type]
+         .where(_SHIFT.c.cashier_id == bindparam("b_cashier"), _SHIFT.c.open_marker == 1)
+         .values(settlements=_SHIFT.c.settlements + 1).returning(_SHIFT.c.id))
 
 SHIFT_SERIES = numbering.Series("shift", "班次号", "BC{date:%Y%m%d}{n:04d}", per_day=True)
 
@@ -40,10 +45,8 @@ def enter_shift(session: Session, actor: Actor) -> int:
 
 
 def _hold(session: Session, actor: Actor) -> int | None:
-    return session.execute(
-        update(Shift).where(Shift.cashier_id == actor.user_id, Shift.open_marker == 1)
-        .values(settlements=Shift.settlements + 1).returning(Shift.id)
-        .execution_options(synchronize_session=False)).scalar()
+    held: int | None = session.execute(_HOLD, {"b_cashier": actor.user_id}).scalar()
+    return held
 
 
 def close_shift(session: Session, actor: Actor, *, counted_cash: Decimal | None = None) -> Shift:
