@@ -12,7 +12,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
 
 from his_server.registry import Hospital
+from his_server.search import search_keys, store_keys
 from his_server.web import build
+from modules.kernel.masterdata.models import Diagnosis, DictionaryEntry, diagnosis_search
 from tests.browser.driving import CHROMIUM, FLAGS, Desk, House, new_context, open_house, sit_down
 from tests.conftest import unavailable
 
@@ -49,6 +51,16 @@ def house(_front_end: None, browser: Browser, hospital: Hospital, _sqlite_templa
     """A hospital and its server; shared by the tests, so each brings its own patients and, for shifts, its cashier."""
     with open_house(tmp_path_factory.mktemp("house"), hospital, _sqlite_template) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def diagnoses(house: House) -> None:
+    """What a doctor chooses from."""
+    with house.world.db.begin() as session:
+        found = Diagnosis(code="J20.900", name="急性支气管炎", category="呼吸系统疾病")
+        session.add_all([found, DictionaryEntry(dictionary="usage", code="口服", name="口服")])
+        session.flush()
+        store_keys(session, diagnosis_search, found.id, search_keys(found.name, person=False, code=found.code))
 
 
 @pytest.fixture
