@@ -25,7 +25,7 @@ $(VENV)/.run: setup.cfg pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(PIP) -e '.[build,test]'
+	$(PIP) -e '.[build,test,dameng]'
 	@touch $@
 
 setup-run: $(VENV)/.run
