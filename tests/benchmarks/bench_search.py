@@ -25,7 +25,7 @@ from tests.benchmarks.floor import Timing, bare_url
 from tests.factories.security import signed_in_client
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
-SMALL, LARGE, QUERIES = 2_000, 6_000, 60
+SMALL, LARGE, QUERIES = 20_000, 200_000, 200
 MOST_RATIO = 3.0
 Statement = tuple[str, Any]
 
