@@ -93,21 +93,30 @@ def open_house(folder: Path, hospital: Hospital, template: Path) -> Iterator[Hou
     database = Database(url, sealer=open_sealer(settings))
     anchor.place(database, folder)
     world = make_world(create_app(settings, database=database, hospital=hospital), database)
-    port = _free_port()
-    base = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "HIS_DATA_DIR": str(folder), "HIS_DATABASE_URL": url, "HIS_SECURE_COOKIES": "false",
                    "HIS_SIMULATE_PAYMENTS": "true", "HIS_PASSWORD_ROUNDS": str(ROUNDS), "HIS_LOG_LEVEL": "ERROR"}
+    try:
+        with serving(folder, environment) as base:
+            yield House(base, world, settings)
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def serving(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """A server of its own process on a free loopback port; its address. It logs to ``folder/server.log``."""
+    port = _free_port()
+    base = f"http://127.0.0.1:{port}"
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "his_server", "run", "--bind", f"127.0.0.1:{port}", "--workers", "1"],
             env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait_for(f"{base}/readyz", server, folder / "server.log")
-            yield House(base, world, settings)
+            yield base
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(30)
-            database.dispose()
 
 
 def _free_port() -> int:
@@ -184,7 +193,8 @@ class Desk:
         return [p for p in self.problems if not any(text in p for text in self.allowed)]
 
 
-def sit_down(context: BrowserContext, base: str, login: str | dict[str, str], kind: type[Desk] = Desk) -> Desk:
+def sit_down(context: BrowserContext, base: str, login: str | dict[str, str], kind: type[Desk] = Desk,
+             password: str = PASSWORD) -> Desk:
     """Sign in by keyboard in a fresh browser context; with a session cookie, the person is signed in already."""
     page = context.new_page()
     desk = kind(page, base)
@@ -202,7 +212,7 @@ def sit_down(context: BrowserContext, base: str, login: str | dict[str, str], ki
     if isinstance(login, str):
         desk.on_screen("input[name=login]:focus")
         desk.type(login, "Tab")
-        desk.type(PASSWORD, "Enter")
+        desk.type(password, "Enter")
     desk.on_screen(".nav")
     return desk
 

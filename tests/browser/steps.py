@@ -124,7 +124,7 @@ def choose_visit(at: Desk, name: str) -> None:
     raise AssertionError(f"{name} is not on the doctor's list")
 
 
-def prescribe(at: Desk, who: Newcomer, drug: str, initials: str, dose: str, days: str, amount: str) -> str:
+def prescribe(at: Desk, drug: str, initials: str, dose: str, days: str, amount: str) -> str:
     """门诊医生, the visit chosen: one drug three times a day for some days. The prescription's number."""
     at.keys("F3")
     at.focused("今日病人")
@@ -149,7 +149,6 @@ def prescribe(at: Desk, who: Newcomer, drug: str, initials: str, dose: str, days
     at.focused("药品 第 2 行")
     at.see(amount, ".entering tfoot")
     at.keys("F8")
-    at.see(f"{who.name} 请到收费处缴费")
     at.see(drug, ".orders")
     at.focused("药品 第 1 行")
     return str(at.page.evaluate(
@@ -224,7 +223,8 @@ def dispense(at: Desk, who: Newcomer, number: str, quantity: str) -> None:
     at.see(quantity, "[aria-label=处方明细]")
     at.see("L1", "[aria-label=处方明细]")  # of the two lots, the one that expires first
     at.keys("F8")
-    at.see(f"已发药：{who.name} {number}")
+    # The message passes quickly; that the prescription has left the queue stays.
+    at.until("number => !document.querySelector('[aria-label=发药队列]').textContent.includes(number)", number)
 
 
 def take_back(at: Desk, number: str, packs: str) -> None:
@@ -242,6 +242,7 @@ def take_back(at: Desk, number: str, packs: str) -> None:
 def open_settlement(at: Desk, number: str) -> None:
     """退费与补打: one settlement by its number, as from the bar code of the voucher."""
     at.menu("退费与补打")
+    at.focused("结算记录")  # the day's list has come and taken the focus
     at.keys("Alt+n")
     at.focused("结算号")
     at.type(number, "Enter")

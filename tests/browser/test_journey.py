@@ -28,7 +28,7 @@ def test_the_first_journey(house: House, desk: Sit, diagnoses: None) -> None:
 
     doctor = desk(house.login_of("doctor"))
     steps.choose_visit(doctor, WHO.name)
-    number = steps.prescribe(doctor, WHO, steps.DRUG, "amxl", "1", "4", "48.00")
+    number = steps.prescribe(doctor, steps.DRUG, "amxl", "1", "4", "48.00")
     steps.request_exam(doctor)
 
     pharmacist = desk(house.login_of("pharmacist"))
@@ -91,7 +91,7 @@ def test_a_free_drug_goes_the_whole_way(house: House, desk: Sit, diagnoses: None
     world.register(person)
     doctor = desk(house.login_of("doctor"))
     steps.choose_visit(doctor, who.name)
-    number = steps.prescribe(doctor, who, steps.FREE, "yyjp", "0.1", "7", "0.00")
+    number = steps.prescribe(doctor, steps.FREE, "yyjp", "0.1", "7", "0.00")
 
     cashier = desk(house.login_of("cashier"))
     printer = steps.Printer(cashier)
