@@ -19,13 +19,29 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, event, insert, inspect, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    Insert,
+    Integer,
+    String,
+    Table,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dialects import portable
+from his_server.db import context
 from his_server.db import database as db
 from his_server.db.base import Base
+from his_server.db.types import _Exact
+from his_server.money import decimal
 
 PURPOSE = "integrity"
 
@@ -80,9 +96,10 @@ def row_holds(sealer: Any, table: str, values: Sequence[Any], mac: str | None) -
 
 
 class Guarded:
-    """Mixin: rows carry a MAC over ``__guarded__`` columns (the key first), written at flush.
+    """Mixin: rows carry a MAC over ``__guarded__`` columns (the key first), columns that hardly ever change.
 
-    Bulk inserts and updates by statement go around the flush: they set ``row_mac`` to :func:`mac_of` themselves.
+    Every INSERT of a unit of work writes it, be it the ORM's or one with parameter rows; an UPDATE by statement of a
+    guarded column must set ``row_mac`` to :func:`mac_of` itself. Without a unit of work there is no MAC.
     """
 
     __guarded__: tuple[str, ...] = ()
@@ -90,8 +107,50 @@ class Guarded:
 
 
 def mac_of(sealer: Any, model: type[Any], values: Mapping[str, Any]) -> str:
-    """The row MAC of a :class:`Guarded` row given as a mapping."""
-    return row_mac(sealer, model.__tablename__, [values.get(name) for name in model.__guarded__])
+    """The row MAC of a :class:`Guarded` row given as a mapping; constant defaults fill what it leaves out."""
+    return row_mac(sealer, model.__tablename__, [
+        default if (value := values.get(name)) is None else decimal(value) if exact else value
+        for name, exact, default in _plan(model)])
+
+
+_plans: dict[type[Any], list[tuple[str, bool, Any]]] = {}
+
+
+def _plan(model: type[Any]) -> list[tuple[str, bool, Any]]:
+    """The guarded columns: name, whether an exact number, constant default."""
+    found = _plans.get(model)
+    if found is None:
+        columns = model.__table__.c
+        found = _plans[model] = [
+            (name, isinstance(columns[name].type, _Exact),
+             default.arg if (default := columns[name].default) is not None and default.is_scalar else None)
+            for name in model.__guarded__]
+    return found
+
+
+_models: dict[Table, type[Any] | None] = {}
+
+
+def _model_of(table: Any) -> type[Any] | None:
+    if table not in _models:
+        _models[table] = next((m.class_ for m in Base.registry.mappers
+                               if m.local_table is table and getattr(m.class_, "__guarded__", ())), None)
+    return _models[table]
+
+
+@event.listens_for(Engine, "before_execute", retval=True)
+def _guard_inserts(_connection: Connection, statement: Any, many: Any, one: Any, _options: Any) -> tuple[Any, Any, Any]:
+    """Write the MAC of guarded rows that are inserted by statement; bulk inserts can't forget it."""
+    if (isinstance(statement, Insert) and (model := _model_of(statement.table)) is not None
+            and (database := context.current.get()) is not None):
+        if not many and not one:
+            if "row_mac" in statement.compile().params:
+                return statement, many, one
+            raise TypeError(f"{statement.table.name} is guarded: give its rows as parameters, not as values")
+        sealer = database.sealer
+        many = [{**row, "row_mac": mac_of(sealer, model, row)} for row in many]
+        one = {**one, "row_mac": mac_of(sealer, model, one)} if one else one
+    return statement, many, one
 
 
 def holds(sealer: Any, row: Any) -> bool:
@@ -103,21 +162,27 @@ def holds(sealer: Any, row: Any) -> bool:
 @event.listens_for(db.UnitOfWork, "before_flush")
 def _guard(session: Session, *_: Any) -> None:
     for row in [*session.new, *session.dirty]:
-        names = getattr(type(row), "__guarded__", ())
-        if names and (row in session.new or session.is_modified(row)):
-            columns = inspect(type(row)).columns
-            for name in names:
-                default = columns[name].default
-                if getattr(row, name) is None and default is not None and default.is_scalar:
-                    setattr(row, name, default.arg)
-            row.row_mac = row_mac(db.of(session).sealer, type(row).__tablename__, [getattr(row, n) for n in names])
+        model = type(row)
+        names = getattr(model, "__guarded__", ())
+        if not names:
+            continue
+        sealer, before = db.of(session).sealer, None
+        if row not in session.new:
+            history = {name: inspect(row).attrs[name].load_history() for name in names}
+            if not any(each.has_changes() for each in history.values()):
+                continue
+            before = [each.deleted[0] if each.deleted else getattr(row, name) for name, each in history.items()]
+        # what was altered behind our back isn't made right by a change of ours
+        if before is None or row_holds(sealer, model.__tablename__, before, row.row_mac):
+            row.row_mac = mac_of(sealer, model, {name: getattr(row, name) for name in names})
 
 
 def broken_rows(session: Session, model: type[Any]) -> Iterator[Any]:
     """Rows of a :class:`Guarded` model whose MAC doesn't hold, in key order."""
-    sealer = db.of(session).sealer
-    for row in session.scalars(select(model).order_by(model.id).execution_options(yield_per=500)):
-        if not holds(sealer, row):
+    sealer, names = db.of(session).sealer, dict.fromkeys((*model.__guarded__, "id", "row_mac"))
+    query = select(*(getattr(model, name) for name in names)).order_by(model.id).execution_options(yield_per=500)
+    for row in session.execute(query):
+        if not row_holds(sealer, model.__tablename__, [getattr(row, name) for name in model.__guarded__], row.row_mac):
             yield row
 
 

@@ -145,6 +145,7 @@ def _move(session: Session, attribute: Attribute, keys: Sequence[int], done: Don
         session.connection().execute(statement, changes)
         done.changed += len(changes)
     if change is not None:
-        users = session.scalars(select(User).where(User.id.in_([values["b_id"] for values in changes]))).all()
+        users = session.scalars(select(User).where(User.id.in_([values["b_id"] for values in changes]))
+                                .execution_options(populate_existing=True)).all()
         grants.protect_users(session, change, users)
         change.close()

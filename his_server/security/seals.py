@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,19 +39,35 @@ GRACE = timedelta(minutes=15)
 SIGNING = "sign-sm2"
 
 
+BATCH = 2000
+"""Rows sealed in one unit of work."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """Rows of a :class:`integrity.Guarded` model that belong to a sealed row and are written with it, never later.
+    ``by`` is their column with its key."""
+
+    title: str
+    model: type[Any]
+    by: str
+
+
 @dataclass(frozen=True)
 class Chained:
-    """An append-only table that is sealed: its key is ``id``, its time column ``at``, its MAC ``row_mac``."""
+    """An append-only table that is sealed: its key is ``id``, its time column ``at`` (indexed), its MAC ``row_mac``.
+    Its members are sealed with it, so that one that goes, comes or changes places shows."""
 
     name: str
     title: str
     model: type[Any]
     columns: tuple[str, ...]
     at: str = "at"
+    members: tuple[Members, ...] = ()
 
-    def content(self, row_id: int, row_mac: str) -> bytes:
+    def content(self, row_id: int, row_mac: str, members: str | None = None) -> bytes:
         """What stands in the chain for a row."""
-        return integrity.encode((self.name, row_id, row_mac))
+        return integrity.encode((self.name, row_id, row_mac, *([members] if members else [])))
 
     def intact(self, sealer: Any, row: Any) -> bool:
         """Whether a row's own MAC holds."""
@@ -62,9 +78,10 @@ class Chained:
 CHAINS: dict[str, Chained] = {}
 
 
-def declare(name: str, title: str, model: type[Any], *, at: str = "at", columns: tuple[str, ...] = ()) -> Chained:
+def declare(name: str, title: str, model: type[Any], *, at: str = "at", columns: tuple[str, ...] = (),
+            members: tuple[Members, ...] = ()) -> Chained:
     """Have a table sealed: an :class:`integrity.Guarded` model, or one whose MAC covers ``columns`` in this order."""
-    CHAINS[name] = Chained(name, title, model, columns or model.__guarded__, at)
+    CHAINS[name] = Chained(name, title, model, columns or model.__guarded__, at, members)
     return CHAINS[name]
 
 
@@ -80,6 +97,8 @@ class Seal(Base):
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     row_id: Mapped[int] = mapped_column(BigInteger)
     row_mac: Mapped[str] = mapped_column(String(64))
+    members: Mapped[str | None] = mapped_column(String(64))
+    """Keyed digest of the row's members and their MACs."""
     kid: Mapped[str] = mapped_column(String(16))
     mac: Mapped[str] = mapped_column(String(64))
 
@@ -113,13 +132,17 @@ def seal_new(database: Database, chained: Chained) -> int:
     """Seal one chain's new rows. Rows whose own MAC doesn't hold get no place, but an alarm."""
     broken: list[int] = []
     made: chain.Checkpoint | None = None
+    count, last = 0, BATCH
     try:
-        with database.begin() as session:
-            count, broken = _seal(session, chained)
-            made = _checkpoint(session, chained)
+        while last == BATCH:
+            with database.begin() as session:
+                last, broken = _seal(session, chained)
+                if last < BATCH:  # a checkpoint says that all before it is sealed
+                    made = _checkpoint(session, chained)
+            count += last
     except IntegrityError:
         log.warning("another sealer was faster on %s", chained.name)
-        return 0
+        return count
     if made is not None:
         _anchor(database, made)
     fresh = set(broken) - _alarmed.setdefault(database, set())
@@ -142,18 +165,41 @@ def _seal(session: Session, chained: Chained) -> tuple[int, list[int]]:
                            .order_by(Seal.seq.desc()).limit(1)).first()
     seq, mac = (last.seq, bytes.fromhex(last.mac)) if last else _start(session, chained)
     kid = sealer.ring.active("audit").kid
-    rows, broken = [], []
+    rows, good, broken = [], [], []
     for row in _unsealed(session, chained, since=_since(session, chained)):
         if not chained.intact(sealer, row):
             broken.append(int(row.id))
             continue
+        good.append((row.id, row.row_mac))
+        if len(good) == BATCH:
+            break
+    members = _members(session, chained, [row_id for row_id, _ in good])
+    for row_id, row_mac in good:
         seq += 1
-        mac = chain.link(_mac_for(sealer), kid, mac, seq, chained.content(row.id, row.row_mac))
-        rows.append({"chain": chained.name, "seq": seq, "row_id": row.id, "row_mac": row.row_mac, "kid": kid,
-                     "mac": mac.hex()})
+        mac = chain.link(_mac_for(sealer), kid, mac, seq, chained.content(row_id, row_mac, members.get(row_id)))
+        rows.append({"chain": chained.name, "seq": seq, "row_id": row_id, "row_mac": row_mac,
+                     "members": members.get(row_id), "kid": kid, "mac": mac.hex()})
     for first in range(0, len(rows), 500):
         session.execute(insert(Seal), rows[first:first + 500])
     return len(rows), broken
+
+
+def _members(session: Session, chained: Chained, row_ids: Sequence[int],
+             kids: Mapping[int, str] | None = None) -> dict[int, str]:
+    """Keyed digest of each row's members, under the active key or the given one; empty without members."""
+    if not chained.members or not row_ids:
+        return {}
+    sealer = db.of(session).sealer
+    found: dict[int, list[tuple[str, int, str | None]]] = {row_id: [] for row_id in row_ids}
+    for kind in chained.members:
+        by = getattr(kind.model, kind.by)
+        for first in range(0, len(row_ids), 500):
+            for row in session.execute(select(by.label("owner"), kind.model.id, kind.model.row_mac)
+                                       .where(by.in_(row_ids[first:first + 500]))):
+                found[row.owner].append((kind.model.__tablename__, row.id, row.row_mac))
+    active = sealer.ring.active("audit").kid
+    return {row_id: sealer.mac("audit", integrity.encode(sorted(rows, key=lambda row: row[:2])),
+                               (kids or {}).get(row_id, active)).hex() for row_id, rows in found.items()}
 
 
 def _mac_for(sealer: Any) -> chain.MacFor:
@@ -245,15 +291,16 @@ def verify(session: Session, chained: Chained = AUDIT) -> list[Finding]:
     start = session.get(SealStart, name)
     if start and not integrity.row_holds(sealer, "security_seal_start", (name, start.seq, start.mac), start.row_mac):
         wrong.append(Finding(name, "security_seal_start", "归档起点被改动"))
-    seals = session.execute(select(Seal.seq, Seal.row_id, Seal.row_mac, Seal.kid, Seal.mac)
+    seals = session.execute(select(Seal.seq, Seal.row_id, Seal.row_mac, Seal.members, Seal.kid, Seal.mac)
                             .where(Seal.chain == name).order_by(Seal.seq).execution_options(yield_per=1000))
-    links = (chain.ChainRow(s.seq, chained.content(s.row_id, s.row_mac), s.kid, _bytes(s.mac)) for s in seals)
+    links = (chain.ChainRow(s.seq, chained.content(s.row_id, s.row_mac, s.members), s.kid, _bytes(s.mac)) for s in seals)
     begin = (start.seq, _bytes(start.mac)) if start else (0, chain.GENESIS)
     points = [p for p in (*stored, *anchored) if p.seq > begin[0]
               and chain.check_signature(sealer.provider, lambda kid: _public(sealer, kid), p)]
     wrong += [Finding(name, f"seq {f.seq}", f"{_CHAIN_TEXT.get(f.kind, f.kind)} {f.detail}".strip())
               for f in chain.verify_chain(_mac_for(sealer), links, points, begin)]
-    return wrong + list(_rows_against_seals(session, chained))
+    wrong += [*_rows_against_seals(session, chained), *_members_against_seals(session, chained)]
+    return wrong
 
 
 _CHAIN_TEXT = {
@@ -294,6 +341,30 @@ def _rows_against_seals(session: Session, chained: Chained) -> Iterator[Finding]
             yield Finding(name, f"id {row.id}", "记录不是由本系统写入，或被改动")
         elif getattr(row, chained.at) < old:
             yield Finding(name, f"id {row.id}", "记录没有封存（封存任务未运行，或封存记录被删除）")
+
+
+def _members_against_seals(session: Session, chained: Chained) -> Iterator[Finding]:
+    """Members that were edited or planted, and rows whose members went, came or changed places."""
+    if not chained.members:
+        return
+    for kind in chained.members:
+        for row in integrity.broken_rows(session, kind.model):
+            yield Finding(chained.name, f"{kind.model.__tablename__} id {row.id}", f"{kind.title}被改动，或不是由本系统写入")
+    last = 0
+    while True:
+        seals = session.execute(select(Seal.seq, Seal.row_id, Seal.kid, Seal.members)
+                                .where(Seal.chain == chained.name, Seal.seq > last).order_by(Seal.seq).limit(500)).all()
+        if not seals:
+            return
+        last = seals[-1].seq
+        try:
+            found = _members(session, chained, [s.row_id for s in seals], {s.row_id: s.kid for s in seals})
+        except CryptoError:
+            found = {}  # a forged key id: the chain names the row
+        titles = "、".join(kind.title for kind in chained.members)
+        for seal in seals:
+            if found and found[seal.row_id] != seal.members:
+                yield Finding(chained.name, f"id {seal.row_id}", f"所属{titles}有增删、改动或移位（序号 {seal.seq}）")
 
 
 def verify_daily(database: Database) -> int:

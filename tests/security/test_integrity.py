@@ -142,3 +142,25 @@ def test_one_time_codes_follow_rfc_6238(sealer: Any) -> None:
     offset = mac[-1] & 15
     expected = str((int.from_bytes(mac[offset:offset + 4], "big") & 0x7FFFFFFF) % 10**6).zfill(6)
     assert rules.one_time_code(sealer.provider.hmac_sm3, b"k" * 32, 59) == expected
+
+
+def test_rows_as_parameters_need_no_mac_of_their_own(rows: list[int], db: Database) -> None:
+    with db.begin() as session:
+        session.execute(insert(LabelledRow), [
+            {"id": db.keys.next(), "person_id": 9, "label": "普通", "amount": 3, "made_at": db.clock.now()}
+            for _ in range(2)])
+    assert broken(db) == []
+
+
+def test_a_change_does_not_make_an_altered_row_right(rows: list[int], db: Database) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(update(LabelledRow.__table__).where(LabelledRow.__table__.c.id == rows[0])
+                           .values(amount=Decimal("9.99")))
+    with db.begin() as session:
+        found = session.get(LabelledRow, rows[0])
+        assert found is not None
+        found.made_at = db.clock.now() + timedelta(hours=1)
+        other = session.get(LabelledRow, rows[1])
+        assert other is not None
+        other.made_at = found.made_at
+    assert broken(db) == [rows[0]]

@@ -14,12 +14,16 @@ from sqlalchemy import BigInteger, CheckConstraint, Date, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from his_server.db import Base, Instant, Keyed, Money, Price, Quantity
+from his_server.security import integrity, seals
 
 
-class ChargeLine(Keyed):
+class ChargeLine(integrity.Guarded, Keyed):
     """One charged thing. ``state``: ``open`` → ``settled`` | ``void``. ``factor`` = smallest units per charged unit."""
 
     __tablename__ = "charge_line"
+    __guarded__ = ("id", "person_id", "encounter_id", "source", "source_id", "source_line_id", "kind",
+                   "item_id", "code", "name", "unit", "price", "quantity", "factor", "amount",
+                   "fiscal_category", "reverses_line_id", "created_at", "created_by")
     __table_args__ = (
         Index("ix_charge_line_person", "person_id", "state"),
         Index("ix_charge_line_settlement", "settlement_id"),
@@ -68,14 +72,17 @@ class ChargeLineState(Base):
     refunded: Mapped[Decimal] = mapped_column(Quantity)
 
 
-class Settlement(Keyed):
+class Settlement(integrity.Guarded, Keyed):
     """A settlement (``charge``) or its whole or partial reversal (``refund``, which names it)."""
 
     __tablename__ = "settlement"
+    __guarded__ = ("id", "number", "kind", "person_id", "total", "channel", "cashier_id", "shift_id",
+                   "settled_at", "business_date", "reverses_id", "reason", "approver_id")
     __table_args__ = (
         UniqueConstraint("number"),
         Index("ix_settlement_person", "person_id", "settled_at"),
         Index("ix_settlement_shift", "shift_id"),
+        Index("ix_settlement_settled", "settled_at"),
         Index("ix_settlement_day", "business_date", "id"),
         Index("ix_settlement_reverses", "reverses_id"),
     )
@@ -94,13 +101,15 @@ class Settlement(Keyed):
     approver_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class Receipt(Keyed):
+class Receipt(integrity.Guarded, Keyed):
     """A receipt (票据): ``blue``, or ``red`` which cancels exactly one other, once (FN-09).
 
     ``root_id`` is the first receipt of the chain original → red → new blue → …
     """
 
     __tablename__ = "receipt"
+    __guarded__ = ("id", "number", "settlement_id", "person_id", "colour", "title", "amount", "root_id",
+                   "reverses_receipt_id", "issued_at", "issued_by")
     __table_args__ = (
         UniqueConstraint("number"),
         UniqueConstraint("reverses_receipt_id"),
@@ -119,10 +128,12 @@ class Receipt(Keyed):
     issued_by: Mapped[int] = mapped_column(BigInteger)
 
 
-class Payment(Keyed):
+class Payment(integrity.Guarded, Keyed):
     """Money in (positive) or out (negative). ``rounding`` is the jiao rounding of the cash beside it (FN-05)."""
 
     __tablename__ = "payment"
+    __guarded__ = ("id", "settlement_id", "method", "amount", "intent_id", "returns_payment_id", "tendered",
+                   "paid_at")
     __table_args__ = (
         Index("ix_payment_settlement", "settlement_id"),
         Index("ix_payment_returns", "returns_payment_id"),
@@ -232,3 +243,8 @@ class PrintRecord(Keyed):
     printed_at: Mapped[datetime] = mapped_column(Instant)
     printed_by: Mapped[int] = mapped_column(BigInteger)
     printed_by_name: Mapped[str] = mapped_column(String(60))
+
+
+seals.declare("settlement", "结算", Settlement, at="settled_at", members=(
+    seals.Members("收费明细", ChargeLine, "settlement_id"), seals.Members("票据", Receipt, "settlement_id"),
+    seals.Members("支付", Payment, "settlement_id")))

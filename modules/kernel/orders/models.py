@@ -9,19 +9,23 @@ from sqlalchemy import BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from his_server.db import Instant, Keyed, Price, Quantity
+from his_server.security import integrity, seals
 
 
-class Prescription(Keyed):
+class Prescription(integrity.Guarded, Keyed):
     """A prescription: ``issued`` → ``charged`` → ``dispensed``; ``issued`` → ``cancelled``; ``charged`` → ``refunded``.
 
     ``store_id`` is the pharmacy, fixed at settlement (M7.1). ``kind``: 普通, 急诊, 儿科, 麻精一, 精二, 中药.
     """
 
     __tablename__ = "prescription"
+    __guarded__ = ("id", "number", "kind", "person_id", "encounter_id", "department_id", "doctor_id",
+                   "doctor_name", "diagnosis", "issued_at", "business_date")
     __table_args__ = (
         Index("ix_prescription_queue", "store_id", "state", "charged_at"),
         Index("ix_prescription_person", "person_id", "issued_at"),
         Index("ix_prescription_encounter", "encounter_id"),
+        Index("ix_prescription_issued", "issued_at"),
     )
     number: Mapped[str] = mapped_column(String(32), unique=True)
     kind: Mapped[str] = mapped_column(String(10))
@@ -45,10 +49,13 @@ class Prescription(Keyed):
                                                          back_populates="prescription")
 
 
-class PrescriptionLine(Keyed):
+class PrescriptionLine(integrity.Guarded, Keyed):
     """A drug of a prescription. ``quantity`` in smallest units; ``dose`` in the drug's dose unit."""
 
     __tablename__ = "prescription_line"
+    __guarded__ = ("id", "prescription_id", "position", "drug_id", "name", "spec", "dose", "dose_unit",
+                   "usage", "frequency", "days", "quantity", "base_unit", "pack_unit", "pack_size", "price",
+                   "note", "charge_line_id")
     __table_args__ = (Index("ix_prescription_line_prescription", "prescription_id"),)
     prescription_id: Mapped[int] = mapped_column(ForeignKey("prescription.id"))
     position: Mapped[int]
@@ -110,3 +117,7 @@ class RequestLine(Keyed):
     note: Mapped[str] = mapped_column(String(100), default="")
     charge_line_id: Mapped[int] = mapped_column(BigInteger)
     request: Mapped[Request] = relationship(back_populates="lines", lazy="raise")
+
+
+seals.declare("prescription", "处方", Prescription, at="issued_at",
+              members=(seals.Members("处方药品", PrescriptionLine, "prescription_id"),))

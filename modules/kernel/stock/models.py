@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Date, Index, String, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column
 
 from his_server.db import Instant, Keyed, Price, Quantity
+from his_server.security import integrity, seals
 
 OUTSIDE = None
 """The other end of a move that enters or leaves the hospital's stock."""
@@ -60,15 +61,18 @@ class StockBalance(Keyed):
     reserved: Mapped[Decimal] = mapped_column(Quantity)
 
 
-class StockMove(Keyed):
+class StockMove(integrity.Guarded, Keyed):
     """One movement of one batch, always positive, from a store (or outside) to a store (or outside)."""
 
     __tablename__ = "stock_move"
+    __guarded__ = ("id", "kind", "store_from", "store_to", "batch_id", "drug_id", "quantity", "document_kind",
+                   "document_id", "line_id", "moved_at", "business_date", "actor_id")
     __table_args__ = (
         CheckConstraint("quantity > 0", name="positive"),
         Index("ix_stock_move_document", "document_kind", "document_id"),
         Index("ix_stock_move_drug", "drug_id", "business_date"),
         Index("ix_stock_move_batch", "batch_id"),
+        Index("ix_stock_move_moved", "moved_at"),
     )
     kind: Mapped[str] = mapped_column(String(20))
     store_from: Mapped[int | None] = mapped_column(BigInteger)
@@ -103,3 +107,6 @@ class Reservation(Keyed):
     state: Mapped[str] = mapped_column(String(10))
     reserved_at: Mapped[datetime] = mapped_column(Instant)
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+seals.declare("stock_move", "药品流水", StockMove, at="moved_at")

@@ -16,7 +16,7 @@ from his_server.db import now, numbering, of, today
 from his_server.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from his_server.messaging import outbox
 from his_server.money import ZERO
-from his_server.security import audit
+from his_server.security import audit, integrity
 from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
@@ -75,6 +75,8 @@ def refund(session: Session, actor: Actor, settlement_id: int, quantities: Mappi
         select(ChargeLine).where(ChargeLine.settlement_id == settlement_id, ChargeLine.reverses_line_id.is_(None)))}
     if set(quantities) - set(lines):
         raise Invalid("charging.refund_lines", "所选项目不属于这次结算，请刷新后重试")
+    if any(not integrity.holds(of(session).sealer, lines[key]) for key in quantities):
+        raise Conflict("integrity.violation", "费用明细校验未通过，不能退费，请立即联系信息科核查")
     amounts = _take_back(session, lines, quantities)
     total = sum(amounts.values(), ZERO)
     approver = _approved(session, actor, settlement_id, total, approval_from)

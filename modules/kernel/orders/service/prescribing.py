@@ -122,8 +122,9 @@ def prescribe(session: Session, actor: Actor, *, encounter_id: int, diagnosis: s
                 performing_department_id=store.department_id)
         for key, w in zip(keys, worked, strict=True)])
     made.lines = [
-        PrescriptionLine(id=key, position=position, drug_id=w["drug"].id, name=w["drug"].name, spec=w["drug"].spec,
-                         dose=w["dose"], dose_unit=w["drug"].dose_unit or w["drug"].base_unit, usage=w["usage"],
+        PrescriptionLine(id=key, prescription_id=made.id, position=position, drug_id=w["drug"].id,
+                         name=w["drug"].name, spec=w["drug"].spec, dose=w["dose"],
+                         dose_unit=w["drug"].dose_unit or w["drug"].base_unit, usage=w["usage"],
                          frequency=w["frequency"], days=w["days"], quantity=w["quantity"],
                          base_unit=w["drug"].base_unit, pack_unit=w["drug"].pack_unit, pack_size=w["drug"].pack_size,
                          price=w["charged"].price, note=w["note"], charge_line_id=charge_id)
