@@ -68,7 +68,7 @@ class Window:
 
     def get(self, path: str, role: str = "registrar", **query: Any) -> Any:
         """GET a path under /api."""
-        return self.client(role).get(f"/api/{path}", query_string=query)
+        return self.client(role).get(f"/api/{path}", query_string=query or None)
 
     def post(self, path: str, body: dict[str, Any], role: str = "registrar") -> Any:
         """POST with a fresh Idempotency-Key."""

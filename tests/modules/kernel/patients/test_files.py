@@ -30,6 +30,7 @@ def _field(answer: Any, name: str) -> str:
 
 
 @pytest.mark.requirement("M3.5", "M3.6", "HS-06")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("given", [
     {"work_unit": "南通纺织厂", "work_region": "320613", "work_detail": "工农路1号"},
     {"home_region": "320612", "home_detail": "金沙街道1号"}, {"household_region": "320681"}, {"birth_region": "320682"},
