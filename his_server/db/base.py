@@ -66,10 +66,14 @@ class SealedText:
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is None:
             return self
-        blob = getattr(instance, f"{self.name}_sealed")
+        return self.reveal(instance.id, getattr(instance, f"{self.name}_sealed"))
+
+    def reveal(self, row_id: int, blob: bytes | None) -> str | None:
+        """The text of a sealed column that was selected without its object. :raises CryptoError: it isn't this row's."""
         if blob is None:
             return None
-        return context.database().sealer.open("column", bytes(blob), self._place(instance.id)).decode()
+        text: str = context.database().sealer.open("column", bytes(blob), self._place(row_id)).decode()
+        return text
 
     def __set__(self, instance: Any, value: str | None) -> None:
         database = context.database()

@@ -12,8 +12,8 @@ Sources: readings from pypinyin (MIT) and own surname tables (`readings`); wubi 
 """
 
 from .keys import KINDS, SearchKey, search_keys
-from .table import key_rows, make_search_table, match, starts_with, store_keys
+from .table import key_rows, make_search_table, match, matching, starts_with, store_keys
 from .text import KEY_LENGTH, classify, is_han, normalise
 
-__all__ = ["KEY_LENGTH", "KINDS", "SearchKey", "classify", "is_han", "key_rows", "make_search_table", "match",
+__all__ = ["KEY_LENGTH", "KINDS", "SearchKey", "classify", "is_han", "key_rows", "make_search_table", "match", "matching",
            "normalise", "search_keys", "starts_with", "store_keys"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -100,26 +102,58 @@ def match(
     However broad the query, at most limit × WINDOW index entries of each sort are ranked: one letter typed
     into a table of a million keys costs as much as a whole name. (M7.4)
     """
+    wanted, text = _wanted(query, limit, kinds)
+    if not text or not wanted:
+        return select(table.c.owner_id).where(literal(False))
+    hit = starts_with(session, table.c.key, text)
+    return _ranked(table, frozenset(wanted), kinds is not None, hit, text, limit, extra)
+
+
+def matching(session: Session, table: Table, query: str, *, limit: int = 20,
+             kinds: Collection[str] | None = None) -> list[int]:
+    """The owner ids that :func:`match` would find, asked at once by a statement that is built once per sort of query:
+    building it takes longer than answering it."""
+    wanted, text = _wanted(query, limit, kinds)
+    if not text or not wanted:
+        return []
+    if session.get_bind().dialect.name in ("dm", "dameng"):
+        return list(session.scalars(match(session, table, query, limit=limit, kinds=kinds)))
+    statement = _prepared(table, frozenset(wanted), kinds is not None)
+    return list(session.scalars(statement, {"text": text, "end": text + LAST, "many": limit, "window": limit * WINDOW}))
+
+
+def _wanted(query: str, limit: int, kinds: Collection[str] | None) -> tuple[set[str], str]:
+    """The kinds of key a query may match, and its normal form. :raises ValueError: unknown kinds, a limit below 1."""
     if limit < 1:
         raise ValueError("limit must be at least 1")
     wanted = set(KINDS) if kinds is None else set(kinds)
     if wanted - set(KINDS):
         raise ValueError(f"unknown kinds of search key: {sorted(wanted - set(KINDS))}")
-    text = normalise(query)
-    possible = classify(query) & wanted
+    possible: set[str] = set(classify(query)) & wanted
     if wanted & {"part"} or possible & {"name", "alias"}:
         possible |= {"part"}
-    if not text or not possible:
-        return select(table.c.owner_id).where(literal(False))
-    hit = starts_with(session, table.c.key, text)
+    return possible, normalise(query)
+
+
+@lru_cache(maxsize=256)
+def _prepared(table: Table, possible: frozenset[str], narrowed: bool) -> Select[int]:
+    text = bindparam("text", type_=table.c.key.type)
+    hit = and_(table.c.key >= text, table.c.key < bindparam("end", type_=table.c.key.type))
+    return _ranked(table, possible, narrowed, hit, text, bindparam("many", type_=Integer()), (),
+                   bindparam("window", type_=Integer()))
+
+
+def _ranked(table: Table, possible: frozenset[str], narrowed: bool, hit: ColumnElement[bool], text: Any, limit: Any,
+            extra: Sequence[ColumnElement[bool]], window_size: Any = None) -> Select[int]:
     whole = possible - {"part"}
     windows = []
     for part in [0] * bool(whole) + [1] * ("part" in possible):
         conditions = [table.c.part == part, hit, *extra]
-        if part == 0 and kinds is not None:
+        if part == 0 and narrowed:
             conditions.append(table.c.kind.in_(sorted(whole)))
         window = (select(table.c.owner_id, table.c.key, table.c.part).where(*conditions)
-                  .order_by(table.c.key, table.c.owner_id).limit(limit * WINDOW).subquery())
+                  .order_by(table.c.key, table.c.owner_id)
+                  .limit(limit * WINDOW if window_size is None else window_size).subquery())
         windows.append(select(window))
     found = (union_all(*windows) if len(windows) > 1 else windows[0]).subquery("found")
     # 0 whole key, 1 beginning of one, 2 whole part, 3 beginning of one.
