@@ -23,6 +23,7 @@ module = Module(
         Permission("security.accounts", "账户管理（建立、停用、解锁、重置密码）", ("sysadmin",)),
         Permission("security.read_accounts", "查看账户", ("sysadmin", "secadmin")),
         Permission("security.grants", "角色与授权、第二因素登记", ("secadmin",)),
+        Permission("security.crypto", "查看密码模块与密钥状态", ("secadmin",)),
         Permission("audit.read", "查看审计记录", ("auditadmin",)),
     ),
     settings=SecuritySettings,
@@ -30,7 +31,8 @@ module = Module(
         MenuItem(SECTION, "账户管理", "/security/users", "platform/security/users", "security.accounts", 90),
         MenuItem(SECTION, "授权管理", "/security/grants", "platform/security/grants", "security.grants", 91),
         MenuItem(SECTION, "角色权限", "/security/roles", "platform/security/roles", "security.grants", 92),
-        MenuItem(SECTION, "审计记录", "/security/audit", "platform/security/audit", "audit.read", 93),
+        MenuItem(SECTION, "密码模块", "/security/crypto", "platform/security/crypto", "security.crypto", 93),
+        MenuItem(SECTION, "审计记录", "/security/audit", "platform/security/audit", "audit.read", 94),
     ),
     jobs=(
         Job("security.purge", "清理过期会话", sessions.purge, every=timedelta(minutes=10)),

@@ -17,6 +17,7 @@ from his_server.security import (
     certificates,
     directory,
     grants,
+    health,
     queries,
     rules,
     schemas,
@@ -62,6 +63,12 @@ def _unsealed(kid: str, sealed: str) -> str:
     if content is None:
         raise Unauthenticated("session.challenge", "页面已过期，请重新输入")
     return str(content.get("password", ""))
+
+
+@routes.get("/crypto", permission="security.crypto")
+def crypto(call: Call) -> dict[str, Any]:
+    """State of the cryptographic module: provider, version, library, device, ages of keys, self-test, program files."""
+    return health.state(call.database)
 
 
 @routes.get("/departments", permission="security.read_accounts")

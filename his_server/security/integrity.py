@@ -153,9 +153,9 @@ def _guard_inserts(_connection: Connection, statement: Any, many: Any, one: Any,
     return statement, many, one
 
 
-def holds(sealer: Any, row: Any) -> bool:
-    """Whether a loaded :class:`Guarded` row is as we wrote it."""
-    model = type(row)
+def holds(sealer: Any, row: Any, model: type[Any] | None = None) -> bool:
+    """Whether a loaded :class:`Guarded` row is as we wrote it; ``model`` for a row of columns."""
+    model = model or type(row)
     return row_holds(sealer, model.__tablename__, [getattr(row, name) for name in model.__guarded__], row.row_mac)
 
 

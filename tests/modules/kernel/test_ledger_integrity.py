@@ -160,6 +160,16 @@ def test_an_altered_line_cannot_be_refunded(journey: World, db: Database) -> Non
 
 
 @pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_an_altered_line_cannot_be_paid(world: World, db: Database) -> None:
+    person = world.person()
+    world.request(world.encounter(world.register(person)))
+    open_ = ids(db, ChargeLine, ChargeLine.state == "open")
+    sql(db, update(ChargeLine.__table__).where(ChargeLine.id == open_[0]).values(amount=Decimal("0.01")))
+    answer = world.pay_all(person)
+    assert answer.status_code == 409 and answer.get_json()["code"] == "integrity.violation"
+
+
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
 def test_every_way_of_inserting_writes_the_mac(journey: World, db: Database) -> None:
     with db.begin() as session:
         for model in (ChargeLine, Settlement, Receipt, Payment, Prescription, PrescriptionLine, StockMove):

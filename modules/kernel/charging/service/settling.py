@@ -17,7 +17,7 @@ from his_server.db import now, numbering, of, today
 from his_server.errors import Conflict, Invalid
 from his_server.messaging import outbox
 from his_server.money import ZERO
-from his_server.security import audit
+from his_server.security import audit, integrity
 from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
@@ -52,8 +52,7 @@ class Settled:
 # Statements of the hot path stand here: building one costs ten times as much as running it again.
 _LINE = ChargeLine.__table__
 _LINES = (select(*(_LINE.c[name] for name in (
-    "id", "person_id", "encounter_id", "source", "source_id", "source_line_id", "kind", "item_id", "name", "quantity",
-    "factor", "amount", "performing_department_id", "state")))
+    *ChargeLine.__guarded__, "performing_department_id", "state", "row_mac")))
     .where(_LINE.c.id.in_(bindparam("b_ids", expanding=True))).order_by(_LINE.c.id))
 _MARK = (update(_LINE)  # type: ignore[arg-type]
          .where(_LINE.c.id.in_(bindparam("b_ids", expanding=True)), _LINE.c.state == "open")
@@ -77,6 +76,8 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
         raise Invalid("charging.lines", "所选费用不属于该病人或不存在，请刷新费用清单后重试")
     if any(line.state != "open" for line in lines):
         raise _taken(session, wanted)
+    if not all(integrity.holds(of(session).sealer, line, ChargeLine) for line in lines):
+        raise Conflict("integrity.violation", "费用明细校验未通过，不能收费，请立即联系信息科核查")
     total = sum((line.amount for line in lines), ZERO)
     if expected_total is not None and expected_total != total:
         raise Conflict("charging.total_changed", f"费用合计已变为 {total} 元（原显示 {expected_total} 元），请核对后重新收款")
