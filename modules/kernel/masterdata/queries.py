@@ -131,8 +131,8 @@ def regions(session: Session, q: str, limit: int, parent: str = "") -> list[dict
     ids = _found(session, models.region_search, q, limit)
     old = aliased(Region)
     found: dict[str, dict[str, Any]] = {}
-    rows = session.execute(here.add_columns(old.id).join(old, old.present_code == Region.code).where(old.id.in_(ids)))
-    for row in sorted(rows, key=lambda row: ids.index(row[-1])):
+    hits = session.execute(here.add_columns(old.id).join(old, old.present_code == Region.code).where(old.id.in_(ids)))
+    for row in sorted(hits, key=lambda hit: ids.index(hit.id)):
         found.setdefault(row.code, {key: value for key, value in row._mapping.items() if key != "id"})
     return list(found.values())
 

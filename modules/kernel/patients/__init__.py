@@ -2,12 +2,11 @@
 
 from his_server.module import MenuItem, Module, Permission
 from modules.kernel.masterdata.importing import OTHERS
-from modules.kernel.patients import importing
 from modules.kernel.patients import models as models
 from modules.kernel.patients.cli import regions
 from modules.kernel.patients.queries import NAMES
 from modules.kernel.patients.routes import EDIT, MERGE, UNMASK, VIEW, routes
-from modules.kernel.patients.service import OUTPATIENT_NO
+from modules.kernel.patients.service import OUTPATIENT_NO, importing
 
 CARE = ("cashier", "registrar", "doctor", "nurse", "pharmacist", "medical_technician")
 

@@ -137,7 +137,7 @@ def _checked(session: Session, given: Mapping[str, Any], person: Person | None =
         values["sex"] = "0"
     errors += _checked_id(values, person, today(session))
     for field in ("phone", "work_phone", "contact_phone"):
-        if values.get(field) and not _PHONE.match(values[field]):
+        if (phone := values.get(field)) and not _PHONE.match(phone):
             errors.append(FieldError(field, "电话号码应为 6 至 20 位数字，可以有区号和短横"))
     if (postcode := values.get("home_postcode")) and not (len(postcode) == 6 and postcode.isascii()
                                                           and postcode.isdigit()):
