@@ -56,6 +56,15 @@ def encode(values: Iterable[Any]) -> bytes:
 
 
 def _encode(value: Any) -> bytes:
+    plain = type(value)  # what most columns hold, without the cost of matching
+    if plain is int:
+        body = b"%d" % value
+        return b"i%b%b" % (len(body).to_bytes(4, "big"), body)
+    if plain is str:
+        body = value.encode()
+        return b"s%b%b" % (len(body).to_bytes(4, "big"), body)
+    if value is None:
+        return b"n\0\0\0\0"
     match value:
         case None:
             kind, body = b"n", b""
