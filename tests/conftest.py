@@ -1,6 +1,6 @@
 """Fixtures for everybody: databases, clock, units of work, the application, signed-in clients, query counts.
 
-``db`` is a fresh database on SQLite and on PostgreSQL in turn; ``parametrize("db", ["sqlite"], indirect=True)``
+``db`` is a fresh database on SQLite and on PostgreSQL in turn; ``parametrize("db_url", ["sqlite"], indirect=True)``
 chooses one. Sockets reach the loopback only.
 """
 
