@@ -91,6 +91,24 @@ def reseal_command(tables: tuple[str, ...], batch: int, check: bool) -> None:
         raise SystemExit(1)
 
 
+_destroy = plain.commands["destroy"]
+
+
+@keys.command("destroy", params=list(_destroy.params), help=_destroy.help)
+@click.pass_context
+def destroy(context: click.Context, **options: object) -> None:
+    """Refuses a retired key that rows of ours still need; everything else is crypto.cli's."""
+    found = house()
+    if (kid := options["kid"]) and options["ring"] == found.settings.key_ring_path:
+        found.everything  # noqa: B018  # all tables are known from here on
+        purpose = next((key.purpose for key in found.database.sealer.ring.living() if key.kid == kid), "")
+        if purpose in reseal.PURPOSES and any(reseal.stale(found.database, a) for a in reseal.attributes()):
+            raise click.ClickException("仍有数据使用旧密钥，销毁后将无法读取：请先运行 his-server keys reseal")
+    context.forward(_destroy)
+    if kid and options["ring"] == found.settings.key_ring_path:
+        audit.record_apart(found.database, OPERATOR, "key.destroy", "key", kid, success=True)
+
+
 @keys.group("manifest")
 def manifest() -> None:
     """程序清单：全部程序文件的 SM3，用 SM2 签名，启动时核对"""

@@ -11,7 +11,7 @@ _titles = {
     "user.create": "建立账户", "user.change": "修改账户", "user.unlock": "解除锁定", "user.password_reset": "重置密码",
     "user.password_change": "修改密码", "factor.enrol": "登记第二因素", "factor.remove": "解除第二因素",
     "grant.change": "授权变更", "role.change": "角色变更", "role.sync": "标准角色同步",
-    "key.rotate": "轮换密钥", "key.reseal": "改用新密钥", "program.sign": "签署程序清单",
+    "key.rotate": "轮换密钥", "key.reseal": "改用新密钥", "key.destroy": "销毁密钥", "program.sign": "签署程序清单",
     "partner.register": "登记外部系统密钥", "partner.revoke": "停用外部系统密钥", "partner.refused": "外部系统请求被拒绝",
     "audit.query": "查询审计记录", "audit.verify": "校验审计记录", "audit.archive": "审计归档",
     "patient.create": "建立病人档案", "patient.edit": "修改病人资料", "patient.view": "调阅病人",

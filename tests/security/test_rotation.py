@@ -183,12 +183,17 @@ def test_from_the_command_line(world: World, db: Database, db_url: str, keys_dir
     phone = number_of(db, first)
     run = CliRunner().invoke
     assert run(main, ["keys", "rotate", "nonsense"]).exit_code == 2
+    old = db.sealer.ring.active("column").kid
     rotated = run(main, ["keys", "rotate", "column"])
     assert rotated.exit_code == 0 and "keys reseal" in rotated.output
     check = run(main, ["keys", "reseal", "--check"])
     assert check.exit_code == 1 and "仍用旧密钥" in check.output
     assert run(main, ["keys", "reseal", "--table", "nothing"]).exit_code == 1
+    kept = run(main, ["keys", "destroy", "--kid", old, "--yes"])
+    assert kept.exit_code == 1 and "keys reseal" in kept.output
     assert run(main, ["keys", "reseal", "--batch", "2"]).exit_code == 0
     assert run(main, ["keys", "reseal", "--check"]).exit_code == 0
+    gone = run(main, ["keys", "destroy", "--kid", old, "--yes"])
+    assert gone.exit_code == 0 and "已销毁" in gone.output, gone.output
     assert '"column"' in run(main, ["keys", "status"]).output
     assert number_of(db, first) == phone and found(world, phone) == [first]
