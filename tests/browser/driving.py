@@ -36,7 +36,8 @@ CHROMIUM = os.environ.get("HIS_CHROMIUM", "/usr/bin/chromium")
 # Printing crashes headless Chromium where its preview is on.
 FLAGS = ["--disable-print-preview", "--disable-dev-shm-usage", "--no-sandbox"]
 ROUNDS = 10_000
-expect.set_options(timeout=15_000)
+WAIT_MS = 15_000
+expect.set_options(timeout=WAIT_MS)
 
 
 @dataclass
@@ -173,8 +174,17 @@ class Desk:
         expect(self.page.locator(selector).filter(has_text=text, visible=True).first).to_be_visible()
 
     def until(self, condition: str, argument: Any = None) -> None:
-        """Wait until a JavaScript function of one argument gives true."""
-        self.page.wait_for_function(condition, arg=argument)
+        """Wait until a JavaScript function of one argument gives true.
+
+        Playwright's own ``wait_for_function`` evaluates text inside the page, which its CSP forbids.
+        """
+        waiting = f"""async ([argument, wait]) => {{
+          const met = {condition}
+          const end = performance.now() + wait
+          for (; performance.now() < end; await new Promise((go) => setTimeout(go, 40))) if (met(argument)) return true
+          return false
+        }}"""
+        assert self.page.evaluate(waiting, [argument, WAIT_MS]), condition
 
     def see(self, text: str, within: str = "body") -> None:
         """Wait until a text is on the screen."""
@@ -221,5 +231,5 @@ def new_context(browser: Browser, width: int = 1366, height: int = 768) -> Brows
     """A workstation's browser: the usual small screen, Chinese, hospital time."""
     context = browser.new_context(viewport={"width": width, "height": height}, locale="zh-CN",
                                   timezone_id="Asia/Shanghai")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(WAIT_MS)
     return context

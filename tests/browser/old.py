@@ -16,7 +16,7 @@ from typing import Any
 
 from playwright.sync_api import Error
 
-from tests.browser.driving import Desk
+from tests.browser.driving import WAIT_MS, Desk
 
 HERE = Path(__file__).resolve().parent
 BROWSERS = HERE.parent / ".browsers"
@@ -31,7 +31,6 @@ LOOK = """async ([selector, text, wait]) => {
   }
   return false
 }"""
-WAIT_MS = 15_000
 
 
 class Unobtainable(RuntimeError):
@@ -94,13 +93,3 @@ class OldDesk(Desk):
         if not found:
             shown = self.page.evaluate("document.body.innerText")
             raise AssertionError(f"{selector} {text!r} is not on the screen:\n{shown}\n{self.problems}")
-
-    def until(self, condition: str, argument: Any = None) -> None:
-        """Wait until a JavaScript function of one argument gives true."""
-        waiting = f"""async ([argument, wait]) => {{
-          const met = {condition}
-          const end = performance.now() + wait
-          for (; performance.now() < end; await new Promise((go) => setTimeout(go, 40))) if (met(argument)) return true
-          return false
-        }}"""
-        assert self.page.evaluate(waiting, [argument, WAIT_MS]), condition

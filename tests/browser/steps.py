@@ -242,7 +242,7 @@ def take_back(at: Desk, number: str, packs: str) -> None:
 def open_settlement(at: Desk, number: str) -> None:
     """退费与补打: one settlement by its number, as from the bar code of the voucher."""
     at.menu("退费与补打")
-    at.focused("结算记录")  # the day's list has come and taken the focus
+    at.on_screen(".detail header")  # the day's list has come, its first row is shown: nothing moves the focus any more
     at.keys("Alt+n")
     at.focused("结算号")
     at.type(number, "Enter")

@@ -11,7 +11,7 @@ from tests.browser import steps
 from tests.browser.driving import Desk, House
 
 Sit = Callable[[str | dict[str, str]], Desk]
-WHO = steps.Newcomer("单䶮", "320602199003075237", "1990-03-07", "男")
+WHO = steps.Newcomer("解䶮明", "320602198811204135", "1988-11-20", "男")
 PRINT = "**/print"
 
 
@@ -23,7 +23,7 @@ def test_the_first_journey(house: House, desk: Sit, diagnoses: None) -> None:
     steps.make_person(cashier, WHO)
     steps.register(cashier, WHO)
     registration = printer.paper()
-    assert "单䶮" in registration and "20.00" in registration
+    assert "解䶮明" in registration and "20.00" in registration
     person = world.ok(world.get("cashier", f"/api/patients?q={WHO.id_number}"))["items"][0]["id"]
 
     doctor = desk(house.login_of("doctor"))
@@ -54,7 +54,7 @@ def test_the_first_journey(house: House, desk: Sit, diagnoses: None) -> None:
     with cashier.page.expect_response(PRINT):
         cashier.keys("F9")
     voucher = printer.paper()
-    for text in ("收费凭证", "单䶮", steps.DRUG, steps.EXAM, "108.55", "扫码支付：50.00元",
+    for text in ("收费凭证", "解䶮明", steps.DRUG, steps.EXAM, "108.55", "扫码支付：50.00元",
                  "现金：58.60元", "现金舍入：-0.05元", paid["number"]):
         assert text in voucher
     assert "补打" not in voucher

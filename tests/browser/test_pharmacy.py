@@ -41,15 +41,14 @@ def _choose(desk: Desk, name: str) -> None:
             return
         before = bar.inner_text() if bar.count() else ""
         desk.keys("ArrowDown")
-        desk.page.wait_for_function(
-            "before => (document.querySelector('.patient .name') || {}).textContent !== before", arg=before)
+        desk.until("before => (document.querySelector('.patient .name') || {}).textContent !== before", before)
     raise AssertionError(f"{name} is not on the list")
 
 
 def _asked(desk: Desk, text: str) -> None:
     """Wait until a dialog asks this and hears keys."""
     desk.see(text, ".modal-box")
-    desk.page.wait_for_function("document.activeElement.matches('.modal-box footer .btn, .modal-box .input')")
+    desk.until("() => document.activeElement.matches('.modal-box footer .btn, .modal-box .input')")
 
 
 @pytest.mark.requirement("M8.9", "RX-11", "M1.8")
