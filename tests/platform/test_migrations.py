@@ -17,8 +17,6 @@ from his_server.db.keys import key_block
 from his_server.registry import Hospital
 from tests import databases
 
-pytestmark = pytest.mark.skipif(migrate.head() is None, reason="no migration is written yet")
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path, hospital: Hospital) -> Iterator[Database]:
