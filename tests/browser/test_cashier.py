@@ -11,6 +11,7 @@ from playwright.sync_api import Route, expect
 
 from his_server.web import reader_simulator
 from modules.kernel.patients.models import Person
+from tests.browser import steps
 from tests.browser.driving import Desk, House
 
 Sit = Callable[[str | dict[str, str]], Desk]
@@ -245,11 +246,7 @@ def test_a_large_refund_waits_for_a_second_person(house: House, desk: Sit) -> No
     house.world.request(encounter, "10")
     settled = house.world.ok(house.world.pay_all(person))
     cashier = desk(house.login_of("cashier"))
-    cashier.menu("退费与补打")
-    cashier.keys("Alt+n")
-    cashier.focused("结算号")
-    cashier.type(settled["number"], "Enter")
-    cashier.see(settled["number"], ".detail")
+    steps.open_settlement(cashier, settled["number"])
     cashier.keys("F7")
     cashier.focused("退数量")
     cashier.keys("Alt+a", "Alt+5")

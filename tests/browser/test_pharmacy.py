@@ -123,7 +123,9 @@ def test_the_technician_confirms_and_takes_back(house: House, desk: Sit) -> None
     at.keys("F8")
     at.see("已确认执行：单文静")
     assert _orders(house, encounter)["requests"][0]["state"] == "performed"
+    at.focused("申请列表")
     at.keys("F3")
+    at.focused("申请单号")
     at.type(made["number"], "Enter")
     at.see("已执行", "[aria-label=申请明细]")
     at.keys("F7")
