@@ -9,7 +9,10 @@ back to an older generation than it has seen.
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -70,6 +73,8 @@ class KeyRing:
         self.path, self.master, self._clock, self._refresh = path, master, clock, refresh
         self._snapshot = _Snapshot(0, (0, 0, 0), {}, {}, {})
         self._checked = float("-inf")
+        self._loading = threading.Lock()
+        _rings.add(self)
 
     @classmethod
     def create(
@@ -297,6 +302,12 @@ class KeyRing:
         return self.master.provider.sm3(json.dumps(body, sort_keys=True).encode())
 
     def _load(self) -> _Snapshot:
+        # One thread at a time: of two that read while the file is replaced, the slower one holds the older text, and
+        # would take the newer snapshot for a ring that went back.
+        with self._loading:
+            return self._read()
+
+    def _read(self) -> _Snapshot:
         stamp = self._stamp()
         refused = CryptoError(f"key ring {self.path} was altered or belongs to another master key")
         try:
@@ -334,3 +345,15 @@ class KeyRing:
             datetime.fromisoformat(entry["not_before"]),
             not_after,
         )
+
+
+_rings: weakref.WeakSet[KeyRing] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A child forked while a thread was reading would wait for that thread for ever."""
+    for ring in list(_rings):
+        ring._loading = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
