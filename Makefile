@@ -51,7 +51,8 @@ lint: setup ## ruff, import-linter, mypy, layout, types of the pages
 	$(BIN)/python -m his_server.web.build --check
 
 test: lint ## everything but the long tests, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser  # alone: a person at a keyboard has the machine to themselves
 
 test-long: lint ## all tests, the long ones too
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench"

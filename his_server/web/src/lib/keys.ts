@@ -197,3 +197,9 @@ export const autofocus = {
     requestAnimationFrame(() => (element.matches(`${FIELDS},button`) ? element : fieldsOf(element)[0])?.focus())
   },
 }
+
+/** Move the focus to `to`, unless a person is typing on the page already: a list that arrives late takes nothing away. */
+export function focusUnlessTyping(to: { focus: () => void } | null | undefined): void {
+  const now = document.activeElement
+  if (!(now?.matches('input, textarea, select') && now.closest('main'))) to?.focus()
+}
