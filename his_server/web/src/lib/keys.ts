@@ -194,6 +194,7 @@ export const enterNext = {
 /** Focus the first field inside once shown: `v-autofocus`. */
 export const autofocus = {
   mounted(element: HTMLElement) {
+    element.dataset.autofocus = '' // a dialog gives it the focus at once: an Enter in its first frame must not be lost
     requestAnimationFrame(() => (element.matches(`${FIELDS},button`) ? element : fieldsOf(element)[0])?.focus())
   },
 }
