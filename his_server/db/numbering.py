@@ -9,7 +9,7 @@ used, void (with a reason) or unused (COMPLIANCE FN-07).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
@@ -202,8 +202,3 @@ def void_next(session: Session, series: str, holder_id: int, reason: str, actor_
                            voided_at=db.now(session)))
     session.flush()
     return number
-
-
-def format_day(day: date) -> str:
-    """Eight digits, as business numbers carry dates."""
-    return f"{day:%Y%m%d}"

@@ -207,12 +207,3 @@ def decide_approval(session: Session, actor: Actor, approval_id: int, *, approve
                  {"amount": str(found.amount)})
     session.refresh(found)
     return found
-
-
-def refundable(session: Session, settlement_id: int) -> dict[int, Decimal]:
-    """What can be refunded now, per line in the charged unit."""
-    rows = session.execute(
-        select(ChargeLine.id, ChargeLineState.quantity, ChargeLineState.performed, ChargeLineState.refunded)
-        .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
-        .where(ChargeLine.settlement_id == settlement_id))
-    return {r.id: r.quantity - r.performed - r.refunded for r in rows}

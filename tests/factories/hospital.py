@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -183,6 +182,3 @@ def _hire(world: World, doctor_id: int, clinic_id: int) -> None:
                 numbering.grant_range(session, RECEIPT_SERIES, user.id, 1 + n * 1_000_000, (n + 1) * 1_000_000)
             world.ids[f"user_{who}"] = user.id
         world.clients[who] = signed_in_client(app, db, user=user)
-
-
-WorldMaker = Callable[..., World]

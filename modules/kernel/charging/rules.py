@@ -10,8 +10,6 @@ from his_server.money import JIAO, ZERO, cash_rounding, round_money
 
 CASH = "cash"
 ROUNDING = "rounding"
-REGISTRATION_CATEGORIES = frozenset({"02", "12", "13"})
-DRUG_CATEGORIES = frozenset({"09", "10", "11"})
 RECEIPT_LINES = 40
 
 
