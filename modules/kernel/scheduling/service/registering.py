@@ -1,8 +1,7 @@
-"""Clinic sessions and registrations. A slot is taken by a guarded update: never oversold, under any race."""
+"""Registrations. A slot is taken by a guarded update: never oversold, under any race."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from decimal import Decimal
 
 from sqlalchemy import select, update
@@ -11,7 +10,7 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import local
-from his_server.db import now, numbering, of, today
+from his_server.db import now, numbering, today
 from his_server.errors import Conflict, NotFound
 from his_server.messaging import outbox
 from his_server.security import audit
@@ -19,30 +18,10 @@ from modules.kernel.charging.service import NewLine, add_lines, void_lines
 from modules.kernel.encounters import service as encounters
 from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import ChargeItem
-from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration, ScheduleTemplate
+from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration
 
 REGISTRATION_SERIES = numbering.Series("registration", "挂号单号", "GH{date:%y%m%d}{n:06d}", per_day=True)
 EMERGENCY_LEVEL = "急诊"
-
-
-def open_sessions(session: Session, day: date) -> int:
-    """Make the day's clinic sessions from the weekly schedule; repeatable; returns how many are new."""
-    templates = session.scalars(select(ScheduleTemplate).where(
-        ScheduleTemplate.weekday == day.isoweekday(), ScheduleTemplate.active)).all()
-    known = set(session.scalars(select(ClinicSession.template_id).where(ClinicSession.day == day)))
-    fresh = [t for t in templates if t.id not in known]
-    if not fresh:
-        return 0
-    return portable.upsert(session, ClinicSession, [
-        {"id": key, "day": day, "template_id": t.id, "department_id": t.department_id, "doctor_id": t.doctor_id,
-         "period": t.period, "level": t.level, "capacity": t.capacity, "extra": 0, "taken": 0, "issued": 0,
-         "state": "open"}
-        for key, t in zip(of(session).keys.take(len(fresh)), fresh, strict=True)], ["day", "template_id"], [])
-
-
-def open_coming_days(session: Session, days: int = 7) -> int:
-    """Sessions of today and the days after it (nightly job)."""
-    return sum(open_sessions(session, today(session) + timedelta(days=n)) for n in range(days))
 
 
 def register(session: Session, actor: Actor, *, person_id: int, session_id: int, insurance: str = "自费"
