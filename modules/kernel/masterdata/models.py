@@ -101,14 +101,18 @@ class Drug(Keyed):
 
     ``dose_amount`` ``dose_unit`` are in one ``base_unit`` (0.25 g in a 片); ``pack_size`` base units are in one
     ``pack_unit`` (24 片 in a 盒). ``control`` drug_control (普通 麻醉 精一 …), ``antimicrobial`` 非限制/限制/特殊 or
-    empty, ``splittable``: may leave the pharmacy in base units.
+    empty, ``splittable``: may leave the pharmacy in base units. What the law of prescriptions asks (RX-03, RX-04, RX-05,
+    RX-10): ``ingredient`` the active ingredient, ``drug_class`` the class that allergies are told by (青霉素类),
+    ``release`` 缓释/控释 or empty, ``max_dose`` and ``max_daily`` the largest single and daily dose in ``dose_unit``,
+    ``chronic_infections`` which chronic infections it treats (结核, 细菌, 真菌; commas).
     """
 
     __tablename__ = "drug"
     __table_args__ = (CheckConstraint("pack_size > 0", name="pack_size"),)
     __history__ = ("name", "form", "spec", "dose_amount", "dose_unit", "base_unit", "pack_unit", "pack_size",
                    "manufacturer", "fiscal_category", "control", "antimicrobial", "tb", "skin_test", "splittable",
-                   "insurance_level", "default_usage", "default_frequency", "otc", "aliases", "active")
+                   "insurance_level", "default_usage", "default_frequency", "otc", "aliases", "active", "ingredient",
+                   "drug_class", "release", "max_dose", "max_daily", "chronic_infections")
     code: Mapped[str] = mapped_column(String(40), unique=True)
     name: Mapped[str] = mapped_column(String(120))
     form: Mapped[str] = mapped_column(String(40))
@@ -129,6 +133,12 @@ class Drug(Keyed):
     default_usage: Mapped[str] = mapped_column(String(20), default="")
     default_frequency: Mapped[str] = mapped_column(String(20), default="")
     otc: Mapped[bool] = mapped_column(default=False)
+    ingredient: Mapped[str] = mapped_column(String(60), default="")
+    drug_class: Mapped[str] = mapped_column(String(30), default="")
+    release: Mapped[str] = mapped_column(String(10), default="")
+    max_dose: Mapped[Decimal | None] = mapped_column(Quantity)
+    max_daily: Mapped[Decimal | None] = mapped_column(Quantity)
+    chronic_infections: Mapped[str] = mapped_column(String(20), default="")
     aliases: Mapped[str] = mapped_column(String(200), default="")
     active: Mapped[bool] = mapped_column(default=True)
     revision: Mapped[int] = mapped_column(default=1)

@@ -146,6 +146,18 @@ def one_of(*choices: str) -> Convert:
     return convert
 
 
+def some_of(*choices: str) -> Convert:
+    """Some of these texts, joined by ; or , → joined by commas."""
+
+    def convert(value: str) -> str:
+        parts = rights(value)
+        if set(parts.split(",")) - {"", *choices}:
+            raise Wrong("只能是：" + "、".join(choices))
+        return parts
+
+    return convert
+
+
 def rights(value: str) -> str:
     """Prescribing rights, joined by ; or , → joined by commas."""
     return ",".join(part.strip() for part in re.split(r"[;,；，]", value) if part.strip())
@@ -212,6 +224,10 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (
         Column("splittable", ("可拆零",), flag, default=False), _LEVEL,
         Column("default_usage", ("默认用法",), text(20), default=""),
         Column("default_frequency", ("默认频次",), text(20), default=""), Column("otc", ("非处方药",), flag, default=False),
+        Column("ingredient", ("有效成分",), text(60), default=""), Column("drug_class", ("药理类别",), text(30), default=""),
+        Column("release", ("释放",), one_of("", "缓释", "控释"), default=""),
+        Column("max_dose", ("单次极量",), exact(4, positive=True)), Column("max_daily", ("日极量",), exact(4, positive=True)),
+        Column("chronic_infections", ("慢性感染",), some_of("结核", "细菌", "真菌"), default=""),
         Column("aliases", ("别名", "商品名"), text(200), default="")), search=models.drug_search,
         price=Price("price", models.DrugPrice, "drug_id", "pack_price"), after=("dictionaries",)),
     Kind("diagnoses", "诊断", models.Diagnosis, ("code",), (
