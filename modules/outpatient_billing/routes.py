@@ -122,13 +122,13 @@ def preview_refund(call: Call, settlement_id: int) -> dict[str, Any]:
              status=201)
 def supplement(call: Call) -> dict[str, Any]:
     """补录费用"""
-    return {"line_ids": service.supplement(call.session, call.actor, **call.body)}
+    return {"line_ids": ledger.supplement(call.session, call.actor, **call.body)}
 
 
 @routes.delete("/supplements/<int:line_id>", permission=CHARGE, status=204)
 def void_supplement(call: Call, line_id: int) -> None:
     """作废未收的补录费用"""
-    service.void_supplement(call.session, call.actor, line_id)
+    ledger.void_supplement(call.session, call.actor, line_id)
 
 
 @routes.post("/payment-intents", permission=CHARGE, body=schemas.IntentIn, out=schemas.IntentOut, effect="manual",

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import local
-from his_server.db import now, today
+from his_server.db import now
 from his_server.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from his_server.money import ZERO
 from his_server.security import audit
@@ -27,9 +27,7 @@ from modules.kernel.charging.models import (
     Settlement,
 )
 from modules.kernel.charging.rules import Pay
-from modules.kernel.charging.service import NewLine, Refunded, Returns, Settled
-from modules.kernel.encounters import service as encounters
-from modules.kernel.masterdata import service as masterdata
+from modules.kernel.charging.service import Refunded, Returns, Settled
 from modules.kernel.orders import service as order_service
 from modules.kernel.scheduling import service as scheduling_service
 from modules.kernel.scheduling.models import Registration
@@ -136,40 +134,6 @@ def _approval_of(session: Session, actor: Actor, settlement_id: int, total: Deci
             RefundApproval.state.in_(("requested", "approved"))))
         if row.state == "requested" or row.decided_by != actor.user_id}
     return "approved" if "approved" in states else "requested" if states else "needed"
-
-
-def supplement(session: Session, actor: Actor, *, encounter_id: int, performing_department_id: int,
-               lines: Sequence[Mapping[str, object]]) -> list[int]:
-    """补录: charge items to a visit without an order (M1.16). Errors name field and line; nothing is kept between calls."""
-    encounter = encounters.get(session, encounter_id)
-    if encounter.state == "cancelled":
-        raise Conflict("billing.visit_cancelled", "该次就诊已退号，不能补录费用")
-    masterdata.department(session, performing_department_id)
-    items = masterdata.items(session, [int(str(line["item_id"])) for line in lines])
-    prices = masterdata.item_prices(session, items, today(session))
-    errors = [FieldError(f"lines.{i}.item_id", "没有这个项目、已停用或没有当日价格") for i, line in enumerate(lines)
-              if line["item_id"] not in prices or not items[line["item_id"]].active]
-    if errors:
-        raise Invalid("billing.items", "补录内容有误，请按提示修改后重新提交", errors)
-    added = ledger.add_lines(session, actor, encounter.person_id, encounter.id, [
-        NewLine(source="supplement", source_id=encounter.id, source_line_id=0, kind="item", item_id=item.id,
-                code=item.code, name=item.name, spec=None, unit=item.unit, price=prices[item.id],
-                quantity=line["quantity"],  # type: ignore[arg-type]
-                fiscal_category=item.fiscal_category, insurance_level=item.insurance_level,
-                ordering_department_id=actor.department_id, ordering_staff_id=actor.staff_id,
-                performing_department_id=performing_department_id)
-        for line in lines for item in (items[line["item_id"]],)])  # type: ignore[index]
-    audit.record(session, actor, "charge.supplement", "encounter", encounter.id, {"lines": added})
-    return added
-
-
-def void_supplement(session: Session, actor: Actor, line_id: int) -> None:
-    """Take an unsettled supplementary line back. :raises Conflict: it is settled or void."""
-    if not portable.guarded_update(
-            session, ChargeLine, (ChargeLine.id == line_id) & (ChargeLine.state == "open")
-            & (ChargeLine.source == "supplement"), {"state": "void"}):
-        raise Conflict("billing.not_voidable", "该费用已收取、已作废或不是补录费用，请刷新后核对")
-    audit.record(session, actor, "charge.void", "charge_line", line_id)
 
 
 def request_approval(session: Session, actor: Actor, settlement_id: int, *, amount: Decimal, reason: str

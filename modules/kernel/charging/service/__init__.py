@@ -12,7 +12,8 @@ from modules.kernel.charging.service.printing import count_print
 from modules.kernel.charging.service.refunding import Refunded, Returns, refund
 from modules.kernel.charging.service.settling import Settled, perform, settle
 from modules.kernel.charging.service.shifts import close_shift, enter_shift, hand_over, open_shift_of
+from modules.kernel.charging.service.supplements import supplement, void_supplement
 
 __all__ = ["NewLine", "Refunded", "Returns", "Settled", "add_lines", "close_shift", "count_print", "enter_shift",
            "hand_over", "open_shift_of", "perform", "query_payment", "recover", "refund", "return_unused",
-           "send_refund", "settle", "take_payment", "void_lines"]
+           "send_refund", "settle", "supplement", "take_payment", "void_lines", "void_supplement"]
