@@ -49,10 +49,13 @@ class SealedText:
     With ``index=True`` a keyed HMAC-SM3 of the normalised text stands in ``<name>_index`` for exact search
     (COMPLIANCE MP-12, MP-13). Search with ``x_index.in_(Class.x.blinds(text))``; :meth:`blind` is what new rows get.
     ``carried``: other columns whose text contains the index; ``his-server keys reseal`` changes them with it.
+    ``blank=True``: where there is nothing it reads as an empty text instead of None.
     """
 
-    def __init__(self, *, index: bool = False, normalise: Any = None, carried: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, index: bool = False, normalise: Any = None, carried: tuple[str, ...] = (),
+                 blank: bool = False) -> None:
         self.index = index
+        self.empty = "" if blank else None
         self.carried = carried
         self.normalise = normalise or (lambda text: text)
 
@@ -71,7 +74,7 @@ class SealedText:
     def reveal(self, row_id: int, blob: bytes | None) -> str | None:
         """The text of a sealed column that was selected without its object. :raises CryptoError: it isn't this row's."""
         if blob is None:
-            return None
+            return self.empty
         text: str = context.database().sealer.open("column", bytes(blob), self._place(row_id)).decode()
         return text
 

@@ -13,10 +13,12 @@ Append-only tables that many write to are chained by :mod:`his_server.security.s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
@@ -36,14 +38,17 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from crypto import CryptoError, DeviceLost
 from dialects import portable
 from his_server.db import context
 from his_server.db import database as db
-from his_server.db.base import Base
+from his_server.db.base import Base, SealedText
 from his_server.db.types import _Exact
 from his_server.money import decimal
 
 PURPOSE = "integrity"
+PACKAGES = ("his_server", "modules", "interfaces")
+"""Where the product's tables are declared."""
 
 
 def encode(values: Iterable[Any]) -> bytes:
@@ -109,32 +114,77 @@ class Guarded:
 
     Every INSERT of a unit of work writes it, be it the ORM's or one with parameter rows; an UPDATE by statement of a
     guarded column must set ``row_mac`` to :func:`mac_of` itself. Without a unit of work there is no MAC.
+    A sealed attribute is named as itself: its text is covered, so that the MAC holds when the blob is sealed anew.
     """
 
     __guarded__: tuple[str, ...] = ()
     row_mac: Mapped[str | None] = mapped_column(String(64))
 
 
-def mac_of(sealer: Any, model: type[Any], values: Mapping[str, Any]) -> str:
-    """The row MAC of a :class:`Guarded` row given as a mapping; constant defaults fill what it leaves out."""
-    return row_mac(sealer, model.__tablename__, [
-        default if (value := values.get(name)) is None else decimal(value) if exact else value
-        for name, exact, default in _plan(model)])
+@dataclass(frozen=True)
+class _Plan:
+    """How a model's MAC is made: the columns; which are exact numbers; defaults; which are sealed, which foreign keys."""
+
+    columns: tuple[str, ...]
+    exact: tuple[bool, ...]
+    defaults: tuple[Any, ...]
+    sealed: tuple[tuple[int, SealedText], ...]
+    parents: tuple[str, ...]
+    get: Callable[[Any], Sequence[Any]]
+
+    def opened(self, sealer: Any, row_id: int, values: list[Any]) -> list[Any]:
+        """The values with the texts of sealed columns. :raises CryptoError: a blob isn't this row's."""
+        for place, attribute in self.sealed:
+            if values[place] is not None:
+                values[place] = sealer.open("column", bytes(values[place]), attribute._place(row_id)).decode()
+        return values
 
 
-_plans: dict[type[Any], list[tuple[str, bool, Any]]] = {}
+_plans: dict[type[Any], _Plan] = {}
 
 
-def _plan(model: type[Any]) -> list[tuple[str, bool, Any]]:
-    """The guarded columns: name, whether an exact number, constant default."""
+def _plan(model: type[Any]) -> _Plan:
     found = _plans.get(model)
     if found is None:
-        columns = model.__table__.c
-        found = _plans[model] = [
-            (name, isinstance(columns[name].type, _Exact),
-             default.arg if (default := columns[name].default) is not None and default.is_scalar else None)
-            for name in model.__guarded__]
+        attributes = {name: value for cls in reversed(model.__mro__) for name, value in vars(cls).items()
+                      if isinstance(value, SealedText)}
+        names = tuple(f"{name}_sealed" if name in attributes else name for name in model.__guarded__)
+        columns = [model.__table__.c[name] for name in names]
+        found = _plans[model] = _Plan(
+            names, tuple(isinstance(column.type, _Exact) for column in columns),
+            tuple(column.default.arg if column.default is not None and column.default.is_scalar else None
+                  for column in columns),
+            tuple((place, attributes[name]) for place, name in enumerate(model.__guarded__) if name in attributes),
+            tuple(column.name for column in columns if column.foreign_keys), attrgetter(*names))
     return found
+
+
+def guarded_columns(model: type[Any]) -> tuple[str, ...]:
+    """The columns that a :class:`Guarded` model's MAC is made of: what a SELECT needs for :func:`holds`."""
+    return _plan(model).columns
+
+
+def mac_of(sealer: Any, model: type[Any], values: Mapping[str, Any]) -> str:
+    """The row MAC of a :class:`Guarded` row given as columns; constant defaults fill what it leaves out."""
+    plan = _plan(model)
+    return row_mac(sealer, model.__tablename__, plan.opened(sealer, values["id"], [
+        default if (value := values.get(name)) is None else decimal(value) if exact else value
+        for name, exact, default in zip(plan.columns, plan.exact, plan.defaults, strict=True)]))
+
+
+def holds(sealer: Any, row: Any, model: type[Any] | None = None) -> bool:
+    """Whether a loaded :class:`Guarded` row is as we wrote it; ``model`` for a row of :func:`guarded_columns`."""
+    model = model or type(row)
+    plan = _plan(model)
+    values = list(plan.get(row))
+    if plan.sealed:
+        try:
+            plan.opened(sealer, row.id, values)
+        except DeviceLost:
+            raise
+        except (CryptoError, UnicodeDecodeError):
+            return False
+    return row_holds(sealer, model.__tablename__, values, row.row_mac)
 
 
 _models: dict[Table, type[Any] | None] = {}
@@ -156,42 +206,46 @@ def _guard_inserts(_connection: Connection, statement: Any, many: Any, one: Any,
             if "row_mac" in statement.compile().params:
                 return statement, many, one
             raise TypeError(f"{statement.table.name} is guarded: give its rows as parameters, not as values")
-        sealer = database.sealer
-        many = [{**row, "row_mac": mac_of(sealer, model, row)} for row in many]
-        one = {**one, "row_mac": mac_of(sealer, model, one)} if one else one
+        sealer = database.sealer  # the ORM's own rows have theirs already
+        many = [row if row.get("row_mac") else {**row, "row_mac": mac_of(sealer, model, row)} for row in many]
+        one = {**one, "row_mac": mac_of(sealer, model, one)} if one and not one.get("row_mac") else one
     return statement, many, one
-
-
-def holds(sealer: Any, row: Any, model: type[Any] | None = None) -> bool:
-    """Whether a loaded :class:`Guarded` row is as we wrote it; ``model`` for a row of columns."""
-    model = model or type(row)
-    return row_holds(sealer, model.__tablename__, [getattr(row, name) for name in model.__guarded__], row.row_mac)
 
 
 @event.listens_for(db.UnitOfWork, "before_flush")
 def _guard(session: Session, *_: Any) -> None:
     for row in [*session.new, *session.dirty]:
         model = type(row)
-        names = getattr(model, "__guarded__", ())
-        if not names:
+        if not getattr(model, "__guarded__", ()):
             continue
-        sealer, before = db.of(session).sealer, None
+        sealer, names = db.of(session).sealer, guarded_columns(model)
         if row not in session.new:
             history = {name: inspect(row).attrs[name].load_history() for name in names}
             if not any(each.has_changes() for each in history.values()):
                 continue
-            before = [each.deleted[0] if each.deleted else getattr(row, name) for name, each in history.items()]
-        # what was altered behind our back isn't made right by a change of ours
-        if before is None or row_holds(sealer, model.__tablename__, before, row.row_mac):
-            row.row_mac = mac_of(sealer, model, {name: getattr(row, name) for name in names})
+            before = {name: each.deleted[0] if each.deleted else getattr(row, name) for name, each in history.items()}
+            # what was altered behind our back isn't made right by a change of ours
+            if not holds(sealer, SimpleNamespace(**before, row_mac=row.row_mac), model):
+                continue
+        values = {name: getattr(row, name) for name in names}
+        if row in session.new and any(values[name] is None for name in _plan(model).parents):
+            continue  # a relationship is yet to say whose row it is: the INSERT's own rows get the MAC
+        row.row_mac = mac_of(sealer, model, values)
+
+
+def guarded_models() -> list[type[Any]]:
+    """Every :class:`Guarded` model of the product's loaded packages, by table name."""
+    found = (mapper.class_ for mapper in Base.registry.mappers)
+    return sorted((model for model in found if getattr(model, "__guarded__", ()) and model.__module__.split(".")[0] in PACKAGES),
+                  key=lambda model: str(model.__tablename__))
 
 
 def broken_rows(session: Session, model: type[Any]) -> Iterator[Any]:
     """Rows of a :class:`Guarded` model whose MAC doesn't hold, in key order."""
-    sealer, names = db.of(session).sealer, dict.fromkeys((*model.__guarded__, "id", "row_mac"))
+    sealer, names = db.of(session).sealer, dict.fromkeys((*guarded_columns(model), "id", "row_mac"))
     query = select(*(getattr(model, name) for name in names)).order_by(model.id).execution_options(yield_per=500)
     for row in session.execute(query):
-        if not row_holds(sealer, model.__tablename__, [getattr(row, name) for name in model.__guarded__], row.row_mac):
+        if not holds(sealer, row, model):
             yield row
 
 

@@ -71,6 +71,8 @@ class Chained:
 
     def intact(self, sealer: Any, row: Any) -> bool:
         """Whether a row's own MAC holds."""
+        if getattr(self.model, "__guarded__", ()):
+            return integrity.holds(sealer, row, self.model)
         values = [getattr(row, name) for name in self.columns]
         return integrity.row_holds(sealer, self.model.__tablename__, values, row.row_mac)
 
@@ -81,7 +83,7 @@ CHAINS: dict[str, Chained] = {}
 def declare(name: str, title: str, model: type[Any], *, at: str = "at", columns: tuple[str, ...] = (),
             members: tuple[Members, ...] = ()) -> Chained:
     """Have a table sealed: an :class:`integrity.Guarded` model, or one whose MAC covers ``columns`` in this order."""
-    CHAINS[name] = Chained(name, title, model, columns or model.__guarded__, at, members)
+    CHAINS[name] = Chained(name, title, model, columns or tuple(integrity.guarded_columns(model)), at, members)
     return CHAINS[name]
 
 
@@ -367,10 +369,22 @@ def _members_against_seals(session: Session, chained: Chained) -> Iterator[Findi
                 yield Finding(chained.name, f"id {seal.row_id}", f"所属{titles}有增删、改动或移位（序号 {seal.seq}）")
 
 
+def verify_all(session: Session) -> list[Finding]:
+    """Every chain, and the guarded rows that are in none."""
+    found = [finding for chained in CHAINS.values() for finding in verify(session, chained)]
+    chained_models = {model for chained in CHAINS.values()
+                      for model in (chained.model, *(kind.model for kind in chained.members))}
+    for model in integrity.guarded_models():
+        if model not in chained_models:
+            found += [Finding(model.__tablename__, f"id {row.id}", "记录被改动，或不是由本系统写入")
+                      for row in integrity.broken_rows(session, model)]
+    return found
+
+
 def verify_daily(database: Database) -> int:
-    """The nightly job: verify every chain, leave a row with the result, raise the alarm; returns the findings."""
+    """The nightly job: verify everything, leave a row with the result, raise the alarm; returns the findings."""
     with database.begin(write=False) as session:
-        found = [finding for chained in CHAINS.values() for finding in verify(session, chained)]
+        found = verify_all(session)
     for finding in found[:20]:
         log.critical("%s %s: %s", finding.check, finding.where, finding.message)
     audit.record_apart(database, SYSTEM, "audit.verify", "audit", "", {"findings": len(found)}, success=not found)

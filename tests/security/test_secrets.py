@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import LargeBinary, String, select
+from sqlalchemy import LargeBinary, String, func, select, update
 
 from crypto import Sealer
 from his_server.actor import SYSTEM
 from his_server.db import Base, Database
+from his_server.db.idempotency import IdempotencyKey
 from his_server.registry import Hospital
+from modules.kernel.orders.models import Request
 from modules.kernel.patients import service as patients
 from modules.kernel.patients.models import Person, PersonIdentifier
 from tests.crypto.test_rules import imports, sources
@@ -78,6 +80,11 @@ MARKERS = {"id_no": "110101199003074514", "phone": "13912345679", "insurance_no"
            "work_detail": "标记路四百零四号", "work_phone": "051399887766", "contact_phone": "13887654329"}
 
 
+CLINICAL = {"diagnosis": "标记诊断肺结核", "drug note": "标记嘱咐饭前", "item note": "标记嘱咐空腹",
+            "other diagnosis": "标记诊断待查"}
+"""What doctors write about a patient: as sensitive as the numbers."""
+
+
 @pytest.fixture
 def marked(world: World, db: Database) -> int:
     """A patient whose every sensitive field is a marker, after a journey through the house and a change of each."""
@@ -87,9 +94,19 @@ def marked(world: World, db: Database) -> int:
                                         confirmed=True, **MARKERS)
         key = person.id
     encounter = world.encounter(world.register(key))
-    world.prescribe(encounter)
-    world.request(encounter)
+    made = world.ok(world.post("doctor", "/api/orders/prescriptions", {
+        "encounter_id": encounter, "diagnosis": CLINICAL["diagnosis"], "lines": [
+            {"drug_id": world.ids["drug"], "dose": "0.5", "usage": "口服", "frequency": "tid", "days": 4, "quantity": "24",
+             "note": CLINICAL["drug note"]}]}))
+    asked = world.ok(world.post("doctor", "/api/orders/requests", {
+        "encounter_id": encounter, "diagnosis": CLINICAL["other diagnosis"],
+        "performing_department_id": world.ids["radiology"],
+        "lines": [{"item_id": world.ids["exam"], "quantity": "1", "note": CLINICAL["item note"]}]}))
     world.ok(world.pay_all(key))
+    # whoever must read it does
+    shown = world.ok(world.get("pharmacist", f"/api/outpatient-pharmacy/prescriptions/{made['id']}"))
+    assert (shown["diagnosis"], shown["lines"][0]["note"]) == (CLINICAL["diagnosis"], CLINICAL["drug note"])
+    assert (asked["diagnosis"], asked["lines"][0]["note"]) == (CLINICAL["other diagnosis"], CLINICAL["item note"])
     for q in (MARKERS["id_no"], MARKERS["phone"]):
         assert world.ok(world.get("cashier", f"/api/patients?q={q}"))["items"][0]["id"] == key
     return key
@@ -112,7 +129,7 @@ def text_cells(db: Database) -> list[tuple[str, Any]]:
 def test_no_marker_in_any_column(marked: int, db: Database, tmp_path: Path) -> None:
     cells = text_cells(db)
     assert len({place for place, _ in cells}) > 60 and ("person.name", "标记") in cells  # the scan does find things
-    for field, marker in MARKERS.items():
+    for field, marker in {**MARKERS, **CLINICAL}.items():
         hits = {place for place, value in cells
                 if (marker.encode() in bytes(value) if isinstance(value, bytes | memoryview) else marker in str(value))}
         assert hits == set(), field
@@ -120,7 +137,29 @@ def test_no_marker_in_any_column(marked: int, db: Database, tmp_path: Path) -> N
         for path in tmp_path.rglob("*"):
             if path.is_file():
                 content = path.read_bytes()
-                assert [f for f, marker in MARKERS.items() if marker.encode() in content] == [], path
+                assert [f for f, marker in {**MARKERS, **CLINICAL}.items() if marker.encode() in content] == [], path
+
+
+@pytest.mark.requirement("MP-12")
+def test_a_stored_answer_is_sealed_and_still_replayed(world: World, db: Database) -> None:
+    """The first answer of a submission names patient and diagnosis: it is kept sealed, its request by a keyed digest."""
+    body = {"encounter_id": world.encounter(world.register(world.person())), "diagnosis": CLINICAL["diagnosis"],
+            "performing_department_id": world.ids["radiology"], "lines": [{"item_id": world.ids["exam"], "quantity": "1"}]}
+    first = world.post("doctor", "/api/orders/requests", body, key="sealed-answer")
+    again = world.post("doctor", "/api/orders/requests", body, key="sealed-answer")
+    assert (first.status_code, first.json) == (again.status_code, again.json) and first.json["diagnosis"] == CLINICAL["diagnosis"]
+    other = world.post("doctor", "/api/orders/requests", {**body, "diagnosis": "别的"}, key="sealed-answer")
+    assert other.status_code == 409 and other.json["code"] == "idempotency.reused"
+    table = IdempotencyKey.__table__
+    with db.engine.begin() as connection:
+        row = connection.execute(select(table).where(table.c.key == "sealed-answer")).mappings().one()
+        assert CLINICAL["diagnosis"].encode() not in bytes(row["body_sealed"])
+        blob = bytes(row["body_sealed"])[:-1] + bytes((bytes(row["body_sealed"])[-1] ^ 1,))
+        connection.execute(update(table).where(table.c.key == "sealed-answer").values(body_sealed=blob))
+    altered = world.post("doctor", "/api/orders/requests", body, key="sealed-answer")
+    assert altered.status_code == 409 and altered.json["code"] == "idempotency.unreadable"
+    with db.begin(write=False) as session:  # and nothing was done twice
+        assert session.scalar(select(func.count()).select_from(Request)) == 1
 
 
 @pytest.mark.requirement("MP-12")

@@ -29,6 +29,7 @@ class ChargeLine(integrity.Guarded, Keyed):
         Index("ix_charge_line_settlement", "settlement_id"),
         Index("ix_charge_line_source", "source", "source_id"),
         Index("ix_charge_line_reverses", "reverses_line_id"),
+        Index("ix_charge_line_created", "created_at"),
         CheckConstraint("state = 'settled' OR settlement_id IS NULL", name="settlement"),
     )
     person_id: Mapped[int] = mapped_column(BigInteger)
@@ -248,3 +249,4 @@ class PrintRecord(Keyed):
 seals.declare("settlement", "结算", Settlement, at="settled_at", members=(
     seals.Members("收费明细", ChargeLine, "settlement_id"), seals.Members("票据", Receipt, "settlement_id"),
     seals.Members("支付", Payment, "settlement_id")))
+seals.declare("charge_line", "收费明细", ChargeLine, at="created_at")  # unpaid ones too, which no settlement has

@@ -8,15 +8,17 @@ from sqlalchemy import BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from his_server.db import Instant, Keyed
+from his_server.security import integrity
 
 
-class Encounter(Keyed):
+class Encounter(integrity.Guarded, Keyed):
     """A visit. ``kind`` outpatient | emergency | inpatient; ``state`` waiting → seen → finished, or cancelled.
 
     ``insurance`` is how the visit is paid: 自费 or an insutype code. No foreign keys: the ledgers are hot.
     """
 
     __tablename__ = "encounter"
+    __guarded__ = ("id", "visit_no", "person_id", "kind", "started_at", "business_date")
     __table_args__ = (Index("ix_encounter_person", "person_id", "business_date"),
                       Index("ix_encounter_day", "business_date", "department_id", "state"))
     visit_no: Mapped[str] = mapped_column(String(20), unique=True)

@@ -1,14 +1,17 @@
-"""Doctors' orders of the outpatient hospital: prescriptions and requests (exam, lab, treatment)."""
+"""Doctors' orders of the outpatient hospital: prescriptions and requests (exam, lab, treatment).
+
+Diagnoses and notes are kept sealed (MP-12); the row MACs cover their text (MP-14).
+"""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from his_server.db import Instant, Keyed, Price, Quantity
+from his_server.db import Instant, Keyed, Price, Quantity, SealedText
 from his_server.security import integrity, seals
 
 
@@ -35,7 +38,7 @@ class Prescription(integrity.Guarded, Keyed):
     doctor_id: Mapped[int] = mapped_column(BigInteger)
     doctor_name: Mapped[str] = mapped_column(String(60))
     store_id: Mapped[int] = mapped_column(BigInteger)
-    diagnosis: Mapped[str] = mapped_column(String(200))
+    diagnosis_sealed: Mapped[bytes] = mapped_column(LargeBinary)
     state: Mapped[str] = mapped_column(String(10))
     settlement_id: Mapped[int | None] = mapped_column(BigInteger)
     issued_at: Mapped[datetime] = mapped_column(Instant)
@@ -47,6 +50,8 @@ class Prescription(integrity.Guarded, Keyed):
     revision: Mapped[int] = mapped_column(default=1)
     lines: Mapped[list[PrescriptionLine]] = relationship(order_by="PrescriptionLine.position", lazy="raise",
                                                          back_populates="prescription")
+
+    diagnosis = SealedText()
 
 
 class PrescriptionLine(integrity.Guarded, Keyed):
@@ -72,17 +77,22 @@ class PrescriptionLine(integrity.Guarded, Keyed):
     pack_unit: Mapped[str] = mapped_column(String(20))
     pack_size: Mapped[int]
     price: Mapped[Decimal] = mapped_column(Price)
-    note: Mapped[str] = mapped_column(String(100), default="")
+    note_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     charge_line_id: Mapped[int] = mapped_column(BigInteger)
     prescription: Mapped[Prescription] = relationship(back_populates="lines", lazy="raise")
 
+    note = SealedText(blank=True)
 
-class Request(Keyed):
+
+class Request(integrity.Guarded, Keyed):
     """A request for an exam, a lab test or a treatment: ``issued`` → ``charged`` → ``performed``;
     ``issued`` → ``cancelled``; ``charged`` → ``refunded``. Paying never makes it ``performed`` (M1.8)."""
 
     __tablename__ = "request"
+    __guarded__ = ("id", "number", "person_id", "encounter_id", "department_id", "doctor_id", "doctor_name",
+                   "performing_department_id", "diagnosis", "issued_at", "business_date")
     __table_args__ = (Index("ix_request_person", "person_id", "issued_at"), Index("ix_request_encounter", "encounter_id"),
+                      Index("ix_request_issued", "issued_at"),
                       Index("ix_request_worklist", "performing_department_id", "state", "issued_at"))
     number: Mapped[str] = mapped_column(String(32), unique=True)
     person_id: Mapped[int] = mapped_column(BigInteger)
@@ -91,7 +101,7 @@ class Request(Keyed):
     doctor_id: Mapped[int] = mapped_column(BigInteger)
     doctor_name: Mapped[str] = mapped_column(String(60))
     performing_department_id: Mapped[int] = mapped_column(BigInteger)
-    diagnosis: Mapped[str] = mapped_column(String(200))
+    diagnosis_sealed: Mapped[bytes] = mapped_column(LargeBinary)
     state: Mapped[str] = mapped_column(String(10))
     settlement_id: Mapped[int | None] = mapped_column(BigInteger)
     issued_at: Mapped[datetime] = mapped_column(Instant)
@@ -101,11 +111,15 @@ class Request(Keyed):
     lines: Mapped[list[RequestLine]] = relationship(order_by="RequestLine.position", lazy="raise",
                                                     back_populates="request")
 
+    diagnosis = SealedText()
 
-class RequestLine(Keyed):
+
+class RequestLine(integrity.Guarded, Keyed):
     """An item of a request."""
 
     __tablename__ = "request_line"
+    __guarded__ = ("id", "request_id", "position", "item_id", "name", "unit", "quantity", "price", "note",
+                   "charge_line_id")
     __table_args__ = (Index("ix_request_line_request", "request_id"),)
     request_id: Mapped[int] = mapped_column(ForeignKey("request.id"))
     position: Mapped[int]
@@ -114,10 +128,14 @@ class RequestLine(Keyed):
     unit: Mapped[str] = mapped_column(String(20))
     quantity: Mapped[Decimal] = mapped_column(Quantity)
     price: Mapped[Decimal] = mapped_column(Price)
-    note: Mapped[str] = mapped_column(String(100), default="")
+    note_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     charge_line_id: Mapped[int] = mapped_column(BigInteger)
     request: Mapped[Request] = relationship(back_populates="lines", lazy="raise")
+
+    note = SealedText(blank=True)
 
 
 seals.declare("prescription", "处方", Prescription, at="issued_at",
               members=(seals.Members("处方药品", PrescriptionLine, "prescription_id"),))
+seals.declare("request", "申请单", Request, at="issued_at",
+              members=(seals.Members("申请项目", RequestLine, "request_id"),))

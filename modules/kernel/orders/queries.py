@@ -88,7 +88,7 @@ def worklist(session: Session, department_id: int, state: str, number: str | Non
         statement = statement.where(Request.state == state, done_today).order_by(Request.changed_at.desc(), Request.id)
     else:
         statement = statement.where(Request.state == state).order_by(Request.issued_at, Request.id)
-    columns = [c.key for c in Request.__table__.columns]
+    columns = ("diagnosis", *(c.key for c in Request.__table__.columns))
     items = [{**{c: getattr(row.Request, c) for c in columns}, "lines": row.Request.lines, "name": row.name,
               "sex": row.sex, "birth_date": row.birth_date, "outpatient_no": row.outpatient_no,
               "department": row.department}

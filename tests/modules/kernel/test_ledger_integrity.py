@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, literal, select, update
 
 from his_server.db import Database
 from his_server.security import anchor, integrity, seals
 from modules.kernel.charging.models import ChargeLine, Payment, Receipt, Settlement
-from modules.kernel.orders.models import Prescription, PrescriptionLine
+from modules.kernel.encounters.models import Encounter
+from modules.kernel.orders.models import Prescription, PrescriptionLine, Request, RequestLine
 from modules.kernel.stock.models import StockMove
 from tests.factories.hospital import World
 
@@ -26,7 +27,7 @@ def journey(world: World, db: Database, tmp_path: Any) -> World:
     for _ in range(2):
         person = world.person()
         encounter = world.encounter(world.register(person))
-        world.prescribe(encounter)
+        world.prescribe(encounter, note="饭后")
         world.request(encounter)
         world.ok(world.pay_all(person))
     seals.seal_all(db)
@@ -38,8 +39,7 @@ def journey(world: World, db: Database, tmp_path: Any) -> World:
 def findings(db: Database) -> list[str]:
     """What verification says, all chains."""
     with db.begin(write=False) as session:
-        return [f"{f.check} {f.where} {f.message}" for chained in seals.CHAINS.values()
-                for f in seals.verify(session, chained)]
+        return [f"{f.check} {f.where} {f.message}" for f in seals.verify_all(session)]
 
 
 def sql(db: Database, *statements: Any) -> None:
@@ -65,6 +65,13 @@ EDITS: dict[str, tuple[Any, dict[str, Any]]] = {
     "a drug's quantity": (PrescriptionLine, {"quantity": Decimal(99)}),
     "a drug": (PrescriptionLine, {"drug_id": 1}),
     "a prescription's kind (its sensitivity label)": (Prescription, {"kind": "麻精一"}),
+    "a request's patient": (Request, {"person_id": 1}),
+    "a request's item": (RequestLine, {"item_id": 1}),
+    "a request's quantity": (RequestLine, {"quantity": Decimal(99)}),
+    "a prescription's diagnosis": (Prescription, {"diagnosis_sealed": b"\1" + bytes(60)}),
+    "a request's diagnosis": (Request, {"diagnosis_sealed": b"\1" + bytes(60)}),
+    "a note on a drug": (PrescriptionLine, {"note_sealed": None}),
+    "whose visit it was": (Encounter, {"person_id": 1}),
     "a move": (StockMove, {"quantity": Decimal(777)}),
 }
 
@@ -112,6 +119,14 @@ ATTACKS: dict[str, Callable[[Database], None]] = {
     "delete a drug": lambda db: sql(db, delete(PrescriptionLine.__table__).where(
         PrescriptionLine.id == ids(db, PrescriptionLine)[0])),
     "delete a move": lambda db: sql(db, delete(StockMove.__table__).where(StockMove.id == ids(db, StockMove)[0])),
+    "delete a request": lambda db: sql(db, delete(RequestLine.__table__), delete(Request.__table__)),
+    "delete an item of a request": lambda db: sql(db, delete(RequestLine.__table__).where(
+        RequestLine.id == ids(db, RequestLine)[0])),
+    "plant an item": lambda db: _copy(db, RequestLine),
+    "plant a visit": lambda db: sql(db, insert(Encounter.__table__).from_select(
+        ["id", "visit_no", *(column := [c.name for c in Encounter.__table__.c if c.name not in ("id", "visit_no")])],
+        select(literal(9_000_000_000), literal("X"), *(Encounter.__table__.c[name] for name in column)).limit(1))),
+    "swap two diagnoses": lambda db: _swap(db, Prescription, "diagnosis_sealed"),
     "plant a payment": lambda db: _copy(db, Payment),
     "plant a move": lambda db: _copy(db, StockMove),
     "plant a drug": lambda db: _copy(db, PrescriptionLine),
@@ -169,10 +184,41 @@ def test_an_altered_line_cannot_be_paid(world: World, db: Database) -> None:
     assert answer.status_code == 409 and answer.get_json()["code"] == "integrity.violation"
 
 
+def test_an_unpaid_line_that_is_deleted_is_found(world: World, db: Database, tmp_path: Any) -> None:
+    """What a patient owes can't be made to disappear; what was lawfully cancelled is no finding."""
+    anchor.place(db, tmp_path)
+    person = world.person()
+    encounter = world.encounter(world.register(person))
+    cancelled = world.request(encounter)
+    world.request(encounter)
+    seals.seal_all(db)
+    world.ok(world.post("doctor", f"/api/orders/requests/{cancelled['id']}/cancel"))
+    seals.seal_all(db)
+    assert findings(db) == []
+    unpaid = ids(db, ChargeLine, ChargeLine.state == "open")
+    assert len(unpaid) == 1
+    sql(db, delete(ChargeLine.__table__).where(ChargeLine.id == unpaid[0]))
+    assert findings(db) == [f"charge_line id {unpaid[0]} 记录被删除（序号 3）"]
+
+
+@pytest.mark.requirement("MP-12")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_macs_hold_when_diagnoses_are_sealed_anew(journey: World, db: Database) -> None:
+    """A rotation moves the blobs; MACs and chains cover the texts."""
+    with db.engine.begin() as connection:
+        for row in connection.execute(select(Prescription.__table__.c.id, Prescription.__table__.c.diagnosis_sealed)):
+            place = f"prescription.diagnosis:{row.id}"
+            text = db.sealer.open("column", bytes(row.diagnosis_sealed), place)
+            connection.execute(update(Prescription.__table__).where(Prescription.__table__.c.id == row.id)
+                               .values(diagnosis_sealed=db.sealer.seal("column", text, place)))
+    assert findings(db) == []
+
+
 @pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
 def test_every_way_of_inserting_writes_the_mac(journey: World, db: Database) -> None:
     with db.begin() as session:
-        for model in (ChargeLine, Settlement, Receipt, Payment, Prescription, PrescriptionLine, StockMove):
+        for model in (ChargeLine, Settlement, Receipt, Payment, Prescription, PrescriptionLine, Request, RequestLine,
+                      Encounter, StockMove):
             assert session.scalar(select(model.id).limit(1)) is not None
             assert list(integrity.broken_rows(session, model)) == [], model
         with pytest.raises(TypeError):

@@ -161,7 +161,7 @@ def request_items(session: Session, actor: Actor, *, encounter_id: int, diagnosi
                 performing_department_id=performing_department_id)
         for key, line in zip(keys, lines, strict=True) for item in (items[line["item_id"]],)])
     made.lines = [
-        RequestLine(id=key, position=position, item_id=item.id, name=item.name, unit=item.unit,
+        RequestLine(id=key, request_id=made.id, position=position, item_id=item.id, name=item.name, unit=item.unit,
                     quantity=line["quantity"], price=prices[item.id], note=line.get("note", ""),
                     charge_line_id=charge_id)
         for position, (key, line, charge_id) in enumerate(zip(keys, lines, charge_ids, strict=True))
