@@ -15,8 +15,8 @@ from his_server.money import ZERO
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    Intent,
     Payment,
-    PaymentIntent,
     PaymentState,
     PrintRecord,
     Receipt,
@@ -86,10 +86,10 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
         .where(ChargeLine.settlement_id == settlement_id).order_by(ChargeLine.id)).all()
     receipts = session.scalars(select(Receipt).where(Receipt.settlement_id == settlement_id).order_by(Receipt.id)).all()
     payments = session.execute(
-        select(Payment, PaymentState.returned, PaymentState.covered, PaymentIntent.state.label("intent_state"),
-               PaymentIntent.message)
+        select(Payment, PaymentState.returned, PaymentState.covered, Intent.state.label("intent_state"),
+               Intent.message)
         .outerjoin(PaymentState, PaymentState.payment_id == Payment.id)
-        .outerjoin(PaymentIntent, PaymentIntent.id == Payment.intent_id)
+        .outerjoin(Intent, Intent.id == Payment.intent_id)
         .where(Payment.settlement_id == settlement_id).order_by(Payment.id)).all()
     refunds = session.execute(
         select(Settlement.id, Settlement.number, Settlement.total, Settlement.settled_at, Settlement.cashier_name,
@@ -142,8 +142,8 @@ def approvals(session: Session, state: str) -> list[dict[str, Any]]:
             for a, number, total in rows]
 
 
-def open_intents(session: Session, person_id: int) -> list[PaymentIntent]:
+def open_intents(session: Session, person_id: int) -> list[Intent]:
     """A person's scan payments that no settlement used: on their way, unknown, or taken; one query."""
-    return list(session.scalars(select(PaymentIntent).where(
-        PaymentIntent.person_id == person_id, PaymentIntent.purpose == "pay",
-        PaymentIntent.state.in_(("created", "calling", "unknown", "confirmed"))).order_by(PaymentIntent.id).limit(50)))
+    return list(session.scalars(select(Intent).where(
+        Intent.person_id == person_id, Intent.purpose == "pay",
+        Intent.state.in_(("created", "calling", "unknown", "confirmed"))).order_by(Intent.id).limit(50)))

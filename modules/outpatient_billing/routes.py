@@ -13,7 +13,7 @@ from his_server.errors import NotFound
 from his_server.http import Call, Routes
 from his_server.money import ZERO
 from modules.kernel.charging import service as ledger
-from modules.kernel.charging.models import PaymentIntent, Shift
+from modules.kernel.charging.models import Intent, Shift
 from modules.kernel.charging.service import Refunded, Settled, statement
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from modules.outpatient_billing import queries, schemas, service, vouchers
@@ -133,7 +133,7 @@ def void_supplement(call: Call, line_id: int) -> None:
 
 @routes.post("/payment-intents", permission=CHARGE, body=schemas.IntentIn, out=schemas.IntentOut, effect="manual",
              status=201)
-def take_payment(call: Call) -> PaymentIntent:
+def take_payment(call: Call) -> Intent:
     """扫码收款（先登记、再请求渠道、再记录结果）"""
     return ledger.take_payment(call.database, call.actor, **call.body)
 
@@ -145,13 +145,13 @@ def open_payments(call: Call) -> dict[str, Any]:
 
 
 @routes.post("/payment-intents/<int:intent_id>/query", permission=CHARGE, out=schemas.IntentOut, effect="manual")
-def query_payment(call: Call, intent_id: int) -> PaymentIntent:
+def query_payment(call: Call, intent_id: int) -> Intent:
     """查询扫码收款结果"""
     return ledger.query_payment(call.database, intent_id)
 
 
 @routes.post("/payment-intents/<int:intent_id>/return", permission=CHARGE, out=schemas.IntentOut, effect="manual")
-def return_payment(call: Call, intent_id: int) -> PaymentIntent:
+def return_payment(call: Call, intent_id: int) -> Intent:
     """退回未使用的扫码收款"""
     with call.database.begin() as session:
         session.info["actor"] = call.actor
@@ -161,7 +161,7 @@ def return_payment(call: Call, intent_id: int) -> PaymentIntent:
 
 
 @routes.post("/payment-intents/<int:intent_id>/send", permission=REFUND, out=schemas.IntentOut, effect="manual")
-def send_refund(call: Call, intent_id: int) -> PaymentIntent:
+def send_refund(call: Call, intent_id: int) -> Intent:
     """把电子退款发往支付渠道"""
     return ledger.send_refund(call.database, intent_id)
 

@@ -17,7 +17,7 @@ from his_server.actor import Actor
 from his_server.clock import ManualClock
 from interfaces.scan_payment.simulator import ScanChannel
 from modules.kernel.charging import service as ledger
-from modules.kernel.charging.models import Payment, PaymentIntent
+from modules.kernel.charging.models import Intent, Payment
 from modules.kernel.charging.ports import Outcome
 from modules.outpatient_billing import service as billing
 from tests.factories.hospital import World
@@ -82,7 +82,7 @@ def _recover(world: World, clock: ManualClock, minutes: int) -> None:
 
 def _states(world: World) -> dict[str, list[str]]:
     with world.db.begin(write=False) as session:
-        rows = session.execute(select(PaymentIntent.purpose, PaymentIntent.state).order_by(PaymentIntent.id)).all()
+        rows = session.execute(select(Intent.purpose, Intent.state).order_by(Intent.id)).all()
     return {purpose: [row.state for row in rows if row.purpose == purpose] for purpose in ("pay", "refund")}
 
 

@@ -21,7 +21,7 @@ from his_server.messaging.outbox import Delivery, OutboxEvent
 from his_server.messaging.worker import Worker
 from his_server.registry import Hospital
 from interfaces.scan_payment.simulator import ScanChannel
-from modules.kernel.charging.models import ChargeLine, Payment, PaymentIntent, Settlement, Shift
+from modules.kernel.charging.models import ChargeLine, Intent, Payment, Settlement, Shift
 from modules.kernel.charging.service import recover
 from modules.kernel.orders.models import Prescription, Request
 from modules.kernel.stock.models import Reservation, StockBalance
@@ -146,7 +146,7 @@ def _nothing_stuck(house: House) -> None:
         assert states(Shift) == {"handed_over"}
         assert "open" not in states(Reservation)
         assert session.scalar(select(func.sum(StockBalance.reserved))) == 0
-        ends = session.execute(select(PaymentIntent.purpose, PaymentIntent.state).distinct())
+        ends = session.execute(select(Intent.purpose, Intent.state).distinct())
         assert {f"{end.purpose} {end.state}" for end in ends} <= {
             "pay used", "pay reversed", "pay refused", "refund confirmed"}
         assert session.scalar(select(func.count()).select_from(OutboxEvent).where(~OutboxEvent.fanned_out)) == 0

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from his_server.module import Check, Job, Module, Permission
 from modules.kernel.charging import queries
-from modules.kernel.charging.service import intents
-from modules.kernel.charging.service.refunding import INTENT_SERIES
+from modules.kernel.charging.service import payments
+from modules.kernel.charging.service.intents import INTENT_SERIES
 from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import SHIFT_SERIES
 
@@ -17,7 +17,7 @@ module = Module(
         Permission("charging.approve_refund", "审批退费", ("finance",)),
     ),
     numbering=(SETTLEMENT_SERIES, INTENT_SERIES, SHIFT_SERIES),
-    jobs=(Job("payment-recovery", "未明支付查询与退回", intents.recover, every=timedelta(seconds=10)),),
+    jobs=(Job("payment-recovery", "未明支付查询与退回", payments.recover, every=timedelta(seconds=10)),),
     checks=(
         Check("charging.settlement", "每次结算：费用＝票据＝支付", queries.settlements_balance),
         Check("charging.line_state", "每条费用：已退＝冲销", queries.line_states_agree),

@@ -10,10 +10,20 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from his_server.db import Base, Instant, Keyed, Money, Price, Quantity
+from his_server.db import Base, Instant, Keyed, Money, Price, Quantity, SealedText
 from his_server.security import integrity, seals
 
 
@@ -159,18 +169,22 @@ class PaymentState(Base):
     returned: Mapped[Decimal] = mapped_column(Money)
 
 
-class PaymentIntent(Keyed):
-    """An outside payment or return, written before the call (DESIGN section 5).
+class Intent(Keyed):
+    """A call outside that may succeed while we hear nothing, written before it is made (DESIGN section 5).
 
-    ``created`` → ``calling`` → ``confirmed`` | ``refused`` | ``unknown``; a confirmed payment is ``used`` by one
-    settlement or ``reversed`` by the recovery job. ``number`` is what the channel knows it by.
+    ``purpose``: pay, refund (of a pay), insure (settle with the insurer), uninsure (its reversal), issue and red
+    (e-invoices). ``created`` → ``calling`` → ``confirmed`` | ``refused`` | ``unknown``; what is confirmed is ``used`` by
+    one settlement, or ``reversed``. ``number`` is ours, and what the peer de-duplicates by. ``held_by_id``: the insurance
+    intent whose settlement this payment belongs to while the insurer's answer is awaited. ``decision``: what a person
+    found out by other means, and did.
     """
 
-    __tablename__ = "payment_intent"
+    __tablename__ = "intent"
     __table_args__ = (
         UniqueConstraint("number"),
-        Index("ix_payment_intent_state", "state", "created_at"),
-        Index("ix_payment_intent_person", "person_id"),
+        Index("ix_intent_state", "state", "changed_at"),
+        Index("ix_intent_person", "person_id"),
+        Index("ix_intent_held_by", "held_by_id"),
     )
     number: Mapped[str] = mapped_column(String(40))
     purpose: Mapped[str] = mapped_column(String(10))
@@ -180,11 +194,102 @@ class PaymentIntent(Keyed):
     state: Mapped[str] = mapped_column(String(12))
     settlement_id: Mapped[int | None] = mapped_column(BigInteger)
     returns_intent_id: Mapped[int | None] = mapped_column(BigInteger)
+    held_by_id: Mapped[int | None] = mapped_column(BigInteger)
     peer_number: Mapped[str | None] = mapped_column(String(64))
     message: Mapped[str | None] = mapped_column(String(200))
     tries: Mapped[int] = mapped_column(Integer, default=0)
     created_at: Mapped[datetime] = mapped_column(Instant)
     created_by: Mapped[int] = mapped_column(BigInteger)
+    created_by_name: Mapped[str] = mapped_column(String(60), default="")
+    changed_at: Mapped[datetime] = mapped_column(Instant)
+    owner_id: Mapped[int | None] = mapped_column(BigInteger)
+    owner_name: Mapped[str | None] = mapped_column(String(60))
+    decision: Mapped[str | None] = mapped_column(String(200))
+    decided_by: Mapped[int | None] = mapped_column(BigInteger)
+    decided_by_name: Mapped[str | None] = mapped_column(String(60))
+    decided_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class IntentTry(Keyed):
+    """One call or question of an intent, and what came back: what was tried, for whoever has to go on."""
+
+    __tablename__ = "intent_try"
+    __table_args__ = (Index("ix_intent_try_intent", "intent_id", "at"),)
+    intent_id: Mapped[int] = mapped_column(BigInteger)
+    act: Mapped[str] = mapped_column(String(12))
+    at: Mapped[datetime] = mapped_column(Instant)
+    outcome: Mapped[str] = mapped_column(String(12))
+    message: Mapped[str | None] = mapped_column(String(200))
+    by_name: Mapped[str] = mapped_column(String(60))
+
+
+class InsuranceClaim(Keyed):
+    """What the insurer was asked to pay of a bill, and its answer to the fen; its intent says how far it is.
+
+    ``settlement_id`` is the settlement it pays for once the intent is ``used``; ``replaces_id`` the claim that a partial
+    refund reversed and settled anew. ``plan`` (JSON) is what the settlement will do when the insurer has confirmed.
+    """
+
+    __tablename__ = "insurance_claim"
+    __table_args__ = (
+        UniqueConstraint("intent_id"),
+        Index("ix_insurance_claim_settled", "settlement_id"),
+        Index("ix_insurance_claim_person", "person_id"),
+    )
+    intent_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(12))
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    encounter_id: Mapped[int] = mapped_column(BigInteger)
+    settlement_id: Mapped[int | None] = mapped_column(BigInteger)
+    replaces_id: Mapped[int | None] = mapped_column(BigInteger)
+    insurance: Mapped[str] = mapped_column(String(6))
+    area: Mapped[str] = mapped_column(String(6))
+    use_account: Mapped[bool] = mapped_column(default=True)
+    member_no_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    total: Mapped[Decimal] = mapped_column(Money)
+    fund: Mapped[Decimal] = mapped_column(Money)
+    account: Mapped[Decimal] = mapped_column(Money)
+    shared_account: Mapped[Decimal] = mapped_column(Money)
+    cash: Mapped[Decimal] = mapped_column(Money)
+    hospital: Mapped[Decimal] = mapped_column(Money)
+    own_expense: Mapped[Decimal] = mapped_column(Money)
+    over_limit: Mapped[Decimal] = mapped_column(Money)
+    self_first: Mapped[Decimal] = mapped_column(Money)
+    in_scope: Mapped[Decimal] = mapped_column(Money)
+    balance: Mapped[Decimal | None] = mapped_column(Money)
+    peer_visit: Mapped[str | None] = mapped_column(String(30))
+    plan: Mapped[str] = mapped_column(Text)
+    made_at: Mapped[datetime] = mapped_column(Instant)
+
+    member_no = SealedText()
+
+
+class RefundCase(Keyed):
+    """A refund of an insured settlement on its way: the insurer first, then the ledger (M1.14).
+
+    ``reversing`` → ``resettling`` (what remains is settled anew) → ``finishing`` → ``done``; ``due`` (the patient has to
+    pay ``due`` first, the rest costs more than before) → ``finishing``; ``undone`` where the insurer refused the
+    reversal. Its quantities count as refunded from the beginning, so that nobody performs them meanwhile.
+    """
+
+    __tablename__ = "refund_case"
+    __table_args__ = (
+        UniqueConstraint("settlement_id", "open_marker"),
+        Index("ix_refund_case_state", "state", "changed_at"),
+    )
+    settlement_id: Mapped[int] = mapped_column(BigInteger)
+    open_marker: Mapped[int | None] = mapped_column(Integer)
+    claim_id: Mapped[int] = mapped_column(BigInteger)
+    uninsure_intent_id: Mapped[int] = mapped_column(BigInteger)
+    new_claim_id: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(12))
+    due: Mapped[Decimal | None] = mapped_column(Money)
+    plan: Mapped[str] = mapped_column(Text)
+    refund_id: Mapped[int | None] = mapped_column(BigInteger)
+    message: Mapped[str | None] = mapped_column(String(200))
+    opened_at: Mapped[datetime] = mapped_column(Instant)
+    opened_by: Mapped[int] = mapped_column(BigInteger)
+    opened_by_name: Mapped[str] = mapped_column(String(60))
     changed_at: Mapped[datetime] = mapped_column(Instant)
 
 

@@ -15,8 +15,8 @@ from his_server.money import ZERO
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    Intent,
     Payment,
-    PaymentIntent,
     PaymentState,
     Receipt,
     Settlement,
@@ -115,11 +115,11 @@ def closed_shifts_frozen(session: Session) -> Iterator[Finding]:
 def intents_used_once(session: Session) -> Iterator[Finding]:
     """Every used payment intent stands in exactly one payment of the same amount; every return has its intent."""
     rows = session.execute(
-        select(PaymentIntent.number, PaymentIntent.amount, PaymentIntent.purpose, func.count(Payment.id),
+        select(Intent.number, Intent.amount, Intent.purpose, func.count(Payment.id),
                func.sum(Payment.amount))
-        .outerjoin(Payment, Payment.intent_id == PaymentIntent.id)
-        .where(PaymentIntent.state == "used")
-        .group_by(PaymentIntent.id, PaymentIntent.number, PaymentIntent.amount, PaymentIntent.purpose))
+        .outerjoin(Payment, Payment.intent_id == Intent.id)
+        .where(Intent.state == "used")
+        .group_by(Intent.id, Intent.number, Intent.amount, Intent.purpose))
     for number, amount, _, count, paid in rows:
         if count != 1 or paid != amount:
             yield Finding("charging.intent", number, f"金额 {amount}，入账 {count} 笔合计 {paid}")

@@ -1,7 +1,11 @@
-"""Outside payments by the in-doubt protocol (DESIGN section 5).
+"""Calls outside whose answer may be lost: one mechanism for payments, insurance and e-invoices (DESIGN section 5).
 
-``intent`` row committed → call with no transaction open → outcome recorded. What stays unknown is asked again by
-:func:`recover`; a confirmed payment that no settlement used goes back to the payer by itself.
+Implements: M1.10, YB-02, FN-15
+
+Intent row committed → call with no unit of work open → outcome recorded, each attempt as a row of its own. ``unknown`` is
+never guessed: it is asked about until the peer can tell, or until a person with the permission says what they found out.
+Payments, insurance and invoices build on :func:`write_down`, :func:`attempt` and :func:`ask`; how a purpose asks its
+peer stands in :data:`QUESTIONS`.
 """
 
 from __future__ import annotations
@@ -10,178 +14,200 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
+from his_server.clock import local
 from his_server.db import Database, now, numbering
-from his_server.errors import Conflict, Invalid, NotFound, Unavailable
+from his_server.errors import Conflict, Forbidden, Invalid, NotFound
 from his_server.security import audit
-from modules.kernel.charging.models import PaymentIntent
-from modules.kernel.charging.ports import CONFIRMED, REFUSED, UNKNOWN, Outcome, PaymentPort
-from modules.kernel.charging.service.refunding import INTENT_SERIES
+from modules.kernel.charging.models import Intent, IntentTry
+from modules.kernel.charging.ports import CONFIRMED, REFUSED, UNKNOWN, Outcome
 
-log = logging.getLogger("his.payment")
+log = logging.getLogger("his.intent")
 
-UNUSED_FOR = timedelta(minutes=15)
-"""A confirmed payment that no settlement used for so long is returned."""
+INTENT_SERIES = numbering.Series("payment_intent", "支付流水号", "P{date:%Y%m%d}{n:09d}", per_day=True)
 STALE = timedelta(seconds=30)
 """An intent in ``calling`` for so long belongs to a process that died."""
+UNDECIDED = ("created", "calling", "unknown")
+MUST_PASS = ("refund", "uninsure", "issue", "red")
+"""Purposes whose refusal is nobody's wish: money or a paper is owed, so they stay on the worklist until decided."""
+
+QUESTIONS: dict[str, Callable[[Database, Intent], Outcome]] = {}
+"""How to ask the peer what became of an intent, by purpose."""
+AFTER: list[Callable[[Database, Actor], int]] = []
+"""What brings documents forward once their intents are decided; run after a person asked or decided."""
 
 
-def port(database: Database, channel: str) -> PaymentPort:
-    """The adapter of a channel. :raises Unavailable: none is bound."""
-    found: PaymentPort | None = database.ports.get(f"payment:{channel}")
-    if found is None:
-        raise Unavailable("payment.no_channel", "该支付渠道未开通，请改用其他支付方式")
-    return found
+def write_down(session: Session, actor: Actor, *, purpose: str, channel: str, person_id: int, amount: Decimal,
+               state: str = "calling", **more: Any) -> Intent:
+    """The row before the call; the caller commits it, then calls. ``state`` created when the call comes later."""
+    at = now(session)
+    intent = Intent(**{
+        "number": numbering.take(session, INTENT_SERIES), "purpose": purpose, "channel": channel,
+        "person_id": person_id, "amount": amount, "state": state, "created_at": at, "created_by": actor.user_id,
+        "created_by_name": actor.name, "owner_id": actor.user_id, "owner_name": actor.name, "changed_at": at,
+        "tries": int(state == "calling"), **more})
+    session.add(intent)
+    session.flush()
+    return intent
 
 
-def take_payment(database: Database, actor: Actor, *, person_id: int, channel: str, amount: Decimal,
-                 auth_code: str) -> PaymentIntent:
-    """Take a payment by the payer's code: three steps, two transactions. The code is never stored."""
-    if amount <= 0:
-        raise Invalid("payment.amount", "扫码金额必须大于 0")
-    adapter = port(database, channel)
+def start(session: Session, intent_id: int, before: tuple[str, ...], **values: Any) -> bool:
+    """Take an intent into ``calling``; False when somebody else has it."""
+    return bool(portable.guarded_update(
+        session, Intent, (Intent.id == intent_id) & Intent.state.in_(before),
+        {"state": "calling", "changed_at": now(session), "tries": Intent.tries + 1, **values}))
+
+
+def attempt(database: Database, actor: Actor, intent_id: int, act: str, call: Callable[[], Outcome],
+            also: Callable[[Session, Outcome], None] | None = None) -> Outcome:
+    """Make a call with no unit of work open and record what came of it; an exception is an unknown outcome.
+
+    ``also`` records more in the same unit of work when the peer confirmed.
+    """
+    try:
+        answer = call()
+    except Exception as error:
+        log.warning("%s of intent %s without an answer: %s", act, intent_id, type(error).__name__)
+        answer = Outcome(UNKNOWN, message="对方没有应答")
     with database.begin() as session:
         session.info["actor"] = actor
-        at = now(session)
-        intent = PaymentIntent(number=numbering.take(session, INTENT_SERIES), purpose="pay", channel=channel,
-                               person_id=person_id, amount=amount, state="calling", created_at=at,
-                               created_by=actor.user_id, changed_at=at, tries=1)
-        session.add(intent)
-        session.flush()
-        audit.record(session, actor, "payment.begin", "payment_intent", intent.id, {"amount": str(amount)})
-    outcome = _ask(lambda: adapter.pay(intent.number, amount, auth_code))
-    return record_outcome(database, intent.id, outcome)
+        record(session, actor, intent_id, act, answer)
+        if also is not None and answer.state == CONFIRMED:
+            also(session, answer)
+    return answer
 
 
-def _ask(call: Callable[[], Outcome]) -> Outcome:
-    """Run a call; whatever goes wrong on the way is an unknown outcome, never a refusal."""
-    try:
-        return call()
-    except Exception as error:
-        log.warning("payment call without an answer: %s", type(error).__name__)
-        return Outcome(UNKNOWN, message="支付渠道没有应答")
-
-
-def record_outcome(database: Database, intent_id: int, outcome: Outcome) -> PaymentIntent:
+def record(session: Session, actor: Actor, intent_id: int, act: str, answer: Outcome) -> None:
     """Record what became of a call; a later certainty replaces ``unknown``, never the other way round.
 
     Money that was taken after all is taken, even where a question was answered "refused" before it arrived.
     """
-    before = ["created", "calling", "unknown"] + (["refused"] if outcome.state == CONFIRMED else [])
-    with database.begin() as session:
-        portable.guarded_update(
-            session, PaymentIntent, (PaymentIntent.id == intent_id) & PaymentIntent.state.in_(before),
-            {"state": outcome.state, "peer_number": outcome.peer_number, "message": outcome.message[:200],
-             "changed_at": now(session)})
-        found = session.get(PaymentIntent, intent_id)
-        assert found is not None
+    before = ["created", "calling", "unknown"] + (["refused"] if answer.state == CONFIRMED else [])
+    at = now(session)
+    session.add(IntentTry(intent_id=intent_id, act=act, at=at, outcome=answer.state, message=answer.message[:200],
+                          by_name=actor.name))
+    session.flush()
+    values = {"state": answer.state, "message": answer.message[:200], "changed_at": at}
+    if answer.peer_number:
+        values["peer_number"] = answer.peer_number
+    portable.guarded_update(session, Intent, (Intent.id == intent_id) & Intent.state.in_(before), values)
+
+
+def read(database: Database, intent_id: int) -> Intent:
+    """An intent as it is now, apart from any session. :raises NotFound: there is none."""
+    with database.begin(write=False) as session:
+        found = session.get(Intent, intent_id)
+        if found is None:
+            raise NotFound("payment.not_found", "没有这笔流水，请刷新后重试")
         session.expunge(found)
         return found
 
 
-def query_payment(database: Database, intent_id: int) -> PaymentIntent:
-    """Ask the channel what became of an intent that is not decided yet.
+def ask(database: Database, actor: Actor, intent_id: int) -> Intent:
+    """Ask the peer what became of an intent that is not decided yet.
 
     "I don't know it" while the call may still be under way decides nothing.
     """
-    with database.begin(write=False) as session:
-        intent = session.get(PaymentIntent, intent_id)
-        if intent is None:
-            raise NotFound("payment.not_found", "没有这笔支付")
-        session.expunge(intent)
-        under_way = intent.state == "calling" and now(session) - intent.changed_at <= STALE
+    intent = read(database, intent_id)
     if intent.state not in ("calling", "unknown"):
         return intent
-    adapter = port(database, intent.channel)
-    asked = adapter.query if intent.purpose == "pay" else adapter.query_refund
-    outcome = _ask(lambda: asked(intent.number))
-    if under_way and outcome.state == REFUSED:
-        return intent
-    return record_outcome(database, intent.id, outcome)
+    under_way = intent.state == "calling" and database.clock.now() - intent.changed_at <= STALE
+    question = QUESTIONS[intent.purpose]
+
+    def call() -> Outcome:
+        answer = question(database, intent)
+        if under_way and answer.state == REFUSED:
+            raise TimeoutError("the call is under way")
+        return answer
+
+    if under_way:
+        try:
+            answer = call()
+        except Exception as error:
+            log.info("intent %s asked while under way: %s", intent_id, type(error).__name__)
+            return intent
+        if answer.state != CONFIRMED:
+            return intent
+        with database.begin() as session:
+            record(session, actor, intent_id, "query", answer)
+    else:
+        attempt(database, actor, intent_id, "query", call)
+    return read(database, intent_id)
 
 
-def send_refund(database: Database, intent_id: int) -> PaymentIntent:
-    """Send a return to its channel; the channel de-duplicates by our number, so a repeat does no harm."""
-    with database.begin() as session:
-        taken = portable.guarded_update(
-            session, PaymentIntent,
-            (PaymentIntent.id == intent_id) & (PaymentIntent.purpose == "refund")
-            & PaymentIntent.state.in_(("created", "unknown", "calling")),
-            {"state": "calling", "changed_at": now(session), "tries": PaymentIntent.tries + 1})
-        intent = session.get(PaymentIntent, intent_id)
-        if intent is None:
-            raise NotFound("payment.not_found", "没有这笔退款")
-        original = session.get(PaymentIntent, intent.returns_intent_id) if intent.returns_intent_id else None
-        session.expunge_all()
-    if not taken:
-        return intent
-    if original is None:
-        raise Conflict("payment.no_original", "找不到原支付流水，请转财务处理")
-    adapter = port(database, intent.channel)
-    return record_outcome(database, intent.id,
-                          _ask(lambda: adapter.refund(intent.number, original.number, intent.amount)))
+def pending(session: Session, purposes: tuple[str, ...], limit: int = 200) -> list[Any]:
+    """Intents of these purposes that aren't at their end, longest untouched first.
 
-
-def return_unused(session: Session, actor: Actor, intent_id: int) -> PaymentIntent:
-    """Give a confirmed payment that no settlement used back to the payer: ``confirmed`` → ``reversed``."""
-    if not portable.guarded_update(
-            session, PaymentIntent, (PaymentIntent.id == intent_id) & (PaymentIntent.purpose == "pay")
-            & (PaymentIntent.state == "confirmed"), {"state": "reversed", "changed_at": now(session)}):
-        raise Conflict("payment.not_unused", "该笔支付已用于结算或已退回")
-    paid = session.get(PaymentIntent, intent_id)
-    assert paid is not None
-    at = now(session)
-    back = PaymentIntent(number=numbering.take(session, INTENT_SERIES), purpose="refund", channel=paid.channel,
-                         person_id=paid.person_id, amount=paid.amount, state="created", returns_intent_id=paid.id,
-                         created_at=at, created_by=actor.user_id, changed_at=at, tries=0)
-    session.add(back)
-    session.flush()
-    audit.record(session, actor, "payment.return_unused", "payment_intent", paid.id, {"amount": str(paid.amount)})
-    return back
-
-
-def recover(database: Database) -> int:
-    """Bring every open intent forward; returns how many were looked at. Runs every few seconds in the worker.
-
-    ``unknown`` and stale ``calling`` are queried; unsent returns are sent; confirmed payments that nobody used are
-    returned. A channel that still can't tell leaves the intent where it is, on the worklist.
+    A confirmed payment or insurance settlement has still to be used or returned; other purposes end with confirmation.
     """
-    with database.begin(write=False) as session:
-        at = now(session)
-        rows = session.execute(
-            select(PaymentIntent.id, PaymentIntent.purpose, PaymentIntent.state, PaymentIntent.changed_at)
-            .where(PaymentIntent.state.in_(("created", "calling", "unknown", "confirmed")))
-            .order_by(PaymentIntent.changed_at).limit(200)).all()
-    looked = 0
-    for row in rows:
-        age = at - row.changed_at
-        if row.purpose == "refund" and row.state in ("created", "unknown", "calling") and (
-                row.state != "calling" or age > STALE):
-            _refund_forward(database, row.id, row.state)
-        elif row.purpose == "pay" and row.state in ("unknown", "calling") and (row.state == "unknown" or age > STALE):
-            query_payment(database, row.id)
-        elif row.purpose == "pay" and row.state == "confirmed" and age > UNUSED_FOR:
-            with database.begin() as session:
-                back = return_unused(session, SYSTEM, row.id)
-            send_refund(database, back.id)
-        else:
-            continue
-        looked += 1
-    return looked
+    return list(session.execute(
+        select(Intent.id, Intent.purpose, Intent.state, Intent.changed_at, Intent.held_by_id)
+        .where(Intent.purpose.in_(purposes), or_(
+            Intent.state.in_(UNDECIDED), and_(Intent.state == CONFIRMED, Intent.purpose.in_(("pay", "insure")))))
+        .order_by(Intent.changed_at).limit(limit)))
 
 
-def _refund_forward(database: Database, intent_id: int, state: str) -> None:
-    """Ask first whether a return with an unknown outcome arrived; send it only when it did not."""
-    if state in ("unknown", "calling"):
-        found = query_payment(database, intent_id)
-        if found.state in (CONFIRMED,):
-            return
-        if found.state == REFUSED:
-            with database.begin() as session:  # "refused" by a query means: never arrived
-                portable.guarded_update(session, PaymentIntent, PaymentIntent.id == intent_id, {"state": "created"})
-    send_refund(database, intent_id)
+# The worklist
+
+
+def needs_somebody(at: Any) -> Any:
+    """The condition of the worklist: unknown, left over by a dead process, or refused although it must pass."""
+    return or_(
+        Intent.state == "unknown",
+        and_(Intent.state == "calling", Intent.changed_at < at - STALE),
+        and_(Intent.state == "refused", Intent.purpose.in_(MUST_PASS), Intent.decided_at.is_(None)))
+
+
+def take_over(session: Session, actor: Actor, intent_id: int) -> Intent:
+    """Become the owner of a worklist row: who sees to it that it ends. :raises Conflict: it is decided already."""
+    if not portable.guarded_update(session, Intent, (Intent.id == intent_id) & needs_somebody(now(session)),
+                                   {"owner_id": actor.user_id, "owner_name": actor.name}):
+        raise Conflict("intent.decided", "该笔已有结果，请刷新列表")
+    found = session.get(Intent, intent_id, populate_existing=True)
+    assert found is not None
+    audit.record(session, actor, "intent.take_over", "intent", intent_id, {"number": found.number})
+    return found
+
+
+def decide(session: Session, actor: Actor, intent_id: int, *, outcome: str, reason: str) -> Intent:
+    """Say by hand what became of an intent, as found out from the peer by telephone or statement.
+
+    Never by whom began it; only where asking the peer hasn't settled it. ``outcome``: confirmed, refused, or again
+    (send a refused one once more). Recovery goes on from there as if the peer had said it.
+    :raises Forbidden: one's own. :raises Conflict: it is decided already (by whom and when).
+    """
+    found = session.get(Intent, intent_id)
+    if found is None:
+        raise NotFound("payment.not_found", "没有这笔流水，请刷新后重试")
+    if found.created_by == actor.user_id:
+        raise Forbidden("intent.own", "不能认定自己经办的流水，请由他人核实后处理")
+    if outcome == "again" and (found.state != REFUSED or found.purpose not in MUST_PASS):
+        raise Invalid("intent.again", "只有被拒绝的退款、撤销、开票可以重新发送")
+    if outcome == REFUSED and found.state == REFUSED:
+        raise Invalid("intent.refused", "该笔已被对方拒绝，请重新发送，或查实已完成后认定为成功")
+    state = "created" if outcome == "again" else outcome
+    if not portable.guarded_update(
+            session, Intent, (Intent.id == intent_id) & needs_somebody(now(session)),
+            {"state": state, "changed_at": now(session), "decision": reason[:200], "decided_by": actor.user_id,
+             "decided_by_name": actor.name, "decided_at": None if outcome == "again" else now(session)}):
+        session.refresh(found)
+        when = f"{local(found.changed_at):%m-%d %H:%M}"
+        raise Conflict("intent.decided", f"该笔已于 {when} 有结果（{found.decided_by_name or '对方已答复'}），请刷新列表")
+    session.add(IntentTry(intent_id=intent_id, act="decide", at=now(session), outcome=state, message=reason[:200],
+                          by_name=actor.name))
+    audit.record(session, actor, "intent.decide", "intent", intent_id,
+                 {"number": found.number, "outcome": outcome, "reason": reason})
+    session.flush()
+    session.refresh(found)
+    return found
+
+
+def go_on(database: Database, actor: Actor = SYSTEM) -> int:
+    """Let documents follow their decided intents now, not at the next run of the recovery."""
+    return sum(step(database, actor) for step in AFTER)

@@ -22,16 +22,14 @@ from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
     Payment,
-    PaymentIntent,
     PaymentState,
     Receipt,
     RefundApproval,
     Settlement,
 )
+from modules.kernel.charging.service.intents import write_down
 from modules.kernel.charging.service.settling import RECEIPT_SERIES, SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import enter_shift
-
-INTENT_SERIES = numbering.Series("payment_intent", "支付流水号", "P{date:%Y%m%d}{n:09d}", per_day=True)
 
 
 @dataclass(frozen=True)
@@ -245,11 +243,9 @@ def _give_back(session: Session, actor: Actor, original: Settlement, refund_id: 
         if row.method == rules.CASH:
             cash += row.amount
         else:
-            intent = PaymentIntent(number=numbering.take(session, INTENT_SERIES), purpose="refund", channel=row.method,
-                                   person_id=original.person_id, amount=row.amount, state="created",
-                                   settlement_id=refund_id, returns_intent_id=row.intent_id, created_at=at,
-                                   created_by=actor.user_id, changed_at=at, tries=0)
-            session.add(intent)
+            intent = write_down(session, actor, purpose="refund", channel=row.method, person_id=original.person_id,
+                                amount=row.amount, state="created", settlement_id=refund_id,
+                                returns_intent_id=row.intent_id)
             intents.append(intent.id)
         common = {"settlement_id": refund_id, "returns_payment_id": row.payment_id, "tendered": None, "paid_at": at}
         payments.append({**common, "id": keys.next(), "method": row.method, "amount": -row.amount,

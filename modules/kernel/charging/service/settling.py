@@ -22,8 +22,8 @@ from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    Intent,
     Payment,
-    PaymentIntent,
     PaymentState,
     Receipt,
     Settlement,
@@ -155,10 +155,10 @@ def _pay(session: Session, settlement_id: int, person_id: int, rows: Sequence[ru
                 raise Invalid("charging.intent_missing", "电子支付须先完成扫码，再提交结算")
             continue
         used = portable.guarded_update(
-            session, PaymentIntent,
-            (PaymentIntent.id == row.intent_id) & (PaymentIntent.state == "confirmed")
-            & (PaymentIntent.purpose == "pay") & (PaymentIntent.person_id == person_id)
-            & (PaymentIntent.amount == row.amount) & (PaymentIntent.channel == row.method),
+            session, Intent,
+            (Intent.id == row.intent_id) & (Intent.state == "confirmed")
+            & (Intent.purpose == "pay") & (Intent.person_id == person_id)
+            & (Intent.amount == row.amount) & (Intent.channel == row.method),
             {"state": "used", "settlement_id": settlement_id, "changed_at": at})
         if not used:
             raise Conflict("charging.intent_used", "该笔扫码支付尚未成功、金额不符或已用于其他结算，请查询支付状态后重试")
