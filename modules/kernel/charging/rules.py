@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from his_server.money import JIAO, ZERO, cash_rounding, round_money
+from modules.kernel.charging.ports import Split
 
 CASH = "cash"
 ROUNDING = "rounding"
+INSURER = "insurance"
+"""The channel of intents that the insurer answers for."""
+FUND, ACCOUNT, HOSPITAL = "insurance_fund", "insurance_account", "insurance_hospital"
+INSURED = (FUND, ACCOUNT, HOSPITAL)
+"""Methods of the parts of a bill that don't come from the patient's pocket; HOSPITAL is what the hospital bears."""
 RECEIPT_LINES = 40
 
 
@@ -85,6 +91,38 @@ class PaymentRow:
     covers: Decimal | None
     intent_id: int | None = None
     tendered: Decimal | None = None
+
+
+def channel_of(method: str) -> str:
+    """Who answers for a payment's intent: the insurer for all of its parts, else the channel of the same name."""
+    return INSURER if method in INSURED else method
+
+
+def check_split(split: Split, total: Decimal) -> None:
+    """The identities of every insurance answer, to the fen (COMPLIANCE YB-01).
+
+    :raises RuleError: one does not hold; nothing may be settled by such an answer.
+    """
+    parts = (split.fund, split.account, split.cash, split.hospital, split.shared_account, split.own_expense,
+             split.over_limit, split.self_first, split.in_scope)
+    wrong = (
+        (split.total != total, f"医保按 {split.total} 元结算，本院费用 {total} 元"),
+        (any(part < 0 or part != round_money(part) for part in (*parts, split.total)), "分项金额为负或不是整分"),
+        (split.total != split.fund + split.member_part + split.hospital, "总额≠基金＋个人＋医院负担"),
+        (split.total != split.own_expense + split.over_limit + split.self_first + split.in_scope,
+         "总额≠全自费＋超限价＋先行自付＋符合范围"),
+        (split.shared_account > split.account, "共济支付大于个人账户支付"),
+        (bool(split.funds) and sum((amount for _, amount in split.funds), ZERO) != split.fund, "各基金之和≠基金支付总额"),
+    )
+    for broken, message in wrong:
+        if broken:
+            raise RuleError("insurance.identity", f"医保返回的金额不平（{message}），不能结算，请联系医保办")
+
+
+def insured_pays(split: Split, intent_id: int) -> list[Pay]:
+    """The insurer's parts as payments."""
+    return [Pay(method, amount, intent_id) for method, amount in (
+        (FUND, split.fund), (ACCOUNT, split.account), (HOSPITAL, split.hospital)) if amount]
 
 
 def payment_rows(total: Decimal, offered: Sequence[Pay], *, to_jiao: bool) -> list[PaymentRow]:

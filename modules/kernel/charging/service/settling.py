@@ -149,16 +149,19 @@ def _pay(session: Session, settlement_id: int, person_id: int, rows: Sequence[ru
     portable.insert_many(session, PaymentState, [
         {"payment_id": key, "covered": row.covers, "returned": ZERO}
         for key, row in zip(keys, rows, strict=True) if row.covers is not None])
+    intents: dict[tuple[int, str], Decimal] = {}
     for row in rows:
-        if row.intent_id is None:
-            if row.method not in (rules.CASH, rules.ROUNDING):
-                raise Invalid("charging.intent_missing", "电子支付须先完成扫码，再提交结算")
-            continue
+        if row.intent_id is not None:
+            intent = row.intent_id, rules.channel_of(row.method)
+            intents[intent] = intents.get(intent, ZERO) + row.amount
+        elif row.method not in (rules.CASH, rules.ROUNDING):
+            raise Invalid("charging.intent_missing", "电子支付须先完成扫码，再提交结算")
+    for (intent_id, channel), amount in intents.items():
         used = portable.guarded_update(
             session, Intent,
-            (Intent.id == row.intent_id) & (Intent.state == "confirmed")
-            & (Intent.purpose == "pay") & (Intent.person_id == person_id)
-            & (Intent.amount == row.amount) & (Intent.channel == row.method),
+            (Intent.id == intent_id) & (Intent.state == "confirmed") & Intent.held_by_id.is_(None)
+            & (Intent.purpose == ("insure" if channel == rules.INSURER else "pay")) & (Intent.person_id == person_id)
+            & (Intent.amount == amount) & (Intent.channel == channel),
             {"state": "used", "settlement_id": settlement_id, "changed_at": at})
         if not used:
             raise Conflict("charging.intent_used", "该笔扫码支付尚未成功、金额不符或已用于其他结算，请查询支付状态后重试")
