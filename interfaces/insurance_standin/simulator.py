@@ -228,16 +228,14 @@ class Insurer:
                         return Outcome(REFUSED, message="没有可撤销的结算")
                     if ending == "0007":
                         return Outcome(REFUSED, message="已清算归档，请到医保中心窗口办理撤销")
-                    if ending == "0008":
-                        # once: whoever asks and sends again gets through
+                    if ending == "0008":  # once: whoever asks and sends again gets through
                         books.execute("UPDATE bill SET ending = '' WHERE number = ?", (original,))
-                        books.commit()
-                        raise LostAnswer(number)
-                    member = self._row(books, "member", "member_no", row["member_no"])
-                    self._book(books, member, -_load(row["split"]).account, -Decimal(row["used"]))
-                    books.execute("UPDATE bill SET state = 'reversed' WHERE number = ?", (original,))
-                    books.execute("INSERT INTO reversal VALUES (?, ?)", (number, original))
-        if ending == "0006":
+                    else:
+                        member = self._row(books, "member", "member_no", row["member_no"])
+                        self._book(books, member, -_load(row["split"]).account, -Decimal(row["used"]))
+                        books.execute("UPDATE bill SET state = 'reversed' WHERE number = ?", (original,))
+                        books.execute("INSERT INTO reversal VALUES (?, ?)", (number, original))
+        if ending in ("0006", "0008"):
             raise LostAnswer(number)
         return Outcome(CONFIRMED, f"R{number}", "医保撤销成功")
 
