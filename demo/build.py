@@ -187,12 +187,12 @@ def _stock(database: Database, rng: random.Random) -> None:
         for number, store in enumerate(stores):
             receipts = []
             for drug in drugs:
-                cost = (prices.get(drug.id, Decimal(0)) * Decimal("0.87") / drug.pack_size).quantize(Decimal("0.0001"))
+                cost = (prices.get(drug.id, Decimal(0)) * Decimal("0.87")).quantize(Decimal("0.01"))
                 for batch in range(2):
                     expiry = day + timedelta(days=rng.choice((75, 200, 400, 700)) + 31 * batch)
                     packs = rng.randrange(60, 240) * (3 if store.kind == "warehouse" else 1)
                     receipts.append(Receipt(drug.id, f"{day:%y%m}{rng.randrange(100, 999)}{batch}", expiry, cost,
-                                            Decimal(packs * drug.pack_size)))
+                                            Decimal(packs * drug.pack_size), None, drug.pack_size))
             stock.receive(session, SYSTEM, store.id, receipts, Document("opening", number + 1), "opening")
 
 

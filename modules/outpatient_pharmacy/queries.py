@@ -13,7 +13,6 @@ from his_server.actor import Actor
 from his_server.clock import day_bounds
 from his_server.db import today
 from his_server.errors import NotFound
-from his_server.money import round_money
 from his_server.search import match
 from modules.kernel.charging.models import ChargeLine, ChargeLineState
 from modules.kernel.masterdata.models import Drug, drug_search
@@ -151,7 +150,7 @@ def stock_list(session: Session, store_id: int, q: str, expiring_days: int | Non
     """
     statement = (
         select(StockBalance.id, StockBalance.drug_id, Drug.code, Drug.name, Drug.spec, Drug.pack_unit, Drug.pack_size,
-               Drug.base_unit, Batch.lot_no, StockBalance.expiry, Batch.cost, StockBalance.on_hand,
+               Drug.base_unit, Batch.lot_no, StockBalance.expiry, Batch.pack_cost, StockBalance.on_hand,
                StockBalance.reserved)
         .join(Drug, Drug.id == StockBalance.drug_id).join(Batch, Batch.id == StockBalance.batch_id)
         .where(StockBalance.store_id == store_id, StockBalance.on_hand > 0)
@@ -165,7 +164,7 @@ def stock_list(session: Session, store_id: int, q: str, expiring_days: int | Non
     items = []
     for row in rows[:limit]:
         packs = (row.pack_size, row.pack_unit, row.base_unit)
-        items.append({**row._mapping, "free": row.on_hand - row.reserved, "pack_cost": round_money(row.cost * row.pack_size),
+        items.append({**row._mapping, "free": row.on_hand - row.reserved,
                       "on_hand_text": show_quantity(row.on_hand, *packs),
                       "reserved_text": show_quantity(row.reserved, *packs) if row.reserved else "",
                       "free_text": show_quantity(row.on_hand - row.reserved, *packs),

@@ -112,9 +112,8 @@ def stock_in(session: Session, actor: Actor, store_id: int, lines: Sequence[Mapp
     receipts = []
     for line in lines:
         size = drugs[line["drug_id"]].pack_size
-        receipts.append(Receipt(line["drug_id"], line["lot_no"], line["expiry"],
-                                (line["pack_cost"] / size).quantize(Decimal("0.0001")), line["quantity"] * size,
-                                line.get("supplier")))
+        receipts.append(Receipt(line["drug_id"], line["lot_no"], line["expiry"], line["pack_cost"],
+                                line["quantity"] * size, line.get("supplier"), size))
     stock.receive(session, actor, store_id, receipts, document)
     audit.record(session, actor, "stock.in", "stock_in", document.id, {"number": number, "lines": len(receipts)})
     return number

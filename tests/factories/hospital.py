@@ -157,8 +157,8 @@ def make_world(app: Flask, db: Database, *, stock_packs: int = 100, capacity: in
             ids[name] = clinic_session.id
         for store in stores.values():
             stock.receive(session, SYSTEM, store.id, [
-                Receipt(d.id, f"L{n}", day + timedelta(days=100 * n), Decimal("0.5"),
-                        Decimal(d.pack_size * stock_packs // 2))
+                Receipt(d.id, f"L{n}", day + timedelta(days=100 * n), d.pack_size * Decimal("0.5"),
+                        Decimal(d.pack_size * stock_packs // 2), None, d.pack_size)
                 for d in (drug, pill, free) for n in (1, 2)], Document("stock_in", 1))
         ids.update(clinic=clinic.id, radiology=radiology.id, doctor=doctor.id, exam=exam.id, drug=drug.id, pill=pill.id,
                    free_drug=free.id, store=stores["outpatient"].id, emergency_store=stores["emergency"].id)

@@ -20,7 +20,8 @@ OUTSIDE = None
 
 
 class Store(Keyed):
-    """A place that holds drugs: ``outpatient``, ``emergency``, ``ward``, ``warehouse``, ``theatre``."""
+    """A place that holds drugs: ``outpatient``, ``emergency``, ``ward``, ``warehouse``, ``theatre``;
+    ``transit`` is the one store of what is on its way between two others."""
 
     __tablename__ = "store"
     __table_args__ = (UniqueConstraint("code"),)
@@ -32,14 +33,19 @@ class Store(Keyed):
 
 
 class Batch(Keyed):
-    """A lot of a drug as bought: lot number, expiry, cost per smallest unit."""
+    """A lot of a drug as bought: lot number, expiry, what a pack of ``pack_size`` smallest units cost in yuan.
+
+    The pack's cost is kept, never one per smallest unit: a third of a fen would be lost with every tablet.
+    """
 
     __tablename__ = "batch"
-    __table_args__ = (UniqueConstraint("drug_id", "lot_no", "expiry", "cost"),)
+    __table_args__ = (UniqueConstraint("drug_id", "lot_no", "expiry", "pack_cost", "pack_size"),
+                      CheckConstraint("pack_size > 0", name="pack_size"))
     drug_id: Mapped[int] = mapped_column(BigInteger)
     lot_no: Mapped[str] = mapped_column(String(40))
     expiry: Mapped[date] = mapped_column(Date)
-    cost: Mapped[Decimal] = mapped_column(Price)
+    pack_cost: Mapped[Decimal] = mapped_column(Price)
+    pack_size: Mapped[int] = mapped_column(default=1)
     supplier: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(Instant)
 
@@ -107,6 +113,125 @@ class Reservation(Keyed):
     state: Mapped[str] = mapped_column(String(10))
     reserved_at: Mapped[datetime] = mapped_column(Instant)
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class TraceCode(Keyed):
+    """One pack's trace code (追溯码), text as scanned: 20 digits as a rule, GS1 and others too (TC-01).
+
+    ``quantity`` smallest units are in the pack, ``remaining`` are left of it (TC-05). ``state``: in_stock, opened,
+    dispensed, in_transit, supplier, lost, out; the legal moves between them are :data:`rules.TRACE_MOVES` (TC-07).
+    """
+
+    __tablename__ = "trace_code"
+    __table_args__ = (
+        UniqueConstraint("code"), CheckConstraint("remaining >= 0 AND remaining <= quantity", name="remaining"),
+        Index("ix_trace_code_store", "store_id", "drug_id", "state"), Index("ix_trace_code_batch", "batch_id"),
+    )
+    code: Mapped[str] = mapped_column(String(100))
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    batch_id: Mapped[int | None] = mapped_column(BigInteger)
+    store_id: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(12))
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
+    remaining: Mapped[Decimal] = mapped_column(Quantity)
+    changed_at: Mapped[datetime] = mapped_column(Instant)
+    changed_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class TraceMove(Keyed):
+    """What was done with a code, by whom, on which document's line. Never changed; ``upload_id`` is what carries it."""
+
+    __tablename__ = "trace_move"
+    __table_args__ = (Index("ix_trace_move_code", "code_id", "moved_at"), Index("ix_trace_move_upload", "upload_id"),
+                      Index("ix_trace_move_document", "document_kind", "document_id", "line_id"))
+    code_id: Mapped[int] = mapped_column(BigInteger)
+    act: Mapped[str] = mapped_column(String(12))
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
+    store_from: Mapped[int | None] = mapped_column(BigInteger)
+    store_to: Mapped[int | None] = mapped_column(BigInteger)
+    document_kind: Mapped[str] = mapped_column(String(20))
+    document_id: Mapped[int] = mapped_column(BigInteger)
+    line_id: Mapped[int | None] = mapped_column(BigInteger)
+    upload_id: Mapped[int | None] = mapped_column(BigInteger)
+    moved_at: Mapped[datetime] = mapped_column(Instant)
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    actor_name: Mapped[str] = mapped_column(String(60))
+
+
+class TraceUpload(Keyed):
+    """A movement that the insurer's platform must hear of (3501–3507): one document line with its codes.
+
+    ``serial`` (批次流水号, at most 30 characters) is ours and stays the same however often it is sent (TC-06).
+    ``state``: waiting, sent, refused (by the platform; corrected and sent again).
+    """
+
+    __tablename__ = "trace_upload"
+    __table_args__ = (UniqueConstraint("serial"), Index("ix_trace_upload_state", "state", "business_date"),
+                      Index("ix_trace_upload_day", "business_date", "act", "drug_id"))
+    serial: Mapped[str] = mapped_column(String(30))
+    act: Mapped[str] = mapped_column(String(12))
+    document_kind: Mapped[str] = mapped_column(String(20))
+    document_id: Mapped[int] = mapped_column(BigInteger)
+    line_id: Mapped[int | None] = mapped_column(BigInteger)
+    store_id: Mapped[int | None] = mapped_column(BigInteger)
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
+    codes: Mapped[int]
+    state: Mapped[str] = mapped_column(String(10))
+    attempts: Mapped[int] = mapped_column(default=0)
+    message: Mapped[str] = mapped_column(String(300), default="")
+    peer_number: Mapped[str] = mapped_column(String(60), default="")
+    business_date: Mapped[date] = mapped_column(Date)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    sent_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class NoCodeEntry(Keyed):
+    """无码库: a drug (or one batch of it) that bears no trace code, with the reason; valid until it is ended."""
+
+    __tablename__ = "no_code_entry"
+    __table_args__ = (Index("ix_no_code_entry_drug", "drug_id", "ended_at"),)
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    batch_id: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(200))
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    made_by_name: Mapped[str] = mapped_column(String(60))
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    ended_by_name: Mapped[str | None] = mapped_column(String(60))
+
+
+class DrugNotice(Keyed):
+    """A notice to doctors about a drug (M6.2): ``shortage`` warns, ``prohibition`` forbids prescribing.
+
+    In force from ``valid_from`` until the end of ``valid_to`` (empty: until it is withdrawn).
+    """
+
+    __tablename__ = "drug_notice"
+    __table_args__ = (Index("ix_drug_notice_drug", "drug_id", "state"), Index("ix_drug_notice_made", "made_at"))
+    number: Mapped[str] = mapped_column(String(32), unique=True)
+    kind: Mapped[str] = mapped_column(String(12))
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(300))
+    substitute: Mapped[str] = mapped_column(String(200), default="")
+    state: Mapped[str] = mapped_column(String(10))
+    valid_from: Mapped[date] = mapped_column(Date)
+    valid_to: Mapped[date | None] = mapped_column(Date)
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    made_by_name: Mapped[str] = mapped_column(String(60))
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    ended_by_name: Mapped[str | None] = mapped_column(String(60))
+    end_reason: Mapped[str] = mapped_column(String(200), default="")
+
+
+class NoticeRead(Keyed):
+    """Who has read a notice, and when."""
+
+    __tablename__ = "drug_notice_read"
+    __table_args__ = (UniqueConstraint("notice_id", "user_id"),)
+    notice_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    user_name: Mapped[str] = mapped_column(String(60))
+    read_at: Mapped[datetime] = mapped_column(Instant)
 
 
 seals.declare("stock_move", "药品流水", StockMove, at="moved_at")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from his_server.money import round_money
+
 ZERO = Decimal("0.0000")
 
 
@@ -93,3 +95,58 @@ def show_quantity(quantity: Decimal, pack_size: Decimal | int, pack_unit: str, b
     if rest or not packs:
         parts.append(f"{rest.normalize():f}{base_unit}")
     return "".join(parts)
+
+
+def value(quantity: Decimal, pack_cost: Decimal, pack_size: int) -> Decimal:
+    """What a quantity (smallest units) of a batch cost, to the fen; rounded once, from the exact product."""
+    return round_money(quantity * pack_cost / pack_size)
+
+
+STRICT = frozenset({"麻醉", "精一", "精二", "毒性", "放射", "易制毒"})
+"""Controls whose stock papers need a second person."""
+UNMERGEABLE = frozenset({"麻醉", "精一", "精二"})
+"""Controls whose lots are registered one by one and never merged (M8.10, RX-09)."""
+
+TRACE_MOVES: dict[str, tuple[frozenset[str], str]] = {
+    "collect": (frozenset({"supplier"}), "in_stock"),
+    "use": (frozenset({"in_stock", "opened"}), "dispensed"),
+    "take_back": (frozenset({"dispensed", "opened"}), "in_stock"),
+    "ship": (frozenset({"in_stock", "opened"}), "in_transit"),
+    "arrive": (frozenset({"in_transit"}), "in_stock"),
+    "lose": (frozenset({"in_stock", "opened"}), "lost"),
+    "take_out": (frozenset({"in_stock", "opened"}), "out"),
+    "send_back": (frozenset({"in_stock"}), "supplier"),
+    "find": (frozenset({"lost"}), "in_stock"),
+}
+"""Legal moves of a trace code: act → (from which states, to which). What is not here is refused (TC-07)."""
+TRACE_STATES = {"in_stock": "在库", "opened": "拆零在用", "dispensed": "已发出", "in_transit": "调拨途中",
+                "supplier": "已退供应商", "lost": "已报损", "out": "已出库"}
+TRACE_ACTS = {"collect": "入库采集", "use": "发药", "take_back": "退药", "ship": "调拨发出", "arrive": "调拨接收",
+              "lose": "报损", "take_out": "出库", "send_back": "退供应商", "find": "盘盈找回"}
+UPLOADS = {"collect": ("DrugTraceReceived", "3503"), "send_back": ("DrugTraceSentBack", "3504"),
+           "use": ("DrugTraceSold", "3505"), "take_back": ("DrugTraceReturned", "3506"),
+           "lose": ("DrugTraceChanged", "3502"), "take_out": ("DrugTraceChanged", "3502"),
+           "find": ("DrugTraceChanged", "3502")}
+"""Acts that the insurer's platform hears of: event and transaction. Transfers inside the hospital stay inside."""
+
+
+def code_error(code: str) -> str | None:
+    """Why a text can't be a trace code; None: it can. Leading zeros and letters are kept (TC-01)."""
+    if not 6 <= len(code) <= 100:
+        return "追溯码应为 6 至 100 位"
+    if not code.isascii() or not code.isprintable() or " " in code:
+        return "追溯码含有不允许的字符，请重新扫描"
+    return None
+
+
+def share_codes(wanted: Decimal, remaining: Sequence[Decimal]) -> list[Decimal]:
+    """How much of each pack a sale takes: scanned order, whole packs until the quantity is reached (TC-05).
+
+    The sum is less than ``wanted`` where the packs don't hold enough; a pack that isn't needed gets 0.
+    """
+    shares = []
+    for left in remaining:
+        part = min(wanted, left)
+        shares.append(part)
+        wanted -= part
+    return shares

@@ -302,7 +302,7 @@ def test_stock_is_shown_in_packs_with_what_is_held_for_whom_has_paid(world: Worl
         assert found["more"] is False
         assert [(b["lot_no"], b["on_hand_text"], b["reserved_text"], b["free_text"], b["days_left"]) for b in found["items"]
                 ] == [("L1", "50盒", "1盒1粒", "48盒23粒", 100), ("L2", "50盒", "", "50盒", 200)]
-        assert found["items"][0]["pack_cost"] == "12.00"
+        assert found["items"][0]["pack_cost"] == "12.0000"
     assert world.ok(world.get("pharmacist", f"{path}&q=没有这个药"))["items"] == []
 
 
@@ -318,7 +318,7 @@ def test_stock_in_by_hand_raises_stock_in_packs(world: World) -> None:
     made = world.ok(world.post("pharmacist", f"{PHARMACY}/stock-ins", body))
     assert made["number"].startswith("RK")
     found = world.ok(world.get("pharmacist", f"{PHARMACY}/stock?store_id={world.ids['store']}&q=amxl"))["items"]
-    assert (found[-1]["lot_no"], found[-1]["on_hand_text"], found[-1]["pack_cost"]) == ("240601", "10盒", "18.50")
+    assert (found[-1]["lot_no"], found[-1]["on_hand_text"], found[-1]["pack_cost"]) == ("240601", "10盒", "18.5000")
     assert world.findings() == []
 
 

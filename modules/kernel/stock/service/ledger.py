@@ -41,14 +41,16 @@ class Document:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A batch that arrives. ``quantity`` in smallest units, ``cost`` in yuan per smallest unit."""
+    """A batch that arrives. ``quantity`` in smallest units, ``pack_cost`` in yuan for ``pack_size`` of them."""
 
     drug_id: int
     lot_no: str
     expiry: date
-    cost: Decimal
+    pack_cost: Decimal
     quantity: Decimal
     supplier: str | None = None
+    pack_size: int = 1
+    line_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,27 +70,31 @@ def receive(session: Session, actor: Actor, store_id: int, receipts: Sequence[Re
         if receipt.quantity <= 0:
             raise Invalid("stock.quantity", "入库数量必须大于 0", [FieldError(f"lines.{index}.quantity", "必须大于 0")])
     batches = _batches(session, receipts)
-    arrived = [BatchQuantity(None, batches[_identity(r)], r.drug_id, r.quantity) for r in receipts]
+    arrived = [BatchQuantity(r.line_id, batches[_identity(r)], r.drug_id, r.quantity) for r in receipts]
     _enter(session, actor, store_id, arrived, document, kind)
     return arrived
 
 
-def _identity(receipt: Receipt) -> tuple[int, str, date, Decimal]:
-    return receipt.drug_id, receipt.lot_no, receipt.expiry, receipt.cost
+Identity = tuple[int, str, date, Decimal, int]
 
 
-def _batches(session: Session, receipts: Sequence[Receipt]) -> dict[tuple[int, str, date, Decimal], int]:
+def _identity(receipt: Receipt) -> Identity:
+    return receipt.drug_id, receipt.lot_no, receipt.expiry, receipt.pack_cost, receipt.pack_size
+
+
+def _batches(session: Session, receipts: Sequence[Receipt]) -> dict[Identity, int]:
     """The batch of each receipt, made where it is new; two statements however many there are."""
     wanted = {_identity(r): r for r in receipts}
     at = now(session)
     portable.upsert(session, Batch, [
-        {"id": key, "drug_id": r.drug_id, "lot_no": r.lot_no, "expiry": r.expiry, "cost": r.cost,
-         "supplier": r.supplier, "created_at": at}
+        {"id": key, "drug_id": r.drug_id, "lot_no": r.lot_no, "expiry": r.expiry,
+         "pack_cost": r.pack_cost, "pack_size": r.pack_size, "supplier": r.supplier, "created_at": at}
         for key, r in zip(of(session).keys.take(len(wanted)), wanted.values(), strict=True)],
-        ["drug_id", "lot_no", "expiry", "cost"], [])
-    rows = session.execute(select(Batch.id, Batch.drug_id, Batch.lot_no, Batch.expiry, Batch.cost)
-                           .where(Batch.drug_id.in_({r.drug_id for r in receipts})))
-    known = {(r.drug_id, r.lot_no, r.expiry, r.cost): r.id for r in rows}
+        ["drug_id", "lot_no", "expiry", "pack_cost", "pack_size"], [])
+    rows = session.execute(
+        select(Batch.id, Batch.drug_id, Batch.lot_no, Batch.expiry, Batch.pack_cost, Batch.pack_size)
+        .where(Batch.drug_id.in_({r.drug_id for r in receipts}), Batch.lot_no.in_({r.lot_no for r in receipts})))
+    known = {(r.drug_id, r.lot_no, r.expiry, r.pack_cost, r.pack_size): r.id for r in rows}
     return {identity: known[identity] for identity in wanted}
 
 
