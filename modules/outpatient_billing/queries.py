@@ -147,3 +147,15 @@ def open_intents(session: Session, person_id: int) -> list[Intent]:
     return list(session.scalars(select(Intent).where(
         Intent.person_id == person_id, Intent.purpose == "pay",
         Intent.state.in_(("created", "calling", "unknown", "confirmed"))).order_by(Intent.id).limit(50)))
+
+
+def returns_of_registration(session: Session, registration_id: int) -> list[int]:
+    """The electronic returns of a cancelled registration's fee; one query. :raises NotFound: there are none."""
+    fee = select(ChargeLine.settlement_id).where(
+        ChargeLine.source == "registration", ChargeLine.source_id == registration_id,
+        ChargeLine.reverses_line_id.is_not(None))
+    found = list(session.scalars(select(Intent.id).where(
+        Intent.settlement_id.in_(fee), Intent.purpose == "refund").order_by(Intent.id)))
+    if not found:
+        raise NotFound("registration.no_return", "这次退号没有电子退款，请核对")
+    return found

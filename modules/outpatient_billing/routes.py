@@ -99,6 +99,15 @@ def cancel_registration(call: Call, registration_id: int) -> Any:
     return refunded or {"id": None, "number": None, "total": ZERO, "cash": ZERO, "intent_ids": []}
 
 
+@routes.post("/registrations/<int:registration_id>/send-returns", permission=REGISTER, out=schemas.IntentsOut,
+             effect="manual")
+def send_returns(call: Call, registration_id: int) -> dict[str, Any]:
+    """把退号的电子退款发往支付渠道"""
+    with call.database.begin(write=False) as session:
+        found = queries.returns_of_registration(session, registration_id)
+    return {"items": [ledger.send_refund(call.database, key) for key in found]}
+
+
 @routes.post("/settlements/<int:settlement_id>/refunds", permission=REFUND, body=schemas.RefundIn,
              out=schemas.RefundedOut, value=True, status=201)
 def refund(call: Call, settlement_id: int) -> Refunded:

@@ -89,3 +89,40 @@ def test_the_reports_say_the_same_sum(world: World) -> None:
               for name in ("cashier-summary", "income-by-category", "registrations-by-department")}
     assert totals["cashier-summary"]["net"] == totals["income-by-category"]["net"] == "80.55"
     assert totals["registrations-by-department"]["live"] == 1
+
+
+@pytest.mark.requirement("M1.14", "M1.9")
+def test_a_registrar_cancels_a_scanned_registration_and_the_money_goes_back_at_once(world: World) -> None:
+    from his_server.db import numbering
+    from modules.kernel.charging.service.settling import RECEIPT_SERIES
+    from tests.factories.security import make_user, signed_in_client
+
+    with world.db.begin() as session:
+        user = make_user(session, "registrar", name="丁挂号")
+        numbering.grant_range(session, RECEIPT_SERIES, user.id, 90_000_001, 90_000_100)
+    world.clients["registrar"] = signed_in_client(world.app, world.db, user=user)
+    path = "/api/outpatient-billing/registrations"
+    person = world.person()
+
+    def register(who: int, **payment: Any) -> Any:
+        return world.ok(world.post("registrar", path, {
+            "person_id": who, "session_id": world.ids["session"], "expected_total": "20.00",
+            "payments": [{"covers": "20.00", **payment}]}))
+
+    paid = world.ok(world.post("registrar", "/api/outpatient-billing/payment-intents", {
+        "person_id": person, "channel": "scan", "amount": "20.00", "auth_code": "134567890123456789"}))
+    by_scan = register(person, method="scan", intent_id=paid["id"])
+    channel = world.db.ports["payment:scan"]
+    assert channel.net() == Decimal("20.00")
+    key = by_scan["registration_id"]
+    assert world.post("registrar", f"{path}/{key}/send-returns").status_code == 404  # nothing to send yet
+    back = world.ok(world.post("registrar", f"{path}/{key}/cancel", {"reason": "病人要求"}))
+    assert world.post("registrar", f"/api/outpatient-billing/payment-intents/{back['intent_ids'][0]}/send").status_code == 403
+    for _ in range(2):  # again does no harm: the channel gives back once
+        sent = world.ok(world.post("registrar", f"{path}/{key}/send-returns"))["items"]
+        assert [(i["id"], i["state"], i["amount"]) for i in sent] == [(back["intent_ids"][0], "confirmed", "20.00")]
+        assert channel.net() == 0
+    in_cash = register(world.person(), method="cash")
+    world.ok(world.post("registrar", f"{path}/{in_cash['registration_id']}/cancel", {"reason": "病人要求"}))
+    assert world.post("registrar", f"{path}/{in_cash['registration_id']}/send-returns").status_code == 404
+    assert world.findings() == []

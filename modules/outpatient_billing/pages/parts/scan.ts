@@ -49,6 +49,7 @@ export interface Scan {
 
 const PATH = 'outpatient-billing/payment-intents'
 const WAIT = 90_000
+const LATER = '渠道暂无应答，由系统继续退回'
 
 function refuse(code: string, message: string): ApiError {
   return new ApiError({ code, status: 409, message })
@@ -63,7 +64,17 @@ export async function sendReturn(id: number): Promise<string> {
   try {
     return intentName((await api.post<Intent>(`${PATH}/${id}/send`, {}, { timeout: WAIT })).state)
   } catch {
-    return '渠道暂无应答，由系统继续退回'
+    return LATER
+  }
+}
+
+/** The same for a cancelled registration's fee, which whoever may register sends. One text per return. */
+export async function sendReturnsOf(registration: number): Promise<string[]> {
+  try {
+    const sent = await api.post<{ items: Intent[] }>(`outpatient-billing/registrations/${registration}/send-returns`, {}, { timeout: WAIT })
+    return sent.items.map((one) => intentName(one.state))
+  } catch {
+    return [LATER]
   }
 }
 
