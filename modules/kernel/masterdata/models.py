@@ -1,5 +1,7 @@
 """Master data: what the hospital is made of and what it sells. Codes are the hospital's own and unique.
 
+``revision`` counts the edits of a row: who edits an older one than there is gets a 409 instead of overwriting.
+
 Validity everywhere: from the day ``valid_from`` until before the day ``valid_to``; an empty one means open. Old
 documents keep the ids, prices and versions they were made with (DESIGN section 3).
 """
@@ -29,6 +31,7 @@ class Department(Keyed):
     emergency: Mapped[bool] = mapped_column(default=False)
     building: Mapped[str] = mapped_column(String(40), default="")
     active: Mapped[bool] = mapped_column(default=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class Ward(Keyed):
@@ -41,6 +44,7 @@ class Ward(Keyed):
     department_id: Mapped[int] = mapped_column(ForeignKey("department.id"), index=True)
     beds: Mapped[int]
     active: Mapped[bool] = mapped_column(default=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class Staff(Keyed):
@@ -56,6 +60,7 @@ class Staff(Keyed):
     role: Mapped[str] = mapped_column(String(30), default="")
     rights: Mapped[str] = mapped_column(String(120), default="")
     active: Mapped[bool] = mapped_column(default=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
     @property
     def right_set(self) -> frozenset[str]:
@@ -197,6 +202,7 @@ class Diagnosis(Keyed):
     category: Mapped[str] = mapped_column(String(60), default="")
     aliases: Mapped[str] = mapped_column(String(200), default="")
     active: Mapped[bool] = mapped_column(default=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class Region(Keyed):
@@ -236,13 +242,14 @@ class DictionaryEntry(Keyed):
 
     __tablename__ = "dictionary_entry"
     __table_args__ = (UniqueConstraint("dictionary", "code"),)
-    __history__ = ("name", "valid_from", "valid_to")
+    __history__ = ("name", "position", "valid_from", "valid_to")
     dictionary: Mapped[str] = mapped_column(String(30))
     code: Mapped[str] = mapped_column(String(30))
     name: Mapped[str] = mapped_column(String(80))
     position: Mapped[int] = mapped_column(default=0)
     valid_from: Mapped[date | None]
     valid_to: Mapped[date | None]
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class Frequency(Keyed):

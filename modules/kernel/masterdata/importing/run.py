@@ -198,6 +198,8 @@ def _write(session: Session, actor: Actor, kind: Kind, values: list[dict[str, An
             renamed.append(row.id)
         for attribute, value in different.items():
             setattr(row, attribute, value)
+        if hasattr(row, "revision"):  # whoever is editing it by hand is told
+            row.revision += 1
     session.flush()
     if kind.search is not None:
         _index(session, kind, fresh, renamed)

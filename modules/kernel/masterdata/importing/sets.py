@@ -10,11 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from his_server.actor import Actor
-from his_server.db import now
-from his_server.search import search_keys, store_keys
 from modules.kernel.masterdata.importing.kinds import Column, exact, flag, text
 from modules.kernel.masterdata.importing.table import CellError, TableRow
-from modules.kernel.masterdata.models import ChargeItem, Department, ItemSet, ItemSetLine, item_set_search
+from modules.kernel.masterdata.models import ChargeItem, Department, ItemSet, ItemSetLine
+from modules.kernel.masterdata.service import sets
 
 COLUMNS = (
     Column("code", ("编码",), text(40), needed=True), Column("name", ("名称",), text(80), needed=True),
@@ -63,16 +62,7 @@ def store(session: Session, actor: Actor, header: Sequence[str], rows: Sequence[
 
 
 def _new_version(session: Session, actor: Actor, code: str, entry: dict[str, Any], old: ItemSet | None) -> None:
-    at = now(session)
-    made = ItemSet(code=code, name=entry["name"], department_id=entry["department_id"],
-                   version=old.version + 1 if old else 1, valid_from=at, valid_to=None, changed_by=actor.user_id,
-                   changed_by_name=actor.name)
     if old is not None:
-        old.valid_to = at
-        session.execute(item_set_search.delete().where(item_set_search.c.owner_id == old.id))
-    session.add(made)
-    session.flush()
-    session.add_all([ItemSetLine(set_id=made.id, position=n, item_id=item, quantity=quantity, optional=optional)
-                     for n, (item, quantity, optional) in enumerate(entry["lines"])])
-    session.flush()
-    store_keys(session, item_set_search, made.id, search_keys(made.name, person=False, code=code))
+        sets.end_version(session, old)
+    sets.store_version(session, actor, code=code, name=entry["name"], department_id=entry["department_id"],
+                       lines=entry["lines"], version=old.version + 1 if old else 1)

@@ -57,16 +57,3 @@ def change_price(session: Session, actor: Actor, kind: str, owner_id: int, *, pr
     audit.record(session, actor, "price.change", kind, owner_id,
                  {"before": str(before), "after": str(price), "from": valid_from.isoformat(), "reason": reason})
     return made
-
-
-def set_active(session: Session, actor: Actor, kind: str, owner_id: int, *, active: bool, reason: str) -> Any:
-    """Stop or resume the use of a drug or item; the change is history. Old documents keep it."""
-    model = OF[kind][0]
-    row = session.get(model, owner_id)
-    if row is None:
-        raise NotFound("masterdata.none", "没有这个项目，请刷新后重试")
-    row.active = active
-    session.flush()
-    audit.record(session, actor, "masterdata.activate" if active else "masterdata.stop", kind, owner_id,
-                 {"reason": reason})
-    return row

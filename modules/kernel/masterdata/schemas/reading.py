@@ -14,20 +14,26 @@ class SearchQuery(Schema):
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 200, error="每次 1 至 200 行"))
 
 
-class KindQuery(SearchQuery):
-    """Departments of a kind, items of a performing kind, staff of a role."""
-
-    kind = Text(load_default="", max=20)
-
-
 class CatalogueQuery(SearchQuery):
     """Those in use (``active``, what documents may choose), stopped ones, or all."""
 
     state = Choice("active", "stopped", "all", load_default="active")
 
 
-class ItemQuery(KindQuery, CatalogueQuery):
+class KindQuery(CatalogueQuery):
+    """Departments of a kind, items of a performing kind, staff of a role."""
+
+    kind = Text(load_default="", max=20)
+
+
+class ItemQuery(KindQuery):
     """Charge items."""
+
+
+class PlaceQuery(CatalogueQuery):
+    """Wards, of a department."""
+
+    department_id = QueryId(load_default=None)
 
 
 class SetQuery(SearchQuery):
@@ -90,6 +96,7 @@ class DiagnosisOut(Schema):
     code = fields.String()
     name = fields.String()
     category = fields.String()
+    active = fields.Boolean()
 
 
 class DepartmentOut(Schema):
@@ -102,6 +109,7 @@ class DepartmentOut(Schema):
     outpatient = fields.Boolean()
     emergency = fields.Boolean()
     building = fields.String()
+    active = fields.Boolean()
 
 
 class StaffOut(Schema):
@@ -115,6 +123,7 @@ class StaffOut(Schema):
     role = fields.String()
     department_id = fields.Integer()
     department = fields.String()
+    active = fields.Boolean()
 
 
 class SetLineOut(Schema):
@@ -136,6 +145,8 @@ class SetOut(Schema):
     code = fields.String()
     name = fields.String()
     version = fields.Integer()
+    department_id = fields.Integer(allow_none=True)
+    department = fields.String(allow_none=True)
     lines = fields.List(fields.Nested(SetLineOut))
 
 

@@ -28,7 +28,7 @@ from modules.kernel.masterdata.models import (
     Region,
     Staff,
 )
-from modules.kernel.masterdata.service.lookups import valid_on
+from modules.kernel.masterdata.service.lookups import department_labels, valid_on
 
 
 def _found(session: Session, table: Table, q: str, limit: int, conditions: Iterable[Any] = ()) -> list[int]:
@@ -63,27 +63,42 @@ def charge_items(session: Session, q: str, limit: int, kind: str = "", state: st
     return _searched(session, models.charge_item_search, ChargeItem, statement.where(*more), q, limit, more, state)
 
 
-def diagnoses(session: Session, q: str, limit: int) -> list[dict[str, Any]]:
+def diagnoses(session: Session, q: str, limit: int, state: str = "active") -> list[dict[str, Any]]:
     """Diagnoses; two queries."""
-    statement = select(Diagnosis.id, Diagnosis.code, Diagnosis.name, Diagnosis.category)
-    return _searched(session, models.diagnosis_search, Diagnosis, statement, q, limit)
+    statement = select(Diagnosis.id, Diagnosis.code, Diagnosis.name, Diagnosis.category, Diagnosis.active)
+    return _searched(session, models.diagnosis_search, Diagnosis, statement, q, limit, state=state)
 
 
-def departments(session: Session, q: str, limit: int, kind: str = "") -> list[dict[str, Any]]:
+def departments(session: Session, q: str, limit: int, kind: str = "", state: str = "active") -> list[dict[str, Any]]:
     """Departments; without a query all of the kind."""
     more = [Department.kind == kind] if kind else []
     statement = select(Department.id, Department.code, Department.name, Department.kind, Department.outpatient,
-                       Department.emergency, Department.building).where(*more)
-    return _searched(session, models.department_search, Department, statement, q, limit, more)
+                       Department.emergency, Department.building, Department.active).where(*more)
+    return _searched(session, models.department_search, Department, statement, q, limit, more, state)
 
 
-def staff(session: Session, q: str, limit: int, role: str = "") -> list[dict[str, Any]]:
+def wards(session: Session, q: str, limit: int, department_id: int | None, state: str = "active"
+          ) -> list[dict[str, Any]]:
+    """Wards (a few dozen) with their department, by a part of name or code; one query."""
+    ward = models.Ward
+    statement = select(ward.id, ward.code, ward.name, ward.department_id, ward.beds, ward.active,
+                       Department.name.label("department")).join(Department, Department.id == ward.department_id)
+    if state != "all":
+        statement = statement.where(ward.active.is_(state == "active"))
+    if department_id is not None:
+        statement = statement.where(ward.department_id == department_id)
+    if q:
+        statement = statement.where(ward.name.contains(q, autoescape=True) | ward.code.contains(q, autoescape=True))
+    return [dict(row._mapping) for row in session.execute(statement.order_by(ward.code).limit(limit))]
+
+
+def staff(session: Session, q: str, limit: int, role: str = "", state: str = "active") -> list[dict[str, Any]]:
     """Staff with their department; two queries."""
     more = [Staff.role == role] if role else []
     statement = select(Staff.id, Staff.code, Staff.name, Staff.sex, Staff.title, Staff.role, Staff.department_id,
-                       Department.name.label("department")).join(
+                       Staff.active, Department.name.label("department")).join(
                            Department, Department.id == Staff.department_id).where(*more)
-    return _searched(session, models.staff_search, Staff, statement, q, limit, more)
+    return _searched(session, models.staff_search, Staff, statement, q, limit, more, state)
 
 
 def _searched(session: Session, table: Table, model: type[Any], statement: Any, q: str, limit: int,
@@ -99,7 +114,7 @@ def _searched(session: Session, table: Table, model: type[Any], statement: Any, 
 
 
 def item_sets(session: Session, q: str, limit: int, department_id: int | None) -> list[dict[str, Any]]:
-    """Present item sets of a department (and those of all), with lines and prices; three queries."""
+    """Present item sets of a department (and those of all), with lines and prices; four queries."""
     usable = ItemSet.valid_to.is_(None)
     mine = (ItemSet.department_id == department_id) | ItemSet.department_id.is_(None) if department_id else usable
     if q:
@@ -117,7 +132,10 @@ def item_sets(session: Session, q: str, limit: int, department_id: int | None) -
                        & valid_on(ChargeItemPrice, today(session)))
             .where(ItemSetLine.set_id.in_(ids)).order_by(ItemSetLine.set_id, ItemSetLine.position)):
         lines[row.set_id].append(dict(row._mapping))
-    return [{"id": s.id, "code": s.code, "name": s.name, "version": s.version, "lines": lines[s.id]} for s in sets]
+    places = department_labels(session, [s.department_id for s in sets if s.department_id])
+    return [{"id": s.id, "code": s.code, "name": s.name, "version": s.version, "lines": lines[s.id],
+             "department_id": s.department_id,
+             "department": places[s.department_id][1] if s.department_id in places else None} for s in sets]
 
 
 def regions(session: Session, q: str, limit: int, parent: str = "") -> list[dict[str, Any]]:

@@ -1,0 +1,53 @@
+"""The wire of master data: reading for everybody, keeping for those who keep it."""
+
+from modules.kernel.masterdata.schemas.keeping import (
+    ChangeOut,
+    DepartmentFields,
+    DiagnosisFields,
+    DictionaryOut,
+    DrugFields,
+    EntryChange,
+    EntryKept,
+    EntryNew,
+    ItemFields,
+    SetChange,
+    SetNew,
+    SetVersionOut,
+    StaffFields,
+    StopIn,
+    WardFields,
+    WardOut,
+    changed,
+    new,
+    shown,
+)
+from modules.kernel.masterdata.schemas.reading import (
+    ActiveIn,
+    CatalogueQuery,
+    DepartmentOut,
+    DiagnosisOut,
+    DrugOut,
+    EntryOut,
+    FrequencyOut,
+    ItemOut,
+    ItemQuery,
+    KindQuery,
+    PlaceQuery,
+    PostcodeOut,
+    PriceIn,
+    PriceOut,
+    RegionOut,
+    RegionQuery,
+    SearchQuery,
+    SetOut,
+    SetQuery,
+    StaffOut,
+    listed,
+)
+
+__all__ = [
+    "ActiveIn", "CatalogueQuery", "ChangeOut", "DepartmentFields", "DepartmentOut", "DiagnosisFields", "DiagnosisOut",
+    "DictionaryOut", "DrugFields", "DrugOut", "EntryChange", "EntryKept", "EntryNew", "EntryOut", "FrequencyOut",
+    "ItemFields", "ItemOut", "ItemQuery", "KindQuery", "PlaceQuery", "PostcodeOut", "PriceIn", "PriceOut", "RegionOut",
+    "RegionQuery", "SearchQuery", "SetChange", "SetNew", "SetOut", "SetQuery", "SetVersionOut", "StaffFields",
+    "StaffOut", "StopIn", "WardFields", "WardOut", "changed", "listed", "new", "shown"]
