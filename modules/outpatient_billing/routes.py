@@ -105,7 +105,7 @@ def send_returns(call: Call, registration_id: int) -> dict[str, Any]:
     """把退号的电子退款发往支付渠道"""
     with call.database.begin(write=False) as session:
         found = queries.returns_of_registration(session, registration_id)
-    return {"items": [ledger.send_refund(call.database, key) for key in found]}
+    return {"items": [ledger.send_refund(call.database, key, call.actor) for key in found]}
 
 
 @routes.post("/settlements/<int:settlement_id>/refunds", permission=REFUND, body=schemas.RefundIn,
