@@ -16,7 +16,9 @@ log = logging.getLogger("his.crypto")
 
 PURPOSES = ("column", "index", "session", "cookie", "audit", "integrity", "export")
 SIGNING = "sign-sm2"
-SM2_PURPOSES = ("login-sm2", SIGNING)
+DOCUMENT = "document-sm2"
+"""The hospital's seal under prescriptions, approvals, red receipts (MP-15): certified apart from checkpoints."""
+SM2_PURPOSES = ("login-sm2", SIGNING, DOCUMENT)
 alarms: list[tuple[str, int]] = []
 """The device's last failures in this process, newest last: function of GM/T 0018 and its error code."""
 _ALARMS_KEPT = 20

@@ -44,7 +44,7 @@ class Settings:
     crypto_pin_file: Path | None = None
     """sdf: JSON file of mode 0600 with the access codes of internal keys."""
     crypto_slots: tuple[str, ...] = ()
-    """sdf: internal key pairs of signing purposes, ``sign-sm2=2``."""
+    """sdf: internal key pairs of signing purposes, ``sign-sm2=2`` and ``document-sm2=4``."""
     crypto_encryption_slots: tuple[str, ...] = ()
     """sdf: internal key pairs of purposes that decrypt, ``login-sm2=3``."""
     crypto_sessions: int = 8

@@ -25,6 +25,7 @@ COMMANDS = {
     "keys": "his_server.cli.keys:keys",
     "audit": "his_server.security.cli:audit",
     "integrity": "his_server.security.cli:integrity",
+    "signatures": "his_server.security.signature_cli:signed_documents",
     "partner": "his_server.security.cli:partner",
     "demo": "demo.cli:demo",
     "compliance": "his_server.compliance.cli:compliance",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from his_server.module import Check, Job, MenuItem, Module, Permission
-from his_server.security import admin_routes, grants, routes, seals, sessions
+from his_server.security import admin_routes, grants, routes, seals, sessions, signature_routes
 from his_server.security import models as models
+from his_server.security import signatures as signatures
 from his_server.security import signed as signed
 from his_server.security.accounts import create_user
 from his_server.security.grants import bootstrap
@@ -18,7 +19,7 @@ SECTION = "系统管理"
 module = Module(
     name="security",
     title="系统管理",
-    routes=(routes.routes, admin_routes.accounts_routes, admin_routes.audit_routes),
+    routes=(routes.routes, admin_routes.accounts_routes, admin_routes.audit_routes, signature_routes.routes),
     permissions=(
         Permission("security.accounts", "账户管理（建立、停用、解锁、重置密码）", ("sysadmin",)),
         Permission("security.read_accounts", "查看账户", ("sysadmin", "secadmin")),

@@ -25,17 +25,19 @@ from his_server.security import settings as security_settings
 from his_server.security.integrity import holds
 from his_server.settings import SettingsError
 
-APPEND_ONLY = ("security_audit", "security_seal", "security_seal_checkpoint")
+APPEND_ONLY = ("security_audit", "security_seal", "security_seal_checkpoint", "security_signature")
 OPERATOR = replace(SYSTEM, login="console", name="服务器控制台", channel="console")
 
 
-def _database() -> Database:
+def the_database() -> Database:
+    """The database, with all modules loaded."""
     found = house()
     found.everything  # noqa: B018  # ledgers of all modules declare their chains
     return found.database
 
 
-def _report(findings: list[Finding], what: str) -> None:
+def report(findings: list[Finding], what: str) -> None:
+    """Print findings; exit with 1 when there are any."""
     for finding in findings:
         click.echo(f"  {finding.check}  {finding.where}: {finding.message}")
     if findings:
@@ -52,18 +54,18 @@ def audit() -> None:
 @audit.command()
 def verify() -> None:
     """校验审计记录、封存链、检查点和外部锚；有异常时逐条列出并以 1 退出"""
-    database = _database()
+    database = the_database()
     with database.begin(write=False) as session:
         findings = seals.verify(session)
     trail.record_apart(database, OPERATOR, "audit.verify", "audit", "", {"findings": len(findings)},
                        success=not findings)
-    _report(findings, "审计记录")
+    report(findings, "审计记录")
 
 
 @audit.command()
 def seal() -> None:
     """立即封存新的审计记录并签发检查点"""
-    database = _database()
+    database = the_database()
     count = seals.seal_all(database)
     seals.checkpoint_now(database)
     click.echo(f"已封存 {count} 条")
@@ -76,7 +78,7 @@ def archive(folder: Path, days: int | None) -> None:
     """把超过保留期的审计记录移到加密归档文件"""
     found = house()
     configured = security_settings.of(found.settings)
-    database = _database()
+    database = the_database()
     try:
         path = archives.archive(database, folder, days if days is not None else configured.audit_days)
     except SettingsError as error:
@@ -90,7 +92,7 @@ def show(path: Path) -> None:
     """读出一个归档文件，每行一条 JSON"""
     import json
 
-    for row in archives.read(_database(), path):
+    for row in archives.read(the_database(), path):
         click.echo(json.dumps(row, ensure_ascii=False))
 
 
@@ -114,12 +116,12 @@ def integrity() -> None:
 @integrity.command(name="verify")
 def verify_protected() -> None:
     """校验账户、角色、授权和各登记的账目；有异常时逐条列出并以 1 退出"""
-    database = _database()
+    database = the_database()
     with database.begin(write=False) as session:
         findings = [*grants.verify(session), *seals.verify_all(session)]
     trail.record_apart(database, OPERATOR, "integrity.verify", "integrity", "", {"findings": len(findings)},
                        success=not findings)
-    _report(findings, "受保护数据")
+    report(findings, "受保护数据")
 
 
 @integrity.command()
@@ -127,7 +129,7 @@ def verify_protected() -> None:
 @click.confirmation_option(prompt="将按现状重新保护全部账户与授权，确认已核对？")
 def accept(reason: str) -> None:
     """恢复备份后，经核对按现状重新保护账户与授权（记入审计）"""
-    database = _database()
+    database = the_database()
     with database.begin() as session:
         grants.accept(session, OPERATOR, reason)
     click.echo("已重新保护")
@@ -147,7 +149,7 @@ def partner() -> None:
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650), help="有效天数")
 def partner_add(key_id: str, name: str, public_file: Path, permissions: tuple[str, ...], days: int) -> None:
     """登记对方公钥，并显示交给对方的我方密钥编号和公钥"""
-    database = _database()
+    database = the_database()
     try:
         public = pem.public_from_pem(public_file.read_bytes())
         with database.begin() as session:
@@ -169,7 +171,7 @@ def partner_add(key_id: str, name: str, public_file: Path, permissions: tuple[st
 def partner_revoke(key_id: str) -> None:
     """停用一个密钥编号"""
     try:
-        with _database().begin() as session:
+        with the_database().begin() as session:
             signed.revoke(session, OPERATOR, key_id)
     except AppError as error:
         raise click.ClickException(error.message) from error
@@ -179,7 +181,7 @@ def partner_revoke(key_id: str) -> None:
 @partner.command(name="list")
 def partner_list() -> None:
     """列出登记的密钥编号"""
-    database = _database()
+    database = the_database()
     with database.begin(write=False) as session:
         for row in session.scalars(select(signed.PartnerKey).order_by(signed.PartnerKey.key_id)):
             sound = "" if holds(database.sealer, row) else "  记录被改动！"

@@ -10,7 +10,7 @@ from typing import Any
 from his_server import keys, startup
 from his_server.db import Database
 
-OLD_DAYS = {"column": 365, "index": 365, "login-sm2": 365, "sign-sm2": 730}
+OLD_DAYS = {"column": 365, "index": 365, "login-sm2": 365, "sign-sm2": 730, "document-sm2": 730}
 """When a key is due for rotation; other purposes after :data:`DEFAULT_DAYS`."""
 DEFAULT_DAYS = 365
 

@@ -27,7 +27,7 @@ from modules.kernel.charging.models import (
     Settlement,
 )
 from modules.kernel.charging.rules import Pay
-from modules.kernel.charging.service import Refunded, Returns, Settled
+from modules.kernel.charging.service import Refunded, Returns, Settled, signing
 from modules.kernel.orders import service as order_service
 from modules.kernel.scheduling import service as scheduling_service
 from modules.kernel.scheduling.models import Registration
@@ -170,4 +170,5 @@ def decide_approval(session: Session, actor: Actor, approval_id: int, *, approve
     audit.record(session, actor, "refund.approve" if approve else "refund.decline", "settlement", found.settlement_id,
                  {"amount": str(found.amount)})
     session.refresh(found)
+    signing.sign_decision(session, actor, found, approved=approve)
     return found

@@ -14,7 +14,7 @@ from his_server.actor import Actor
 from his_server.db import now, numbering, of, today
 from his_server.errors import Conflict, FieldError, Invalid, NotFound
 from his_server.messaging import outbox
-from his_server.security import audit
+from his_server.security import audit, signatures
 from modules.kernel.charging.models import ChargeLine
 from modules.kernel.charging.service import perform
 from modules.kernel.masterdata import service as masterdata
@@ -75,11 +75,35 @@ def take_back(session: Session, actor: Actor, prescription_id: int, *, lines: Ma
         {"id": key, "return_id": made.id, "prescription_line_id": b.line_id, "drug_id": b.drug_id,
          "batch_id": b.batch_id, "quantity": b.quantity}
         for key, b in zip(of(session).keys.take(len(back)), back, strict=True)])
+    signatures.sign(session, actor, RETURN, made.id, _returned(session, [made.id])[made.id])
     outbox.record(session, "DrugsReturned", prescription.number, {
         "return_id": made.id, "prescription_id": prescription_id,
         "lines": [{"line_id": k, "quantity": str(q)} for k, q in sorted(lines.items())]})
     audit.record(session, actor, "prescription.return", "prescription", prescription_id, {"number": made.number})
     return made
+
+
+RETURN = "drug_return"
+_RETURN = ("number", "prescription_id", "person_id", "store_id", "reason", "accepted_at", "accepted_by",
+           "accepted_by_name")
+
+
+def _returned(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What is signed of returns (MP-15): which drugs of which lot came back from whom; two queries."""
+    found = {row.id: {**{name: getattr(row, name) for name in _RETURN}, "lines": []}
+             for row in session.scalars(select(DrugReturn).where(DrugReturn.id.in_(ids)))}
+    lines = session.execute(
+        select(DrugReturnLine, PrescriptionLine.name, PrescriptionLine.base_unit)
+        .join(PrescriptionLine, PrescriptionLine.id == DrugReturnLine.prescription_line_id)
+        .where(DrugReturnLine.return_id.in_(ids)).order_by(DrugReturnLine.id))
+    for line, name, unit in lines:
+        found[line.return_id]["lines"].append({
+            "prescription_line_id": line.prescription_line_id, "drug_id": line.drug_id, "name": name,
+            "batch_id": line.batch_id, "quantity": line.quantity, "unit": unit})
+    return found
+
+
+signatures.declare(RETURN, "退药单", _returned)
 
 
 def _choose(issued: Sequence[BatchQuantity], quantity: Decimal, name: str, key: int) -> list[BatchQuantity]:

@@ -36,13 +36,15 @@ typedef struct { pid_t pid; } Device;
 typedef struct { pid_t pid; unsigned rights; EVP_MD_CTX *hash; } Session;
 typedef struct { pid_t pid; B key[16]; } Key;
 
-enum { KEYS = 2, NAMES = 32 };
+enum { KEYS = 3, NAMES = 32 };
 static const char *PIN = "12345678";
 static const char *SECRETS[KEYS][2] = {
     {"3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8",
      "1649ab77a00637bd5e2efe283fbf353534aa7f7cb89463f208ddbc2920bb0da0"},
     {"6fcba2ef9ae0ab902bc3bde3ff915d44ba4cc78f88e2f8e7f8996d3b8cceedee",
      "5e35d7d3f3c54dbac72e61819e730b019a84208ca3a35e4c2e353dfccb2a3b53"},
+    {"128b2fa8bd433c6c068c8d803dff79792a519a55171b1b650c23661d15897263",
+     "2a4e7c8b1d3f5a6978c0d2e4f60718293a4b5c6d7e8f90123456789abcdef012"},
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -140,9 +140,9 @@ def device(tmp_path: Path, stub: Stub) -> Settings:  # noqa: F811
     """Settings of a house on the stub device."""
     pins = tmp_path / "pins.json"
     pins.touch(mode=0o600)
-    pins.write_text('{"1": "12345678", "2": "12345678"}')
+    pins.write_text('{"1": "12345678", "2": "12345678", "3": "12345678"}')
     return Settings(data_dir=tmp_path / "data", crypto_provider="sdf", crypto_library=stub.path, crypto_pin_file=pins,
-                    crypto_slots=("sign-sm2=1",), crypto_encryption_slots=("login-sm2=2",), secure_cookies=False,
+                    crypto_slots=("sign-sm2=1", "document-sm2=3"), crypto_encryption_slots=("login-sm2=2",), secure_cookies=False,
                     password_rounds=10_000, log_level="CRITICAL")
 
 

@@ -289,4 +289,5 @@ def test_application_account_cannot_change_the_trail(db: Database) -> None:
         append_only("sqlite", APPEND_ONLY, "his")
 
 
-COLUMN = {"security_audit": "name", "security_seal": "mac", "security_seal_checkpoint": "text"}
+COLUMN = {"security_audit": "name", "security_seal": "mac", "security_seal_checkpoint": "text",
+          "security_signature": "signature"}

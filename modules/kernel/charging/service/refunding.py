@@ -27,6 +27,7 @@ from modules.kernel.charging.models import (
     RefundApproval,
     Settlement,
 )
+from modules.kernel.charging.service import signing
 from modules.kernel.charging.service.intents import write_down
 from modules.kernel.charging.service.settling import RECEIPT_SERIES, SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import enter_shift
@@ -95,6 +96,7 @@ def refund(session: Session, actor: Actor, settlement_id: int, quantities: Mappi
                            approver_id=approver))
     intents, cash = _give_back(session, actor, original, refund_id, total, returns, to_jiao)
     session.flush()
+    signing.sign_reds(session, actor, reds.ids)
     outbox.record(session, "RefundMade", original.number, {
         "refund_id": refund_id, "number": number, "of_settlement_id": settlement_id, "of_number": original.number,
         "person_id": original.person_id, "total": str(total),

@@ -14,7 +14,7 @@ from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import now, numbering, of, today
 from his_server.errors import Conflict, FieldError, Invalid, NotFound
-from his_server.security import audit
+from his_server.security import audit, signatures
 from modules.kernel.charging.service import NewLine, add_lines, void_lines
 from modules.kernel.encounters import service as encounters
 from modules.kernel.encounters.models import Encounter
@@ -22,6 +22,7 @@ from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import Drug, Frequency
 from modules.kernel.orders import rules
 from modules.kernel.orders.models import Prescription, PrescriptionLine, Request, RequestLine
+from modules.kernel.orders.service import signing
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
 
@@ -131,6 +132,7 @@ def prescribe(session: Session, actor: Actor, *, encounter_id: int, diagnosis: s
         for position, (key, w, charge_id) in enumerate(zip(keys, worked, charge_ids, strict=True))]
     session.add(made)
     session.flush()
+    signatures.sign(session, actor, signing.KIND, made.id, signing.document(made))
     audit.record(session, actor, "prescription.issue", "prescription", made.id, {"number": made.number})
     return made
 
