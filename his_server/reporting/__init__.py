@@ -14,8 +14,8 @@ from .fonts import glyph_missing
 from .page import load_main_font
 from .pdf import to_pdf
 from .screen import to_json
-from .table import Column, Line, Report, lines, mask, show
+from .table import Chart, Column, Line, Report, lines, mask, show
 from .xlsx import to_xlsx
 
-__all__ = ["Column", "Document", "Line", "Report", "glyph_missing", "lines", "load_main_font", "mask", "show",
+__all__ = ["Chart", "Column", "Document", "Line", "Report", "glyph_missing", "lines", "load_main_font", "mask", "show",
            "to_json", "to_pdf", "to_xlsx"]

@@ -17,7 +17,8 @@ from .table import Column, Report, Row, lines
 
 Draw = Callable[[Sheet, float, float], None]
 SIZES = {"A4": 10.5, "A5": 9.5, "80mm": 8.5, "58mm": 8.0}
-TABLE_FLOOR = 7.0
+TABLE_FLOOR = {"80mm": 7.0, "58mm": 7.0, "A4": 9.0, "A5": 9.0}
+"""Smallest size of a table by paper (M1.11); 7 on labels and pin-feed paper."""
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ class Document:
         ruled = self.inner > 100 * MM if grid is None else grid
         report = Report(self.name or "document", self.name, columns)
         cells = texts(columns, list(lines(report, rows, unmasked=unmasked)))
-        laid = plan(columns, cells, self.inner, actual, min(TABLE_FLOOR, actual))
+        laid = plan(columns, cells, self.inner, actual, min(TABLE_FLOOR.get(self.paper, 7.0), actual))
         if len(laid.parts) > 1:
             raise ValueError(f"a table of {len(columns)} columns does not fit {self.paper}")
         part = laid.parts[0]
@@ -163,7 +164,7 @@ class Document:
         if bar < 0.19 * MM:
             raise ValueError(f"a barcode of {len(text)} characters does not fit {self.paper}")
         code = code128.Code128(text, barWidth=bar, barHeight=height_mm * MM, quiet=False)
-        size = 8.0
+        size = 9.0
         spare = {"left": 10 * bar, "center": (self.inner - code.width) / 2, "right": self.inner - code.width - 10 * bar}
 
         def draw(sheet: Sheet, left: float, top: float) -> None:

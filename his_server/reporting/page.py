@@ -152,7 +152,7 @@ class Sheet:
         canvas.restoreState()
 
     def _draw_reprint(self, text: str, margin: float) -> None:
-        size = 8.0 if self.width > 100 * MM else 7.0
+        size = 9.0 if self.width > 100 * MM else 7.0
         width = text_width(text, size) + 6
         x, y = self.width - margin - width, self.height - size - 5
         self.canvas.setLineWidth(0.7)

@@ -12,9 +12,10 @@ from .table import Column, Report, Row, lines
 
 SIZE = {"A4": 9.5, "A5": 9.0, "80mm": 8.5, "58mm": 8.0}
 FLOOR = {"80mm": 7.5, "58mm": 7.0}
-"""Smallest body size in points by paper; 8 elsewhere, a little above 六号. M1.11: one page with too small a
-print is what people complained of, so beyond this the table takes more pages."""
-TITLE, SUBTITLE, FOOT = 15.0, 9.0, 8.0
+"""Smallest body size in points by paper; 9 (小五) elsewhere. M1.11: one page with too small a print is what people
+complained of, so beyond this the table takes more pages."""
+LEAST = 9.0
+TITLE, SUBTITLE, FOOT = 15.0, 9.0, 9.0
 
 
 def to_pdf(report: Report, rows: Iterable[Row], file: IO[bytes] | str, *, paper: str = "A4",
@@ -37,7 +38,7 @@ def to_pdf(report: Report, rows: Iterable[Row], file: IO[bytes] | str, *, paper:
     columns = report.columns
     table = texts(columns, list(lines(report, rows, unmasked=unmasked)))
     size = SIZE.get(paper, 9.5)
-    laid = plan(columns, table, inner, size, FLOOR.get(paper, 8.0))
+    laid = plan(columns, table, inner, size, FLOOR.get(paper, LEAST))
     title = _Title(report, inner, small=roll)
     head = heading(columns, laid)
     foot = 0.0 if roll else FOOT + 6

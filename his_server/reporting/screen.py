@@ -34,6 +34,8 @@ def to_json(report: Report, rows: Iterable[Row], *, unmasked: bool = False) -> d
         "columns": [{"key": c.key, "title": c.title, "kind": c.kind, "width": c.width, "align": c.alignment,
                      "fixed": c.fixed, "total": c.total} for c in report.columns],
         "rows": plain, "subtotals": subtotals, "total": total,
+        **({"chart": {"kind": report.chart.kind, "category": report.chart.category,
+                      "series": list(report.chart.series)}} if report.chart else {}),
     }
 
 

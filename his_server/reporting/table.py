@@ -56,10 +56,19 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """How the screen draws a report when asked: a bar or line per `series` column over the `category` column, or a pie."""
+
+    kind: Literal["bar", "line", "pie"]
+    category: str
+    series: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A table report: `name` (file and route name), `title`, columns, `subtitle` lines (hospital, period,
     operator, printed at), `group_by` column keys for subtotals (rows must come sorted by them), orientation
-    on paper.
+    on paper, `chart` for the screen.
 
     Raises ValueError for no columns, doubled keys or a group that is no column.
     """
@@ -70,6 +79,7 @@ class Report:
     subtitle: Sequence[str] = ()
     group_by: Sequence[str] = ()
     orientation: Literal["portrait", "landscape"] = "portrait"
+    chart: Chart | None = None
 
     def __post_init__(self) -> None:
         keys = [c.key for c in self.columns]
@@ -77,6 +87,8 @@ class Report:
             raise ValueError(f"report {self.name}: columns missing or named twice")
         if unknown := set(self.group_by) - set(keys):
             raise ValueError(f"report {self.name}: grouped by what is no column: {sorted(unknown)}")
+        if self.chart and (strange := {self.chart.category, *self.chart.series} - set(keys)):
+            raise ValueError(f"report {self.name}: draws what is no column: {sorted(strange)}")
 
 
 @dataclass(frozen=True, slots=True)

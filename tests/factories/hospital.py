@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from his_server.actor import SYSTEM
 from his_server.db import Database, numbering, today
 from his_server.security import seals
+from his_server.security.models import User
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from modules.kernel.masterdata.models import DictionaryEntry, Frequency
 from modules.kernel.patients import service as patients
@@ -49,6 +50,15 @@ class World:
         """The JSON of an answer that must have succeeded."""
         assert answer.status_code < 300, answer.get_data(as_text=True)
         return answer.json
+
+    def sign_in_again(self) -> None:
+        """New sessions for everybody: after the clock was moved the old ones have expired."""
+        for who in list(self.clients):
+            with self.db.begin(write=False) as session:
+                user = session.get(User, self.ids[f"user_{who}"])
+                assert user is not None
+                session.expunge(user)
+            self.clients[who] = signed_in_client(self.app, self.db, user=user)
 
     def person(self, name: str = "张小明") -> int:
         """A new person."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -21,14 +23,17 @@ ports.number_lookups.append(lambda number: select(Encounter.person_id).where(Enc
 
 
 def open_encounter(session: Session, actor: Actor, *, person_id: int, kind: str, department_id: int,
-                   doctor_id: int | None = None, insurance: str = "自费") -> Encounter:
-    """Open a visit in state ``waiting``. ``kind``: outpatient, emergency or inpatient. :raises Invalid: other kinds."""
+                   doctor_id: int | None = None, insurance: str = "自费", day: date | None = None) -> Encounter:
+    """Open a visit in state ``waiting``, for a later ``day`` if given (an appointment).
+
+    ``kind``: outpatient, emergency or inpatient. :raises Invalid: other kinds.
+    """
     if kind not in KINDS:
         raise invalid("kind", "就诊类别只能是门诊、急诊或住院")
     instant = now(session)
     found = Encounter(visit_no=numbering.take(session, VISIT_NO), person_id=person_id, kind=kind,
                       department_id=department_id, doctor_id=doctor_id, state="waiting", insurance=insurance,
-                      started_at=instant, business_date=today(session), changed_at=instant, changed_by=actor.user_id,
+                      started_at=instant, business_date=day or today(session), changed_at=instant, changed_by=actor.user_id,
                       changed_by_name=actor.name)
     session.add(found)
     session.flush()
@@ -57,6 +62,13 @@ def finish(session: Session, actor: Actor, encounter_id: int) -> Encounter:
 def cancel(session: Session, actor: Actor, encounter_id: int, reason: str) -> Encounter:
     """The visit doesn't take place: waiting → cancelled. :raises Conflict: it has begun, is over or cancelled."""
     return _move(session, actor, encounter_id, ("waiting",), "cancelled", cancel_reason=reason)
+
+
+def reassign(session: Session, actor: Actor, encounter_id: int, *, kind: str, department_id: int,
+             doctor_id: int | None, day: date) -> Encounter:
+    """The patient will see another doctor, department or day (换号). :raises Conflict: the visit isn't waiting any more."""
+    return _move(session, actor, encounter_id, ("waiting",), "waiting", kind=kind, department_id=department_id,
+                 doctor_id=doctor_id, business_date=day)
 
 
 def _move(session: Session, actor: Actor, encounter_id: int, before: tuple[str, ...], after: str,

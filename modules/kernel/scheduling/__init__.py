@@ -1,5 +1,6 @@
 """Scheduling: who is there when, and who has a place."""
 
+from datetime import timedelta
 from typing import Any
 
 from his_server.module import Check, Job, Module, Permission
@@ -17,8 +18,14 @@ module = Module(
     name="kernel.scheduling",
     title="排班与号源",
     routes=(routes,),
-    permissions=(Permission("scheduling.view", "查看号源和挂号记录", ("registrar", "cashier", "doctor", "nurse")),),
+    permissions=(
+        Permission("scheduling.view", "查看号源和挂号记录", ("registrar", "cashier", "doctor", "nurse")),
+        Permission("scheduling.add_slot", "加号（本人号源）", ("doctor",)),
+        Permission("scheduling.add_slot_for_others", "给他人号源加号"),
+    ),
     numbering=(REGISTRATION_SERIES,),
-    jobs=(Job("open-sessions", "生成未来号源", _open_coming_days, at="00:05"),),
-    checks=(Check("scheduling.slots", "号源已用数等于有效挂号", queries.slots_agree),),
+    jobs=(Job("open-sessions", "生成未来号源", _open_coming_days, at="00:05"),
+          Job("release-no-shows", "释放逾期未取的预约号", service.release_no_shows, every=timedelta(minutes=5))),
+    checks=(Check("scheduling.slots", "号源已用数等于有效挂号", queries.slots_agree),
+            Check("scheduling.counts", "挂号人次等于有效挂号", queries.counts_agree)),
 )

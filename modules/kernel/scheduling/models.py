@@ -58,13 +58,19 @@ class ClinicSession(Keyed):
 
 
 class Registration(Keyed):
-    """A registration: ``booked`` → ``registered`` (paid) → ``cancelled``; or ``booked`` → ``cancelled``."""
+    """A registration: ``booked`` → ``registered`` (paid) → ``cancelled``; or ``booked`` → ``cancelled``.
+
+    ``way``: ``same_day``, ``appointment`` (made for a later day), ``extra`` (in a slot the doctor added for this person)
+    or ``renewal`` (YB-09: the free second visit of the registration that ``renews_id`` names, at most one).
+    """
 
     __tablename__ = "registration"
     __table_args__ = (
         UniqueConstraint("session_id", "queue_no"),
         Index("ix_registration_person", "person_id", "day"),
         Index("ix_registration_day", "day", "department_id", "state"),
+        Index("ix_registration_listing", "day", "id"),
+        UniqueConstraint("renews_id"),
     )
     number: Mapped[str] = mapped_column(String(32), unique=True)
     session_id: Mapped[int] = mapped_column(ForeignKey("clinic_session.id"))
@@ -77,6 +83,8 @@ class Registration(Keyed):
     queue_no: Mapped[int]
     state: Mapped[str] = mapped_column(String(12))
     channel: Mapped[str] = mapped_column(String(20))
+    way: Mapped[str] = mapped_column(String(12), default="same_day")
+    renews_id: Mapped[int | None] = mapped_column(BigInteger)
     settlement_id: Mapped[int | None] = mapped_column(BigInteger)
     registered_at: Mapped[datetime] = mapped_column(Instant)
     registered_by: Mapped[int] = mapped_column(BigInteger)
@@ -84,3 +92,42 @@ class Registration(Keyed):
     cancelled_at: Mapped[datetime | None] = mapped_column(Instant)
     cancelled_by_name: Mapped[str | None] = mapped_column(String(60))
     cancel_reason: Mapped[str | None] = mapped_column(String(200))
+    no_show: Mapped[bool] = mapped_column(default=False)
+    """Cancelled by the job, because nobody came to take the booked number."""
+
+
+class ExtraSlot(Keyed):
+    """加号: a doctor's permission for one person beyond the session's capacity: ``granted`` → ``used`` | ``withdrawn``."""
+
+    __tablename__ = "extra_slot"
+    __table_args__ = (UniqueConstraint("session_id", "person_id"),)
+    session_id: Mapped[int] = mapped_column(ForeignKey("clinic_session.id"))
+    person_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    reason: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(10))
+    granted_at: Mapped[datetime] = mapped_column(Instant)
+    granted_by: Mapped[int] = mapped_column(BigInteger)
+    granted_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class RegistrationCount(Keyed):
+    """人次, counted when it happens (M9.5): +1 when the fee is settled, −1 when it is cancelled, both when it moves.
+
+    Append-only: what a later cancellation or change does is in its own day, so that closed months never change.
+    ``kind``: made, cancelled, moved_out, moved_in.
+    """
+
+    __tablename__ = "registration_count"
+    __table_args__ = (Index("ix_registration_count_day", "business_date", "department_id"),
+                      Index("ix_registration_count_registration", "registration_id"))
+    registration_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(12))
+    number: Mapped[int]
+    business_date: Mapped[date]
+    counted_at: Mapped[datetime] = mapped_column(Instant)
+    department_id: Mapped[int] = mapped_column(BigInteger)
+    doctor_id: Mapped[int | None] = mapped_column(BigInteger)
+    level: Mapped[str] = mapped_column(String(20))
+    channel: Mapped[str] = mapped_column(String(20))
+    counted_by: Mapped[int] = mapped_column(BigInteger)
+    counted_by_name: Mapped[str] = mapped_column(String(60))

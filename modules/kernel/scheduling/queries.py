@@ -10,11 +10,20 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from his_server.db import today
 from his_server.module import Finding
 from his_server.search import search_keys
 from modules.kernel.masterdata.models import ChargeItem, ChargeItemPrice, Department, Staff
 from modules.kernel.masterdata.service.lookups import valid_on
-from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration
+from modules.kernel.patients.models import Person
+from modules.kernel.patients.rules import mask_name
+from modules.kernel.scheduling.models import (
+    ClinicSession,
+    ExtraSlot,
+    RegisterLevel,
+    Registration,
+    RegistrationCount,
+)
 
 
 def sessions_of(session: Session, day: date, department_id: int | None = None) -> list[dict[str, Any]]:
@@ -61,8 +70,8 @@ def registrations_of(session: Session, *, person_id: int | None = None, day: dat
         statement = statement.where(Registration.day == day)
     return [{"id": r.id, "number": r.number, "person_id": r.person_id, "encounter_id": r.encounter_id, "day": r.day,
              "period": period, "department": department, "doctor": doctor, "level": r.level, "queue_no": r.queue_no,
-             "state": r.state, "settlement_id": r.settlement_id, "registered_at": r.registered_at,
-             "registered_by_name": r.registered_by_name}
+             "state": r.state, "way": r.way, "no_show": r.no_show, "settlement_id": r.settlement_id,
+             "registered_at": r.registered_at, "registered_by_name": r.registered_by_name}
             for r, department, doctor, period in session.execute(statement)]
 
 
@@ -74,3 +83,30 @@ def slots_agree(session: Session) -> Iterator[Finding]:
     for key, taken in session.execute(select(ClinicSession.id, ClinicSession.taken)):
         if live.get(key, 0) != taken:
             yield Finding("scheduling.slots", f"session {key}", f"已用 {taken}，有效挂号 {live.get(key, 0)}")
+
+
+def counts_agree(session: Session) -> Iterator[Finding]:
+    """Per registration: Σ counts is 1 while it is paid and live, 0 otherwise (M9.5)."""
+    rows = session.execute(
+        select(Registration.number, Registration.state, func.sum(RegistrationCount.number))
+        .outerjoin(RegistrationCount, RegistrationCount.registration_id == Registration.id)
+        .group_by(Registration.id, Registration.number, Registration.state))
+    for number, state, counted in rows:
+        if (counted or 0) != (1 if state == "registered" else 0):
+            yield Finding("scheduling.counts", number, f"状态 {state}，人次合计 {counted or 0}")
+
+
+def extra_slots(session: Session, *, session_id: int | None, person_id: int | None) -> list[dict[str, Any]]:
+    """Extra slots of a session or for a person, from today on, newest first; one query."""
+    statement = (
+        select(ExtraSlot.id, ExtraSlot.session_id, ExtraSlot.person_id, ExtraSlot.reason, ExtraSlot.state,
+               ExtraSlot.granted_at, ExtraSlot.granted_by_name, ClinicSession.day, ClinicSession.period, Person.name,
+               Person.outpatient_no, Department.name.label("department"))
+        .join(ClinicSession, ClinicSession.id == ExtraSlot.session_id).join(Person, Person.id == ExtraSlot.person_id)
+        .join(Department, Department.id == ClinicSession.department_id)
+        .where(ClinicSession.day >= today(session)).order_by(ExtraSlot.id.desc()).limit(100))
+    if session_id is not None:
+        statement = statement.where(ExtraSlot.session_id == session_id)
+    if person_id is not None:
+        statement = statement.where(ExtraSlot.person_id == person_id)
+    return [{**row._mapping, "name": mask_name(row.name)} for row in session.execute(statement)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from his_server.wire import PriceField, QueryId
+from his_server.wire import Id, PriceField, QueryId, Text
 
 
 class SessionQuery(Schema):
@@ -56,6 +56,8 @@ class RegistrationOut(Schema):
     level = fields.String()
     queue_no = fields.Integer()
     state = fields.String()
+    way = fields.String()
+    no_show = fields.Boolean()
     settlement_id = fields.Integer(allow_none=True)
     registered_at = fields.DateTime()
     registered_by_name = fields.String()
@@ -74,3 +76,38 @@ class RegistrationsOut(Schema):
     items = fields.List(fields.Nested(RegistrationOut))
 
 
+class ExtraSlotsQuery(Schema):
+    """Extra slots of a session or for a person."""
+
+    session_id = QueryId(load_default=None)
+    person_id = QueryId(load_default=None)
+
+
+class ExtraSlotIn(Schema):
+    """Whom the doctor lets in beyond the capacity, and why."""
+
+    person_id = Id(required=True)
+    reason = Text(required=True, min=2, max=200)
+
+
+class ExtraSlotOut(Schema):
+    """An extra slot."""
+
+    id = fields.Integer()
+    session_id = fields.Integer()
+    person_id = fields.Integer()
+    name = fields.String()
+    outpatient_no = fields.String()
+    department = fields.String()
+    day = fields.Date()
+    period = fields.String()
+    reason = fields.String()
+    state = fields.String()
+    granted_at = fields.DateTime()
+    granted_by_name = fields.String()
+
+
+class ExtraSlotsOut(Schema):
+    """Extra slots from today on."""
+
+    items = fields.List(fields.Nested(ExtraSlotOut))

@@ -39,8 +39,44 @@ from modules.outpatient_billing.schemas.office import (
 from modules.outpatient_billing.schemas.office import (
     VoidNumberIn as VoidNumberIn,
 )
-from modules.outpatient_billing.schemas.window import (
+from modules.outpatient_billing.schemas.registrations import (
+    BookIn as BookIn,
+)
+from modules.outpatient_billing.schemas.registrations import (
     CancelRegistrationIn as CancelRegistrationIn,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    ChangedOut as ChangedOut,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    ChangeIn as ChangeIn,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    ChangePreviewIn as ChangePreviewIn,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    ChangePreviewOut as ChangePreviewOut,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    RegisteredOut as RegisteredOut,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    RegisterIn as RegisterIn,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    RegistrationsOut as RegistrationsOut,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    RegistrationsQuery as RegistrationsQuery,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    RenewalsOut as RenewalsOut,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    RenewIn as RenewIn,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    TakeIn as TakeIn,
 )
 from modules.outpatient_billing.schemas.window import (
     IntentIn as IntentIn,
@@ -65,12 +101,6 @@ from modules.outpatient_billing.schemas.window import (
 )
 from modules.outpatient_billing.schemas.window import (
     RefundPreviewOut as RefundPreviewOut,
-)
-from modules.outpatient_billing.schemas.window import (
-    RegisteredOut as RegisteredOut,
-)
-from modules.outpatient_billing.schemas.window import (
-    RegisterIn as RegisterIn,
 )
 from modules.outpatient_billing.schemas.window import (
     SettledOut as SettledOut,

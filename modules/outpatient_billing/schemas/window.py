@@ -34,17 +34,6 @@ class SettleIn(Schema):
     expected_total = MoneyField(required=True, low="0")
 
 
-class RegisterIn(Schema):
-    """A registration and how its fee is paid."""
-
-    person_id = Id(required=True)
-    session_id = Id(required=True)
-    insurance = Text(load_default="自费", max=20)
-    payments = fields.List(fields.Nested(PaymentIn), load_default=list,
-                           validate=validate.Length(max=10, error="最多 10 笔支付"))
-    expected_total = MoneyField(required=True, low="0")
-
-
 def pays(rows: list[dict[str, Any]]) -> list[Pay]:
     """The rules' view of the payments."""
     return [Pay(r["method"], r["covers"], r["intent_id"], r["tendered"]) for r in rows]
@@ -58,14 +47,6 @@ class SettledOut(Schema):
     total = MoneyField()
     receipt_numbers = fields.List(fields.String())
     change = MoneyField()
-
-
-class RegisteredOut(SettledOut):
-    """What a registration made."""
-
-    registration_id = fields.Integer()
-    registration_number = fields.String()
-    queue_no = fields.Integer()
 
 
 class UnpaidQuery(Schema):
@@ -167,14 +148,6 @@ class RefundPreviewOut(Schema):
     approval = fields.String()
     lines = fields.List(fields.Nested(RefundPreviewLineOut))
     returns = fields.List(fields.Nested(RefundPreviewReturnOut))
-
-
-class CancelRegistrationIn(Schema):
-    """Why a registration is cancelled."""
-
-    reason = Text(required=True, min=2, max=200)
-    returns = fields.List(fields.Nested(ReturnIn), load_default=list,
-                          validate=validate.Length(max=10, error="最多 10 笔"))
 
 
 class RefundedOut(Schema):

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from his_server.db import numbering
 from his_server.errors import NotFound
 from his_server.http import Call, Routes
-from his_server.money import ZERO
 from modules.kernel.charging import service as ledger
 from modules.kernel.charging.models import Intent, Shift
 from modules.kernel.charging.service import Refunded, Settled, statement
@@ -26,12 +25,14 @@ REGISTER = "outpatient_billing.register"
 REFUND = "outpatient_billing.refund"
 
 
-def _settings() -> Settings:
+def settings() -> Settings:
+    """The module's settings."""
     found: Settings = current_app.extensions["his_module_settings"]["outpatient_billing"]
     return found
 
 
-def _to_jiao() -> bool:
+def to_jiao() -> bool:
+    """Whether cash is rounded to the jiao here."""
     return bool(current_app.extensions["his_settings"].cash_to_jiao)
 
 
@@ -46,7 +47,7 @@ def settle(call: Call) -> Settled:
     """收费"""
     body = call.body
     return service.settle(call.session, call.actor, person_id=body["person_id"], line_ids=body["line_ids"],
-                          payments=schemas.pays(body["payments"]), to_jiao=_to_jiao(),
+                          payments=schemas.pays(body["payments"]), to_jiao=to_jiao(),
                           expected_total=body["expected_total"])
 
 
@@ -68,44 +69,11 @@ def print_settlement(call: Call, settlement_id: int) -> Response:
     found = queries.settlement(call.session, settlement_id)
     copy = ledger.count_print(call.session, call.actor, "settlement", settlement_id)
     hospital = current_app.extensions["his_settings"].hospital
-    return _pdf(vouchers.settlement(found, hospital=hospital, paper=_settings().receipt_paper, copy=copy))
+    return _pdf(vouchers.settlement(found, hospital=hospital, paper=settings().receipt_paper, copy=copy))
 
 
 def _pdf(content: bytes) -> Response:
     return Response(content, mimetype="application/pdf")
-
-
-@routes.post("/registrations", permission=REGISTER, body=schemas.RegisterIn, out=schemas.RegisteredOut, value=True,
-             status=201)
-def register(call: Call) -> dict[str, Any]:
-    """挂号并收费"""
-    body = call.body
-    registration, settled = service.register(
-        call.session, call.actor, person_id=body["person_id"], session_id=body["session_id"],
-        payments=schemas.pays(body["payments"]), to_jiao=_to_jiao(), insurance=body["insurance"],
-        expected_total=body["expected_total"])
-    return {"registration_id": registration.id, "registration_number": registration.number,
-            "queue_no": registration.queue_no, "id": settled.id, "number": settled.number, "total": settled.total,
-            "receipt_numbers": settled.receipt_numbers, "change": settled.change}
-
-
-@routes.post("/registrations/<int:registration_id>/cancel", permission=REGISTER, body=schemas.CancelRegistrationIn,
-             out=schemas.RefundedOut, value=True)
-def cancel_registration(call: Call, registration_id: int) -> Any:
-    """退号"""
-    _, refunded = service.cancel_registration(
-        call.session, call.actor, registration_id, reason=call.body["reason"], to_jiao=_to_jiao(),
-        returns=schemas.returns_of(call.body["returns"]))
-    return refunded or {"id": None, "number": None, "total": ZERO, "cash": ZERO, "intent_ids": []}
-
-
-@routes.post("/registrations/<int:registration_id>/send-returns", permission=REGISTER, out=schemas.IntentsOut,
-             effect="manual")
-def send_returns(call: Call, registration_id: int) -> dict[str, Any]:
-    """把退号的电子退款发往支付渠道"""
-    with call.database.begin(write=False) as session:
-        found = queries.returns_of_registration(session, registration_id)
-    return {"items": [ledger.send_refund(call.database, key, call.actor) for key in found]}
 
 
 @routes.post("/settlements/<int:settlement_id>/refunds", permission=REFUND, body=schemas.RefundIn,
@@ -114,7 +82,7 @@ def refund(call: Call, settlement_id: int) -> Refunded:
     """退费（按项目、按数量）"""
     lines = {row["line_id"]: row["quantity"] for row in call.body["lines"]}
     return service.refund(call.session, call.actor, settlement_id, lines=lines, reason=call.body["reason"],
-                          approval_from=_settings().refund_approval_from, to_jiao=_to_jiao(),
+                          approval_from=settings().refund_approval_from, to_jiao=to_jiao(),
                           returns=schemas.returns_of(call.body["returns"]))
 
 
@@ -124,7 +92,7 @@ def preview_refund(call: Call, settlement_id: int) -> dict[str, Any]:
     """退费试算（金额、退回去向、是否须审批；不写入）"""
     lines = {row["line_id"]: row["quantity"] for row in call.body["lines"]}
     return service.preview_refund(call.session, call.actor, settlement_id, lines=lines,
-                                  approval_from=_settings().refund_approval_from, to_jiao=_to_jiao())
+                                  approval_from=settings().refund_approval_from, to_jiao=to_jiao())
 
 
 @routes.post("/supplements", permission=CHARGE, body=schemas.SupplementIn, out=schemas.SupplementOut, value=True,

@@ -1,4 +1,4 @@
-"""What a cashier does. One path for every channel: kiosk, app and window call the same functions (H1, M1.9)."""
+"""Charging, refunds, approvals. One path for every channel: kiosk, app and window (H1, M1.9)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from modules.kernel.charging.rules import Pay
 from modules.kernel.charging.service import Refunded, Returns, Settled, signing
 from modules.kernel.orders import service as order_service
 from modules.kernel.scheduling import service as scheduling_service
-from modules.kernel.scheduling.models import Registration
 
 
 def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence[int], payments: Sequence[Pay],
@@ -43,37 +42,6 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
         if line.source == "registration":
             scheduling_service.mark_paid(session, line.source_id, settled.id)
     return settled
-
-
-def register(session: Session, actor: Actor, *, person_id: int, session_id: int, payments: Sequence[Pay],
-             to_jiao: bool, insurance: str = "自费", expected_total: Decimal | None = None
-             ) -> tuple[Registration, Settled]:
-    """Register and settle the fee in one transaction."""
-    registration, line_ids = scheduling_service.register(session, actor, person_id=person_id, session_id=session_id,
-                                                         insurance=insurance)
-    settled = settle(session, actor, person_id=person_id, line_ids=line_ids, payments=payments, to_jiao=to_jiao,
-                     expected_total=expected_total)
-    session.refresh(registration)
-    return registration, settled
-
-
-def cancel_registration(session: Session, actor: Actor, registration_id: int, *, reason: str, to_jiao: bool,
-                        returns: Returns | None = None) -> tuple[Registration, Refunded | None]:
-    """退号: cancel the registration, free the slot, refund the fee to where it came from (M1.14)."""
-    found = session.get(Registration, registration_id)
-    if found is None:
-        raise NotFound("registration.not_found", "没有这条挂号记录，请核对")
-    was_paid = found.state == "registered"
-    cancelled = scheduling_service.cancel(session, actor, registration_id, reason)
-    if not was_paid:
-        return cancelled, None
-    lines = {key: quantity for key, quantity in session.execute(
-        select(ChargeLine.id, ChargeLine.quantity).where(
-            ChargeLine.source == "registration", ChargeLine.source_id == registration_id,
-            ChargeLine.state == "settled", ChargeLine.reverses_line_id.is_(None)))}
-    assert found.settlement_id is not None
-    return cancelled, ledger.refund(session, actor, found.settlement_id, lines, reason=reason, returns=returns,
-                                    to_jiao=to_jiao)
 
 
 def refund(session: Session, actor: Actor, settlement_id: int, *, lines: Mapping[int, Decimal], reason: str,

@@ -1,0 +1,22 @@
+"""What a cashier does. One path for every channel: kiosk, app and window call the same functions (H1, M1.9)."""
+
+from modules.outpatient_billing.service.charging import (
+    decide_approval,
+    preview_refund,
+    refund,
+    request_approval,
+    settle,
+)
+from modules.outpatient_billing.service.registering import (
+    Changed,
+    book,
+    cancel_registration,
+    change_registration,
+    preview_change,
+    register,
+    renew,
+    take_booked,
+)
+
+__all__ = ["Changed", "book", "cancel_registration", "change_registration", "decide_approval", "preview_change",
+           "preview_refund", "refund", "register", "renew", "request_approval", "settle", "take_booked"]
