@@ -90,7 +90,6 @@ def make_person(at: Desk, who: Newcomer) -> None:
     at.keys("Enter")
     at.type(who.name, "F8")
     at.see(who.name, ".patient")
-    at.see(who.birth, ".patient")
     at.see(who.sex, ".patient")
 
 

@@ -67,11 +67,12 @@ def _brief(session: Session, actor: Actor, ids: Iterable[int]) -> list[dict[str,
 
 
 def brief(actor: Actor, person: Person | Any, day: date) -> dict[str, Any]:
-    """A person (or a row of the columns of ``_BRIEF``) as lists show it: masked."""
+    """A person (or a row of the columns of ``_BRIEF``) as lists show it: masked, and the age instead of the birth date,
+    which would give the number's middle away."""
     id_no = Person.id_no.reveal(person.id, person.id_no_sealed)
     phone = Person.phone.reveal(person.id, person.phone_sealed)
     return {
-        "id": person.id, "outpatient_no": person.outpatient_no, "sex": person.sex, "birth_date": person.birth_date,
+        "id": person.id, "outpatient_no": person.outpatient_no, "sex": person.sex,
         "name": person.name if actor.can(NAMES) else rules.mask_name(person.name),
         "age": rules.age(person.birth_date, day) if person.birth_date else None,
         "masked_id": rules.mask_number(id_no) if id_no else None,

@@ -7,16 +7,27 @@ from typing import Any
 from his_server.db import today
 from his_server.http import Call, Routes
 from his_server.security import audit
-from modules.kernel.patients import queries, schemas, service
+from modules.kernel.patients import queries, rules, schemas, service
 
 routes = Routes("kernel.patients", "/api/patients", tag="patients")
 VIEW, EDIT, MERGE, UNMASK = "patients.view", "patients.edit", "patients.merge", "patients.unmask"
 
 
-@routes.get("", permission=VIEW, query=schemas.SearchQuery, out=schemas.FoundOut)
+@routes.get("", permission=VIEW, effect="manual", query=schemas.SearchQuery, out=schemas.FoundOut)
 def search(call: Call) -> dict[str, Any]:
-    """查找病人（号码、姓名、拼音、五笔、电话、身份证）"""
-    return {"items": queries.search(call.session, call.actor, call.query["q"], call.query["limit"])}
+    """查找病人（号码、姓名、拼音、五笔、电话、身份证）；按证件号、电话查找留痕
+
+    A search by somebody's number is audited, found or not, in the search's own transaction (PR-03); all others only
+    read.
+    """
+    number = rules.normalise_number(call.query["q"].strip())
+    by = rules.personal_number(number)
+    with call.database.begin(write=by is not None) as session:
+        items = queries.search(session, call.actor, call.query["q"], call.query["limit"])
+        if by is not None:
+            audit.record(session, call.actor, "patient.search", "person", items[0]["id"] if len(items) == 1 else "", {
+                "by": by, "found": len(items), "number": audit.digest(call.database.sealer, number)})
+        return {"items": items}
 
 
 @routes.get("/<int:person_id>", permission=VIEW, out=schemas.PersonOut)
@@ -55,6 +66,7 @@ def unmask(call: Call, person_id: int) -> dict[str, Any]:
 def timeline(call: Call, person_id: int) -> dict[str, Any]:
     """病人信息变更记录"""
     service.get(call.session, person_id)
+    audit.record(call.session, call.actor, "patient.view", "person", person_id, {"part": "timeline"})
     return {"items": queries.timeline(call.session, call.actor, person_id)}
 
 
@@ -62,6 +74,7 @@ def timeline(call: Call, person_id: int) -> dict[str, Any]:
 def numbers(call: Call, person_id: int) -> dict[str, Any]:
     """病人的全部号码"""
     service.get(call.session, person_id)
+    audit.record(call.session, call.actor, "patient.view", "person", person_id, {"part": "identifiers"})
     return {"items": queries.numbers(call.session, person_id)}
 
 

@@ -160,10 +160,14 @@ def mask_name(name: str) -> str:
 
 
 def mask_number(number: str) -> str:
-    """A number with its middle hidden: 18 digits keep 6 and 4, 11 digits 3 and 4, others at most a third."""
+    """A number with its middle hidden: 11 digits keep 3 and 4, others at most a third.
+
+    Identity numbers (15 and more) keep 3 and 2: beside 6 and 4 a birth date, even an age, is enough to work out the
+    rest by the check digit (PR-01).
+    """
     length = len(number)
     if length >= 15:
-        head, tail = 6, 4
+        head, tail = 3, 2
     elif length == 11:
         head, tail = 3, 4
     elif length >= 8:
@@ -171,6 +175,15 @@ def mask_number(number: str) -> str:
     else:
         head, tail = min(1, length // 3), 0
     return number[:head] + "*" * (length - head - tail) + (number[-tail:] if tail else "")
+
+
+_PERSONAL = re.compile(r"(?P<id_no>\d{17}[\dX]|\d{15}|[A-Z]{1,2}\d{7,10}|[A-Z]{3}\d{12})|(?P<phone>\+?(86)?1[3-9]\d{9}|0\d{9,11})")
+
+
+def personal_number(number: str) -> str | None:
+    """``id_no`` or ``phone`` when a normalised number has the form of one: to search by it is audited (PR-03)."""
+    found = _PERSONAL.fullmatch(number)
+    return found.lastgroup and ("phone" if found["phone"] else "id_no") if found else None
 
 
 def mask_address(region_name: str | None, detail: str | None) -> str:

@@ -24,7 +24,6 @@ class BriefOut(Schema):
     name = fields.String()
     sex = fields.String()
     age = fields.String(allow_none=True)
-    birth_date = fields.Date(allow_none=True)
     outpatient_no = fields.String()
     masked_id = fields.String(allow_none=True)
     masked_phone = fields.String(allow_none=True)

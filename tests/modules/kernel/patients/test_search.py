@@ -105,7 +105,8 @@ def test_no_list_shows_an_id_number_a_phone_or_an_address(window: Window) -> Non
             for secret in ("人民东路", "青年路", "张建国", "320600A0012345", "C0012345"):
                 assert secret not in text, (path, secret)
     found = window.ok(window.get("patients", q="13912345678"))["items"][0]
-    assert (found["masked_id"], found["masked_phone"]) == ("320602********1235", "139****5678")
+    assert (found["masked_id"], found["masked_phone"]) == ("320*************35", "139****5678")
+    assert found["age"] == "46岁" and "birth_date" not in found
     assert window.ok(window.get("patients", "finance", q="13912345678"))["items"][0]["name"] == "单**"
     history = window.ok(window.get(f"patients/{key}/timeline", "finance"))["items"]
     assert {row["title"] for row in history} >= {"手机", "现住址", "证件号码", "性别"}
@@ -113,6 +114,37 @@ def test_no_list_shows_an_id_number_a_phone_or_an_address(window: Window) -> Non
                                        "id_no": "320602198001011235"})
     assert refused.status_code == 409
     assert not UNMASKED.search(refused.get_data(as_text=True))
+
+
+@pytest.mark.requirement("PR-03")
+def test_a_search_by_number_is_audited_in_its_own_transaction(window: Window, query_counter: Any) -> None:
+    from sqlalchemy import select
+
+    from his_server.security.audit import AuditRow
+
+    person = window.create(**PERSON)
+
+    def rows() -> list[AuditRow]:
+        with window.db.begin(write=False) as session:
+            return list(session.scalars(select(AuditRow).where(AuditRow.event == "patient.search").order_by(AuditRow.at)))
+
+    for q in ("单雨桐", "syt", person["outpatient_no"]):
+        assert window.find(q) == [person["id"]]
+    assert rows() == []
+    with query_counter() as quiet:
+        window.find(person["outpatient_no"])
+    with query_counter() as count:
+        window.find(PERSON["phone"])
+    spoken = [[s for s in counted.statements if "PRAGMA" not in s] for counted in (quiet, count)]
+    assert len(spoken[1]) == len(spoken[0]) + 1 and sum("INSERT" in s for s in spoken[1]) == 1  # one INSERT, no more
+    window.find(PERSON["id_no"])
+    window.find("13900001111")  # nobody's: the attempt is worth knowing too
+    found = rows()
+    assert [(row.object_id, json.loads(row.detail)["by"], json.loads(row.detail)["found"]) for row in found] == [
+        (str(person["id"]), "phone", 1), (str(person["id"]), "id_no", 1), ("", "phone", 0)]
+    text = "".join(row.detail for row in found)
+    assert PERSON["phone"] not in text and PERSON["id_no"] not in text and "13900001111" not in text
+    assert len({json.loads(row.detail)["number"] for row in found}) == 3  # keyed digests: an auditor can ask for one
 
 
 @pytest.mark.requirement("PR-01", "PR-03")
