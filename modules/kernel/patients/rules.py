@@ -177,7 +177,8 @@ def mask_number(number: str) -> str:
     return number[:head] + "*" * (length - head - tail) + (number[-tail:] if tail else "")
 
 
-_PERSONAL = re.compile(r"(?P<id_no>\d{17}[\dX]|\d{15}|[A-Z]{1,2}\d{7,10}|[A-Z]{3}\d{12})|(?P<phone>\+?(86)?1[3-9]\d{9}|0\d{9,11})")
+_PERSONAL = re.compile(r"(?P<id_no>\d{17}[\dX]|\d{15}|[A-Z]{1,2}\d{7,10}|[A-Z]{3}\d{12})"
+                       r"|(?P<phone>\+?(86)?1[3-9]\d{9}|0\d{9,11})")
 
 
 def personal_number(number: str) -> str | None:
