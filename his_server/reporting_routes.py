@@ -36,7 +36,7 @@ def show_report(call: Call, name: str) -> Response:
     if source is None:
         raise NotFound("report.unknown", "没有这个报表，请从菜单进入")
     if not call.actor.can(source.permission):
-        current_app.extensions["his_security"].denied(call.actor, f"report:{name}")
+        current_app.extensions["his_security"].denied(call.actor, source)
         raise Forbidden("permission.denied", "您没有查看该报表的权限，如需使用请联系安全管理员")
     given = request.args.to_dict()
     form = given.pop("format", "json")

@@ -17,7 +17,7 @@ from his_server.security import anchor, audit, integrity, rules
 from his_server.security.models import EVERYWHERE, Role, User, UserRole
 
 SCOPE = "grants"
-SECOND_FACTOR_ROLES = frozenset({*rules.ADMINISTRATORS, "finance"})
+SECOND_FACTOR_ROLES = frozenset({*rules.ADMINISTRATORS, "finance", "discipline"})
 """Standard roles that begin with a second factor: administrators and refund approvers (DB-08)."""
 
 

@@ -237,10 +237,12 @@ class Security:
 
     # Refusals
 
-    def denied(self, actor: Actor, route: Any) -> None:
-        """Audit a request that the actor may not make, in a transaction of its own."""
-        audit.record_apart(self.database, actor, "permission.denied", "route", f"{route.method} {route.rule}"[:80],
-                           {"permission": route.permission}, success=False)
+    def denied(self, actor: Actor, what: Any) -> None:
+        """Audit a request that the actor may not make, in a transaction of its own. ``what``: the route, or a source
+        (:class:`~his_server.module.ReportSource`, ``LiveTopic``) behind one."""
+        place = f"{what.method} {what.rule}" if hasattr(what, "rule") else f"report {getattr(what, 'name', '')}"
+        audit.record_apart(self.database, actor, "permission.denied", "route", place[:80],
+                           {"permission": what.permission}, success=False)
 
     def refused(self, actor: Actor, request: Request, error: AppError) -> None:
         """Audit a writing request that the rules refused (DB-15: failed attempts too), after its roll-back.

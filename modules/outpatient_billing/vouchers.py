@@ -67,8 +67,26 @@ def shift(found: Mapping[str, Any], *, hospital: str, copy: int) -> bytes:
                 for c in figures["categories"]])
     receipts = figures["receipts"]
     page.line("四、票据", bold=True)
-    page.line(f"蓝字 {receipts['blue']} 张，红字 {receipts['red']} 张，净额 {receipts['amount']} 元")
+    page.line(f"蓝字 {receipts['blue']} 张，红字 {receipts['red']} 张，作废 {len(receipts['voids'])} 张，"
+              f"净额 {receipts['amount']} 元")
     page.table((Column("first", "起号", width=20), Column("last", "止号", width=20), Column("count", "张数", "int",
                                                                                       total=True)),
                [{"first": first, "last": last, "count": count} for first, last, count in receipts["ranges"]])
+    if receipts["reds"]:
+        page.line("红字票据", bold=True)
+        page.table((Column("number", "红字号码", width=24), Column("amount", "金额", "money", total=True)),
+                   [{"number": number, "amount": Decimal(str(amount))} for number, amount in receipts["reds"]])
+    if receipts["voids"]:
+        page.line("作废票据", bold=True)
+        page.table((Column("number", "作废号码", width=24), Column("reason", "原因", width=40)),
+                   [{"number": number, "reason": reason} for number, reason in receipts["voids"]])
+    if len(figures["days"]) > 1:
+        page.line("五、按业务日期（跨零点班次）", bold=True)
+        page.table((Column("day", "日期", width=14), Column("count", "笔数", "int", total=True),
+                    Column("net", "净额", "money", total=True)),
+                   [{"day": d["day"], "count": d["count"], "net": Decimal(str(d["net"]))} for d in figures["days"]])
+    page.line("账目核对：" + ("费用＝票据＝支付，相符" if not figures["unbalanced"] else "不符"), bold=True)
+    for finding in figures["unbalanced"]:
+        page.line(finding)
+    page.pairs([("收费员签名", ""), ("接收人签名", "")], columns=2)
     return page.to_bytes()

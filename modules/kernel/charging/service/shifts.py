@@ -52,7 +52,8 @@ def _hold(session: Session, actor: Actor) -> int | None:
 def close_shift(session: Session, actor: Actor, *, counted_cash: Decimal | None = None) -> Shift:
     """日结: close the actor's open shift and freeze its statement.
 
-    ``counted_cash`` is what lies in the drawer (yuan); the difference to the books is recorded (长短款).
+    ``counted_cash`` is what lies in the drawer (yuan); the difference to the books is recorded (长短款). What does not
+    balance is named in the statement (M1.18); a shift that began before midnight closes as one.
     :raises Conflict: there is no open shift, or a colleague's click was faster.
     """
     closed = session.execute(
@@ -69,7 +70,8 @@ def close_shift(session: Session, actor: Actor, *, counted_cash: Decimal | None 
         shift.counted_cash = counted_cash
         shift.cash_difference = counted_cash - Decimal(str(figures["cash"]))
     session.flush()
-    audit.record(session, actor, "shift.close", "shift", shift.id, {"number": shift.number})
+    audit.record(session, actor, "shift.close", "shift", shift.id,
+                 {"number": shift.number, "unbalanced": figures["unbalanced"][:20]}, success=not figures["unbalanced"])
     return shift
 
 

@@ -1,4 +1,10 @@
-"""The figures of a shift, from the ledger's rows alone (FN-12, FN-13, M1.18)."""
+"""The figures of a shift, from the ledger's rows alone.
+
+A shift may go over midnight: each settlement's business date is the calendar day in Asia/Shanghai on which it was made;
+``days`` says how much of the shift fell on which, so that shifts and days add up to the same.
+
+Implements: FN-12, FN-13, M1.18
+"""
 
 from __future__ import annotations
 
@@ -9,12 +15,14 @@ from typing import Any
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from his_server.db.numbering import NumberVoid
 from his_server.money import ZERO
 from modules.kernel.charging.models import ChargeLine, Payment, Receipt, Settlement, Shift
 
 
 def build(session: Session, shift: Shift) -> dict[str, Any]:
-    """Totals by kind, payment method, fiscal category, and the receipts used; six queries, all by index."""
+    """Totals by kind, day, payment method and fiscal category, the receipts used and spoilt, and what does not balance;
+    eleven queries, all by index."""
     mine = Settlement.shift_id == shift.id
     kinds = {kind: (count, total) for kind, count, total in session.execute(
         select(Settlement.kind, func.count(), func.sum(Settlement.total)).where(mine).group_by(Settlement.kind))}
@@ -29,6 +37,9 @@ def build(session: Session, shift: Shift) -> dict[str, Any]:
         select(ChargeLine.fiscal_category, func.sum(ChargeLine.amount))
         .join(Settlement, Settlement.id == ChargeLine.settlement_id).where(mine)
         .group_by(ChargeLine.fiscal_category).order_by(ChargeLine.fiscal_category)).all()
+    days = session.execute(
+        select(Settlement.business_date, func.count(), func.sum(Settlement.total)).where(mine)
+        .group_by(Settlement.business_date).order_by(Settlement.business_date)).all()
     receipts = session.execute(
         select(Receipt.number, Receipt.colour, Receipt.amount)
         .join(Settlement, Settlement.id == Receipt.settlement_id).where(mine).order_by(Receipt.number)).all()
@@ -41,12 +52,43 @@ def build(session: Session, shift: Shift) -> dict[str, Any]:
         "cash": sum((p["net"] for p in payments if p["method"] == "cash"), ZERO),
         "payments": payments,
         "categories": [{"category": c, "amount": a} for c, a in categories],
+        "days": [{"day": day.isoformat(), "count": n, "net": total} for day, n, total in days],
         "receipts": {
             "blue": sum(r.colour == "blue" for r in receipts), "red": sum(r.colour == "red" for r in receipts),
             "amount": sum((r.amount for r in receipts), ZERO),
             "ranges": number_ranges([r.number for r in receipts]),
+            "reds": [[r.number, r.amount] for r in receipts if r.colour == "red"],
+            "voids": _voids(session, shift),
         },
+        "unbalanced": _unbalanced(session, mine),
     }
+
+
+def _voids(session: Session, shift: Shift) -> list[list[str]]:
+    """Numbers that the cashier spoilt since the shift before this one was closed, with the reasons."""
+    before = session.scalar(select(func.max(Shift.closed_at)).where(
+        Shift.cashier_id == shift.cashier_id, Shift.closed_at <= shift.opened_at, Shift.id != shift.id))
+    spoilt = select(NumberVoid.number, NumberVoid.reason).where(
+        NumberVoid.series == "receipt", NumberVoid.voided_by == shift.cashier_id).order_by(NumberVoid.number)
+    if before is not None:
+        spoilt = spoilt.where(NumberVoid.voided_at > before)
+    if shift.closed_at is not None:
+        spoilt = spoilt.where(NumberVoid.voided_at <= shift.closed_at)
+    return [[number, reason] for number, reason in session.execute(spoilt)]
+
+
+def _unbalanced(session: Session, mine: Any) -> list[str]:
+    """The settlements whose lines, receipts and payments are not its total, with all four sums (M1.18)."""
+    sums = [dict(session.execute(
+        select(model.settlement_id, func.sum(model.amount)).join(Settlement, Settlement.id == model.settlement_id)
+        .where(mine).group_by(model.settlement_id)).all()) for model in (ChargeLine, Receipt, Payment)]
+    found = []
+    for key, number, total in session.execute(
+            select(Settlement.id, Settlement.number, Settlement.total).where(mine).order_by(Settlement.id)):
+        lines, receipts, payments = (each.get(key) or ZERO for each in sums)
+        if not lines == receipts == payments == total:
+            found.append(f"{number}：结算 {total}，费用 {lines}，票据 {receipts}，支付 {payments}")
+    return found
 
 
 def _or_zero(value: Decimal | None) -> Decimal:

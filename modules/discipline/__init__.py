@@ -1,0 +1,18 @@
+"""Discipline office (纪检): the one place that may join doctor, drug and quantity, each time with a second person's consent
+and on record (防统方)."""
+
+from his_server.module import MenuItem, Module, Permission
+from modules.discipline.reports import SOURCE, STATISTICS
+from modules.discipline.routes import APPROVE, routes
+
+module = Module(
+    name="discipline",
+    title="纪检监察",
+    routes=(routes,),
+    permissions=(
+        Permission(STATISTICS, "申请、查看医生用药统计", ("discipline",)),
+        Permission(APPROVE, "审批医生用药统计", ("discipline",)),
+    ),
+    menu=(MenuItem("纪检", "医生用药统计", "/drug-statistics", "discipline/statistics", STATISTICS, 90),),
+    reports=(SOURCE,),
+)
