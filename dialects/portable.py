@@ -8,7 +8,7 @@ that were written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -47,19 +47,24 @@ from dialects.errors import (
 )
 from dialects.expressions import ascii_lower, day_trunc, iequals, month_trunc, starts_with
 from dialects.paging import decode_cursor, encode_cursor, keyset
+from dialects.together import Write, run_together
 
 __all__ = [
+    "Write",
     "ascii_lower",
     "chain",
     "change",
+    "change_together",
     "claim",
     "constraint_name",
     "day_trunc",
     "decode_cursor",
     "encode_cursor",
+    "forget",
     "guarded_update",
     "iequals",
     "insert_many",
+    "inserting",
     "is_check_violation",
     "is_deadlock",
     "is_disconnect",
@@ -72,6 +77,7 @@ __all__ = [
     "is_unique_violation",
     "keyset",
     "month_trunc",
+    "run_together",
     "starts_with",
     "unique_columns",
     "upsert",
@@ -94,6 +100,13 @@ def insert_many(target: Target, table: Any, rows: Sequence[Mapping[str, Any]]) -
     _check_keys(rows, table_)
     for chunk in _chunks(rows):
         connection.execute(_insert(table_), chunk)
+
+
+def inserting(table: Any, rows: Sequence[Mapping[str, Any]]) -> Write:
+    """The INSERT of `rows` (all with the same keys) for `run_together`. Raises ValueError if the rows' keys differ."""
+    table_ = table if isinstance(table, Table) else inspect(table).local_table
+    _check_keys(rows, table_)
+    return _insert(table_), [dict(row) for row in rows]
 
 
 @cache
@@ -237,12 +250,23 @@ def change(session: Session, statement: Update, values: Mapping[str, Any]) -> in
     For hot paths: building a statement costs ten times as much as running one that is there. Objects of its table
     that are loaded already forget what they know.
     """
+    return change_together(session, [(statement, values)])[0]
+
+
+def change_together(session: Session, changes: Sequence[tuple[Update, Mapping[str, Any]]]) -> list[int]:
+    """Several `change`s that need no answer of one another, in one round trip where the driver can."""
     session.flush()
-    changed: int = session.connection().execute(statement, values).rowcount
+    counts = run_together(session.connection(), changes)
+    forget(session, [statement.table for statement, _ in changes])
+    return counts
+
+
+def forget(session: Session, tables: Iterable[Any]) -> None:
+    """Let loaded objects of `tables`, which were written behind the ORM's back, be read again."""
+    written = set(tables)
     for entity in list(session.identity_map.values()):
-        if statement.table in inspect(entity).mapper.tables:
+        if not written.isdisjoint(inspect(entity).mapper.tables):
             session.expire(entity)
-    return changed
 
 
 def _begin(target: Target, table: Any) -> tuple[Table, Connection]:

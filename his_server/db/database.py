@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from his_server.clock import Clock
-from his_server.db import context
+from his_server.db import context, later
 from his_server.db.keys import KeyAllocator
 
 SQLITE_BUSY_MS = 30_000
@@ -111,6 +111,7 @@ class Database:
                     self._local.session = session
                     try:
                         yield session
+                        later.send(session)
                         session.commit()
                     finally:
                         self._local.session = None
@@ -143,6 +144,7 @@ class Database:
             raise RuntimeError("SQLite has one writer: no second transaction inside a unit of work")
         with self.writer(), self._session() as session:
             yield session
+            later.send(session)
             session.commit()
 
     def _session(self) -> Session:
@@ -157,6 +159,9 @@ class Database:
 
 class UnitOfWork(Session):
     """Our session class; platform listeners attach to it."""
+
+
+later.see_own_rows(UnitOfWork)
 
 
 @event.listens_for(UnitOfWork, "before_flush")

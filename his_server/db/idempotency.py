@@ -10,12 +10,13 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, bindparam, delete, insert, select
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, bindparam, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from crypto import CryptoError, DeviceLost
 from his_server.db import database as db
 from his_server.db.base import Base
+from his_server.db.later import insert_later
 from his_server.db.types import Instant
 from his_server.errors import Conflict
 
@@ -38,7 +39,6 @@ class IdempotencyKey(Base):
 _ROW = IdempotencyKey.__table__
 _FIND = (select(_ROW.c.request_hash, _ROW.c.status, _ROW.c.body_sealed)
          .where(_ROW.c.actor_id == bindparam("actor"), _ROW.c.key == bindparam("key")))
-_STORE = insert(_ROW)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def _bytes(text: str) -> bytes:
 
 
 def store(session: Session, actor_id: int, key: str, digest: str, status: int, body: str) -> None:
-    """Store the answer; a unique violation here means that a twin request was first."""
+    """Store the answer; a unique violation at the commit means that a twin request was first."""
     sealer = db.of(session).sealer
-    session.execute(_STORE, {
+    insert_later(session, _ROW, {  # type: ignore[arg-type]
         "actor_id": actor_id, "key": key, "request_hash": sealer.mac("integrity", digest.encode()).hex(), "status": status,
         "body_sealed": sealer.seal("column", body.encode(), _place(actor_id, key)), "created_at": db.now(session)})
 

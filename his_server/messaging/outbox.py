@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, UniqueConstraint, insert
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from his_server.actor import SYSTEM
 from his_server.db import database as db
 from his_server.db.base import Keyed
+from his_server.db.later import insert_later
 from his_server.db.types import Instant
 
 
@@ -89,9 +90,6 @@ class Event:
     trace_id: str
 
 
-_INSERT = insert(OutboxEvent.__table__)  # type: ignore[arg-type]
-
-
 def record(session: Session, event_type: str, business_key: str, payload: dict[str, Any]) -> int:
     """Record an event in the running unit of work: sent if and only if that commits; returns its id.
 
@@ -104,7 +102,7 @@ def record(session: Session, event_type: str, business_key: str, payload: dict[s
         at = max(at, last + timedelta(microseconds=1))
     session.info["last_event_at"] = at
     key = db.of(session).keys.next()
-    session.connection().execute(_INSERT, {
+    insert_later(session, OutboxEvent.__table__, {  # type: ignore[arg-type]
         "id": key, "type": event_type, "business_key": business_key, "occurred_at": at, "actor_id": actor.user_id,
         "trace_id": actor.trace_id, "fanned_out": False,
         "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str)})

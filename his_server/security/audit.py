@@ -19,6 +19,7 @@ from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import database as db
 from his_server.db.base import Base
+from his_server.db.later import insert_later
 from his_server.db.types import Instant
 from his_server.security import integrity
 
@@ -77,7 +78,7 @@ def record(session: Session, actor: Actor, event: str, object_type: str, object_
     if session.info.get("read_only"):
         return record_apart(database, actor, event, object_type, object_id, detail, success)
     values = _values(database, actor, event, object_type, object_id, detail, success)
-    session.connection().execute(_INSERT, values)
+    insert_later(session, AuditRow.__table__, values)  # type: ignore[arg-type]
     return int(values["id"])
 
 

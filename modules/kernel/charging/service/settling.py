@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -71,7 +72,8 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
     """
     shift_id = enter_shift(session, actor)
     wanted = sorted(set(line_ids))
-    lines = session.execute(_LINES, {"b_ids": wanted}).all()
+    session.flush()
+    lines = session.connection().execute(_LINES, {"b_ids": wanted}).all()
     if not wanted or len(lines) != len(wanted) or any(line.person_id != person_id for line in lines):
         raise Invalid("charging.lines", "所选费用不属于该病人或不存在，请刷新费用清单后重试")
     if any(line.state != "open" for line in lines):
@@ -93,19 +95,26 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
     receipt_ids = tuple(next(keys) for _ in parts)
     number = numbering.take(session, SETTLEMENT_SERIES)
     numbers = numbering.take_from_range(session, RECEIPT_SERIES, actor.user_id, len(parts))
-    _mark_settled(session, settlement_id, parts, receipt_ids, wanted)
-    portable.insert_many(session, ChargeLineState, [
-        {"line_id": r.id, "quantity": r.quantity, "performed": Decimal(0), "refunded": Decimal(0)} for r in lines])
-    portable.insert_many(session, Settlement, [{
-        "id": settlement_id, "number": number, "kind": "charge", "person_id": person_id, "total": total,
-        "channel": actor.channel, "cashier_id": actor.user_id, "cashier_name": actor.name, "shift_id": shift_id,
-        "settled_at": at, "business_date": day, "reverses_id": None, "reason": None, "approver_id": None}])
-    portable.insert_many(session, Receipt, [
-        {"id": key, "number": receipt_number, "settlement_id": settlement_id, "person_id": person_id, "colour": "blue",
-         "title": part.title, "amount": part.amount, "root_id": key, "reverses_receipt_id": None, "issued_at": at,
-         "issued_by": actor.user_id}
-        for key, receipt_number, part in zip(receipt_ids, numbers, parts, strict=True)])
-    _pay(session, settlement_id, person_id, rows, list(keys))
+    marks: list[portable.Write] = [(_MARK, {"b_ids": part.line_ids, "b_settlement": settlement_id, "b_receipt": receipt_id})
+             for receipt_id, part in zip(receipt_ids, parts, strict=True)]
+    counts = portable.run_together(session.connection(), [
+        *marks,
+        portable.inserting(ChargeLineState, [
+            {"line_id": r.id, "quantity": r.quantity, "performed": Decimal(0), "refunded": Decimal(0)} for r in lines]),
+        portable.inserting(Settlement, [{
+            "id": settlement_id, "number": number, "kind": "charge", "person_id": person_id, "total": total,
+            "channel": actor.channel, "cashier_id": actor.user_id, "cashier_name": actor.name, "shift_id": shift_id,
+            "settled_at": at, "business_date": day, "reverses_id": None, "reason": None, "approver_id": None}]),
+        portable.inserting(Receipt, [
+            {"id": key, "number": receipt_number, "settlement_id": settlement_id, "person_id": person_id,
+             "colour": "blue", "title": part.title, "amount": part.amount, "root_id": key, "reverses_receipt_id": None,
+             "issued_at": at, "issued_by": actor.user_id}
+            for key, receipt_number, part in zip(receipt_ids, numbers, parts, strict=True)]),
+        *_payments(settlement_id, rows, list(keys), at)])
+    if sum(counts[:len(marks)]) != len(wanted):
+        raise _taken(session, wanted)
+    portable.forget(session, [_LINE])
+    _use_intents(session, settlement_id, person_id, rows)
     outbox.record(session, "ChargeSettled", number, {
         "settlement_id": settlement_id, "number": number, "person_id": person_id, "channel": actor.channel,
         "line_ids": wanted, "total": str(total)})
@@ -113,16 +122,6 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
     cash = next((r for r in rows if r.method == rules.CASH), None)
     change = cash.tendered - cash.amount if cash and cash.tendered is not None else ZERO
     return Settled(settlement_id, number, total, receipt_ids, tuple(numbers), tuple(lines), change)
-
-
-def _mark_settled(session: Session, settlement_id: int, parts: Sequence[rules.ReceiptPart],
-                  receipt_ids: Sequence[int], wanted: Sequence[int]) -> None:
-    marked = 0
-    for receipt_id, part in zip(receipt_ids, parts, strict=True):
-        marked += portable.change(session, _MARK, {"b_ids": part.line_ids, "b_settlement": settlement_id,
-                                                   "b_receipt": receipt_id})
-    if marked != len(wanted):
-        raise _taken(session, wanted)
 
 
 def _taken(session: Session, line_ids: Sequence[int]) -> Conflict:
@@ -137,18 +136,22 @@ def _taken(session: Session, line_ids: Sequence[int]) -> Conflict:
                     f"{row.name} 已由 {row.cashier_name} 于 {local(row.settled_at):%H:%M} 收取（{row.number}），请刷新后重试")
 
 
-def _pay(session: Session, settlement_id: int, person_id: int, rows: Sequence[rules.PaymentRow],
-         keys: Sequence[int]) -> None:
+def _payments(settlement_id: int, rows: Sequence[rules.PaymentRow], keys: Sequence[int], at: datetime
+              ) -> list[portable.Write]:
     if not rows:
-        return
+        return []
+    return [
+        portable.inserting(Payment, [
+            {"id": key, "settlement_id": settlement_id, "method": row.method, "amount": row.amount,
+             "intent_id": row.intent_id, "returns_payment_id": None, "tendered": row.tendered, "paid_at": at}
+            for key, row in zip(keys, rows, strict=True)]),
+        portable.inserting(PaymentState, [
+            {"payment_id": key, "covered": row.covers, "returned": ZERO}
+            for key, row in zip(keys, rows, strict=True) if row.covers is not None])]
+
+
+def _use_intents(session: Session, settlement_id: int, person_id: int, rows: Sequence[rules.PaymentRow]) -> None:
     at = now(session)
-    portable.insert_many(session, Payment, [
-        {"id": key, "settlement_id": settlement_id, "method": row.method, "amount": row.amount,
-         "intent_id": row.intent_id, "returns_payment_id": None, "tendered": row.tendered, "paid_at": at}
-        for key, row in zip(keys, rows, strict=True)])
-    portable.insert_many(session, PaymentState, [
-        {"payment_id": key, "covered": row.covers, "returned": ZERO}
-        for key, row in zip(keys, rows, strict=True) if row.covers is not None])
     intents: dict[tuple[int, str], Decimal] = {}
     for row in rows:
         if row.intent_id is not None:

@@ -58,17 +58,20 @@ def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[
         sources[line.source, line.source_id].append(line)
     prescriptions = sorted(key for source, key in sources if source == "prescription")
     requests = sorted(key for source, key in sources if source == "request")
-    for statement, keys in ((_CHARGE_PRESCRIPTIONS, prescriptions), (_CHARGE_REQUESTS, requests)):
-        if keys and portable.change(session, statement, {
-                "b_ids": keys, "b_settlement": settled.id, "b_at": now(session), "b_name": actor.name}) != len(keys):
-            raise Conflict("orders.state", "部分处方或申请刚被他人收费或作废，请刷新费用清单后重试")
+    followers = [(statement, keys) for statement, keys in (
+        (_CHARGE_PRESCRIPTIONS, prescriptions), (_CHARGE_REQUESTS, requests)) if keys]
+    changed = portable.change_together(session, [(statement, {
+        "b_ids": keys, "b_settlement": settled.id, "b_at": now(session), "b_name": actor.name})
+        for statement, keys in followers])
+    if changed != [len(keys) for _, keys in followers]:
+        raise Conflict("orders.state", "部分处方或申请刚被他人收费或作废，请刷新费用清单后重试")
     if prescriptions:
         _reserve(session, prescriptions, {line.id for line in settled.lines})
     return prescriptions
 
 
 def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]) -> None:
-    rows = session.execute(_DRUGS, {"b_ids": prescription_ids}).all()
+    rows = session.connection().execute(_DRUGS, {"b_ids": prescription_ids}).all()
     if {row.charge_line_id for row in rows} - settled_lines:
         raise Conflict("orders.whole_prescription", "同一张处方的药品须一起收费，请勾选整张处方")
     for key in prescription_ids:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import Actor
-from his_server.db import Quantity, now, of, today
+from his_server.db import Quantity, insert_later, now, of, today
 from his_server.errors import Conflict, FieldError, Invalid
 from modules.kernel.stock import models, rules
 from modules.kernel.stock.models import Batch, Reservation, StockBalance, StockMove
@@ -144,7 +144,8 @@ def available(session: Session, store_id: int, drug_ids: Iterable[int]) -> dict[
 
 
 def _candidates(session: Session, store_id: int, drug_ids: Iterable[int]) -> list[rules.Candidate]:
-    rows = session.execute(_FREE, {"b_store": store_id, "b_drugs": sorted(set(drug_ids))})
+    session.flush()
+    rows = session.connection().execute(_FREE, {"b_store": store_id, "b_drugs": sorted(set(drug_ids))})
     return [rules.Candidate(r.id, r.batch_id, r.drug_id, r.expiry, r.on_hand - r.reserved) for r in rows]
 
 
@@ -162,8 +163,10 @@ def reserve(session: Session, store_id: int, demands: Sequence[Demand], document
             raise Conflict("stock.short", "库存不足，请调整数量、更换药房或通知药房补货",
                            [FieldError(f"line:{s.line_id}", f"缺 {s.missing.normalize():f}") for s in shortages])
         missed: list[Share] = []
-        for share in sorted(shares, key=lambda s: s.balance_id):
-            took = portable.change(session, _RESERVE, {"b_balance": share.balance_id, "b_quantity": share.quantity})
+        shares = sorted(shares, key=lambda s: s.balance_id)
+        taken = portable.change_together(session, [
+            (_RESERVE, {"b_balance": share.balance_id, "b_quantity": share.quantity}) for share in shares])
+        for share, took in zip(shares, taken, strict=True):
             (done if took else missed).append(share)
         if not missed:
             break
@@ -173,11 +176,11 @@ def reserve(session: Session, store_id: int, demands: Sequence[Demand], document
         raise Conflict("stock.busy", "同一药品正被多人同时占用，请稍后重试")
     ids = of(session).keys.take(len(done))
     at = now(session)
-    portable.insert_many(session, Reservation.__table__, [
-        {"id": key, "document_kind": document.kind, "document_id": document.id, "line_id": s.line_id,
-         "store_id": store_id, "balance_id": s.balance_id, "batch_id": s.batch_id, "drug_id": s.drug_id,
-         "quantity": s.quantity, "state": "open", "reserved_at": at, "ended_at": None}
-        for key, s in zip(ids, done, strict=True)])
+    for key, s in zip(ids, done, strict=True):
+        insert_later(session, Reservation.__table__, {  # type: ignore[arg-type]
+            "id": key, "document_kind": document.kind, "document_id": document.id, "line_id": s.line_id,
+            "store_id": store_id, "balance_id": s.balance_id, "batch_id": s.batch_id, "drug_id": s.drug_id,
+            "quantity": s.quantity, "state": "open", "reserved_at": at, "ended_at": None})
     return done
 
 
