@@ -167,7 +167,9 @@ def take_from_range(session: Session, series: str, holder_id: int, count: int = 
 def _take_from_range(session: Session, series: str, holder_id: int, count: int) -> list[tuple[str, int]]:
     """Numbers with the id of the range that each came from."""
     numbers: list[tuple[str, int]] = []
-    if found := session.execute(_TAKE, {"b_series": series, "b_holder": holder_id, "b_count": count}).first():
+    session.flush()
+    taken = {"b_series": series, "b_holder": holder_id, "b_count": count}
+    if found := session.connection().execute(_TAKE, taken).first():
         if found.next > found.last:
             session.execute(_USED_UP, {"b_range": found.id})
         return [(f"{found.prefix}{number:0{found.width}d}", found.id) for number in range(found.next - count, found.next)]

@@ -45,7 +45,8 @@ def enter_shift(session: Session, actor: Actor) -> int:
 
 
 def _hold(session: Session, actor: Actor) -> int | None:
-    held: int | None = session.execute(_HOLD, {"b_cashier": actor.user_id}).scalar()
+    session.flush()
+    held: int | None = session.connection().execute(_HOLD, {"b_cashier": actor.user_id}).scalar()
     return held
 
 
