@@ -33,6 +33,7 @@ from modules.kernel.stock.models import StockBalance, Store
 from modules.outpatient_billing import queries as billing_queries
 from modules.outpatient_billing import service as billing
 from modules.outpatient_pharmacy import service as pharmacy
+from modules.outpatient_pharmacy.service import reviewing
 
 HOURS = (time(8, 5), time(17, 20))
 COMMON = ("急性上呼吸道感染", "急性支气管炎", "慢性支气管炎", "支气管哮喘", "急性咽炎", "急性扁桃体炎", "慢性胃炎", "荨麻疹",
@@ -170,7 +171,10 @@ def _visit(database: Database, people: People, catalogue: Catalogue, cashier: Ac
     clock.move(minutes=rng.randrange(2, 12))
     pharmacist = rng.choice(list(people.pharmacists))
     with _acting(database, pharmacist) as session:
-        pharmacy.dispense(session, pharmacist, prescription.id)
+        reviewing.review(session, pharmacist, prescription.id, note="已与医师核实，同意发药")
+    clock.move(minutes=rng.randrange(1, 5))
+    with _acting(database, rng.choice(list(people.pharmacists))) as session:
+        pharmacy.dispense(session, session.info["actor"], prescription.id)
     if rng.random() < 0.04:
         _take_back_and_refund(database, pharmacist, cashier, prescription, settled)
     return 1

@@ -1,17 +1,38 @@
-"""Outpatient and emergency pharmacies: queue, dispensing, returns (M7)."""
+"""Outpatient and emergency pharmacies: queue, review, dispensing, returns, the controlled-drug book (M7)."""
 
-from his_server.module import LiveTopic, MenuItem, Module, Permission
+from his_server.module import Handler, LiveTopic, MenuItem, Module, Permission
 from modules.outpatient_pharmacy import queries
-from modules.outpatient_pharmacy.routes import DISPENSE, STOCK, TAKE_BACK, routes
+from modules.outpatient_pharmacy.queries.places import screen
+from modules.outpatient_pharmacy.queries.returns import returns_state
+from modules.outpatient_pharmacy.routes import routes
+from modules.outpatient_pharmacy.routes.base import (
+    ANSWER,
+    BOOK,
+    DESTROY,
+    DISPENSE,
+    REVIEW,
+    REVIEW_RETURN,
+    SET_UP,
+    STOCK,
+    TAKE_BACK,
+)
 from modules.outpatient_pharmacy.service import RETURN_SERIES, STOCK_IN_SERIES
+from modules.outpatient_pharmacy.service.book import DESTRUCTION_SERIES, EMPTIES_SERIES
+from modules.outpatient_pharmacy.service.checking import ask_on_arrival
 
 module = Module(
     name="outpatient_pharmacy",
     title="门急诊药房",
     routes=(routes,),
     permissions=(
-        Permission(DISPENSE, "发药", ("pharmacist",)),
+        Permission(DISPENSE, "调配、发药、叫号", ("pharmacist",)),
+        Permission(REVIEW, "审方", ("pharmacist",)),
+        Permission(ANSWER, "确认药房退回的处方", ("doctor",)),
         Permission(TAKE_BACK, "退药", ("pharmacist",)),
+        Permission(REVIEW_RETURN, "退药审核、晨间复核", ("pharmacist",)),
+        Permission(BOOK, "麻精药品专册", ("pharmacist",)),
+        Permission(DESTROY, "登记销毁纸质处方", ("pharmacist",)),
+        Permission(SET_UP, "药房设置", ("pharmacist",)),
         Permission(STOCK, "库存查询", ("pharmacist", "warehouse")),
         Permission("outpatient_pharmacy.stock_in", "入库", ("pharmacist", "warehouse")),
     ),
@@ -20,6 +41,9 @@ module = Module(
         MenuItem("药房", "退药", "/drug-returns", "outpatient_pharmacy/returns", TAKE_BACK, 21),
         MenuItem("药房", "库存与入库", "/pharmacy-stock", "outpatient_pharmacy/stock", STOCK, 22),
     ),
-    numbering=(RETURN_SERIES, STOCK_IN_SERIES),
-    live={"pharmacy-queue": LiveTopic(DISPENSE, queries.queue_state)},
+    handlers=(Handler("PrescriptionReady", "medication-check", ask_on_arrival, network=True),),
+    numbering=(RETURN_SERIES, STOCK_IN_SERIES, EMPTIES_SERIES, DESTRUCTION_SERIES),
+    live={"pharmacy-queue": LiveTopic(DISPENSE, queries.queue_state),
+          "pharmacy-returns": LiveTopic(TAKE_BACK, returns_state),
+          "pharmacy-screen": LiveTopic(DISPENSE, screen)},
 )

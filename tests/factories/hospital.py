@@ -12,10 +12,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from his_server.actor import SYSTEM
-from his_server.db import Database, numbering, today
+from his_server.db import Database, now, numbering, today
 from his_server.security import seals
 from his_server.security.models import User
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
+from modules.kernel.dispensing.models import StoreRule
 from modules.kernel.masterdata.models import DictionaryEntry, Frequency
 from modules.kernel.patients import service as patients
 from modules.kernel.scheduling import service as scheduling
@@ -155,6 +156,9 @@ def make_world(app: Flask, db: Database, *, stock_packs: int = 100, capacity: in
         stores = {kind: Store(code=kind[:2].upper(), name=name, kind=kind, department_id=pharmacy.id, active=True)
                   for kind, name in (("outpatient", "门诊药房"), ("emergency", "急诊药房"))}
         session.add_all(stores.values())
+        # A lenient pharmacy: one pharmacist hands out and takes back alone. Tests of the reviews switch them on.
+        session.add_all([StoreRule(store_id=s.id, review_first=False, return_review=False, changed_at=now(session),
+                                   changed_by_name="") for s in stores.values()])
         for department, level, name in ((clinic, "普通", "session"), (emergency, "急诊", "emergency_session")):
             template = ScheduleTemplate(department_id=department.id, doctor_id=doctor.id, weekday=day.isoweekday(),
                                         period="上午", level=level, capacity=capacity)

@@ -23,9 +23,9 @@ from his_server.registry import Hospital
 from interfaces.scan_payment.simulator import ScanChannel
 from modules.kernel.charging.models import ChargeLine, Intent, Payment, Settlement, Shift
 from modules.kernel.charging.service import recover
+from modules.kernel.dispensing.models import DrugReturn
 from modules.kernel.orders.models import Prescription, Request
 from modules.kernel.stock.models import Reservation, StockBalance
-from modules.outpatient_pharmacy.models import DrugReturn
 from tests.fault.walking import BILLING, PHARMACY, Progress, Walker
 from tests.serving import House, make_house
 

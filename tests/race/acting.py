@@ -29,6 +29,7 @@ from modules.outpatient_billing import queries as billing_queries
 from modules.outpatient_billing import service as billing
 from modules.outpatient_pharmacy import queries as pharmacy_queries
 from modules.outpatient_pharmacy import service as pharmacy
+from modules.outpatient_pharmacy.service import reviewing
 from tests.processes import Place
 
 DEADLOCKS = 5
@@ -130,6 +131,8 @@ class Racer:
         queue = self.read(lambda s: pharmacy_queries.queue(s, self.ids["store"], "charged", limit=3))
         if queue:
             key = self.rng.choice(queue)["id"]
+            if self.rng.random() < 0.9:
+                self.unit("review", lambda s: reviewing.review(s, self.actor, key, note="同意发药").id)
             self.unit("dispense", lambda s: pharmacy.dispense(s, self.actor, key).id)
 
     def take_back(self) -> None:
@@ -138,7 +141,7 @@ class Racer:
             select(Prescription.id).where(Prescription.state == "dispensed").order_by(func.random()).limit(1)).first())
         if key is None:
             return
-        lines = self.read(lambda s: pharmacy_queries.prescription(s, key))["lines"]
+        lines = self.read(lambda s: pharmacy_queries.prescription(s, self.actor, key))["lines"]
         line = self.rng.choice(lines)
         if line["returnable"]:
             self.unit("take back", lambda s: pharmacy.take_back(

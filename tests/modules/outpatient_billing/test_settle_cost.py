@@ -11,9 +11,9 @@ import pytest
 from tests.counting import QueryCount
 from tests.factories.hospital import World
 
-STATEMENTS = 22
+STATEMENTS = 28
 """Two receipts, two drugs reserved, a request; session lookup, audit, event, stored answer and the settlement's number
-(of which PostgreSQL takes fifty at once) included."""
+(of which PostgreSQL takes fifty at once), the pharmacy's hours, windows, their load, the task and its event included."""
 
 
 def _two_orders(world: World) -> tuple[int, dict[str, Any]]:

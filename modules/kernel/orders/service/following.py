@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Update, bindparam, select, update
+from sqlalchemy import Row, Update, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -18,6 +18,8 @@ from his_server.messaging import outbox
 from his_server.security import audit
 from modules.kernel.charging.models import ChargeLine, ChargeLineState
 from modules.kernel.charging.service import Settled, perform
+from modules.kernel.dispensing import service as dispensing
+from modules.kernel.dispensing.service import Arrival
 from modules.kernel.orders.models import Prescription, PrescriptionLine, Request
 from modules.kernel.orders.service.prescribing import not_in_state
 from modules.kernel.stock import service as stock
@@ -43,7 +45,7 @@ _CHARGE_PRESCRIPTIONS = _charge(Prescription, charged_at=bindparam("b_at"))
 _CHARGE_REQUESTS = _charge(Request)
 _DRUG = PrescriptionLine.__table__.c
 _DRUGS = (select(_DRUG.id, _DRUG.prescription_id, _DRUG.drug_id, _DRUG.quantity, _DRUG.charge_line_id,
-                 Prescription.__table__.c.store_id)
+                 Prescription.__table__.c.store_id, Prescription.__table__.c.number, Prescription.__table__.c.person_id)
           .join(Prescription.__table__, Prescription.__table__.c.id == _DRUG.prescription_id)
           .where(_DRUG.prescription_id.in_(bindparam("b_ids", expanding=True))).order_by(_DRUG.id))
 
@@ -66,17 +68,25 @@ def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[
     if changed != [len(keys) for _, keys in followers]:
         raise Conflict("orders.state", "部分处方或申请刚被他人收费或作废，请刷新费用清单后重试")
     if prescriptions:
-        _reserve(session, prescriptions, {line.id for line in settled.lines})
+        rows = _reserve(session, prescriptions, {line.id for line in settled.lines})
+        dispensing.arrive(session, actor, settled.id, [_arrival(key, rows) for key in prescriptions])
     return prescriptions
 
 
-def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]) -> None:
+def _arrival(key: int, rows: Sequence[Row[Any]]) -> Arrival:
+    mine = [row for row in rows if row.prescription_id == key]
+    return Arrival(key, mine[0].number, mine[0].person_id, mine[0].store_id,
+                   {row.id: (row.drug_id, row.quantity) for row in mine})
+
+
+def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]) -> Sequence[Row[Any]]:
     rows = session.connection().execute(_DRUGS, {"b_ids": prescription_ids}).all()
     if {row.charge_line_id for row in rows} - settled_lines:
         raise Conflict("orders.whole_prescription", "同一张处方的药品须一起收费，请勾选整张处方")
     for key in prescription_ids:
         mine = [row for row in rows if row.prescription_id == key]
         stock.reserve(session, mine[0].store_id, [Demand(r.id, r.drug_id, r.quantity) for r in mine], document(key))
+    return rows
 
 
 def hold(session: Session, actor: Actor, line_ids: Iterable[int]) -> None:
@@ -98,6 +108,8 @@ def follow_refund(session: Session, actor: Actor, lines: Iterable[tuple[int, Dec
     charge = {line.id: line for line in session.scalars(select(ChargeLine).where(ChargeLine.id.in_(refunded)))}
     for key in sorted({c.source_id for c in charge.values() if c.source == "prescription"}):
         _refund_prescription(session, actor, key)
+    if any(c.source == "prescription" for c in charge.values()):
+        dispensing.follow_refund(session, actor, refunded)
     for key in sorted({c.source_id for c in charge.values() if c.source == "request"}):
         if _nothing_left(session, "request", key):
             portable.guarded_update(session, Request, (Request.id == key) & (Request.state == "charged"),
@@ -111,26 +123,31 @@ def _refund_prescription(session: Session, actor: Actor, key: int) -> None:
         {"revision": Prescription.revision + 1, "changed_at": at, "changed_by_name": actor.name})
     if not waiting:
         return
-    rest = _undispensed(session, key)
+    rest, given = _undispensed(session, key)
     stock.release(session, document(key))
+    found = session.execute(select(Prescription.number, Prescription.person_id, Prescription.store_id)
+                            .where(Prescription.id == key)).one()
     if rest:
-        store = session.scalar(select(Prescription.store_id).where(Prescription.id == key))
-        assert store is not None
-        stock.reserve(session, store, rest, document(key))
+        stock.reserve(session, found.store_id, rest, document(key))
+    elif given:
+        portable.guarded_update(session, Prescription, Prescription.id == key, {"state": "dispensed", "dispensed_at": at})
     else:
         portable.guarded_update(session, Prescription, Prescription.id == key, {"state": "refunded"})
+    dispensing.rest_changed(session, actor, Arrival(key, found.number, found.person_id, found.store_id,
+                                                    {d.line_id: (d.drug_id, d.quantity) for d in rest}),
+                            something_given=given)
 
 
-def _undispensed(session: Session, prescription_id: int) -> list[Demand]:
-    """What a paid prescription still has to hand out, in smallest units."""
+def _undispensed(session: Session, prescription_id: int) -> tuple[list[Demand], bool]:
+    """What a paid prescription still has to hand out, in smallest units, and whether a part was handed out."""
     rows = session.execute(
         select(PrescriptionLine.id, PrescriptionLine.drug_id, ChargeLine.factor, ChargeLineState.quantity,
                ChargeLineState.refunded, ChargeLineState.performed)
         .join(ChargeLine, ChargeLine.id == PrescriptionLine.charge_line_id)
         .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
-        .where(PrescriptionLine.prescription_id == prescription_id).order_by(PrescriptionLine.id))
+        .where(PrescriptionLine.prescription_id == prescription_id).order_by(PrescriptionLine.id)).all()
     demands = [Demand(r.id, r.drug_id, (r.quantity - r.refunded - r.performed) * r.factor) for r in rows]
-    return [d for d in demands if d.quantity > 0]
+    return [d for d in demands if d.quantity > 0], any(r.performed for r in rows)
 
 
 def _nothing_left(session: Session, source: str, key: int) -> bool:
@@ -141,29 +158,41 @@ def _nothing_left(session: Session, source: str, key: int) -> bool:
     return open_ is None
 
 
-def dispense(session: Session, actor: Actor, prescription_id: int) -> list[BatchQuantity]:
+def dispense(session: Session, actor: Actor, prescription_id: int, *, line_ids: Collection[int] | None = None
+             ) -> list[BatchQuantity]:
     """Hand out a paid prescription: ``charged`` → ``dispensed``; stock moves and charge lines are performed with it.
 
-    :raises Conflict: somebody dispensed or refunded it first (named).
+    ``line_ids``: these whole lines only; the prescription stays ``charged`` while others are left to hand out.
+    :raises Conflict: somebody dispensed or refunded it, or one of the lines, first (named).
     """
     at = now(session)
+    whole = {"state": "dispensed", "dispensed_at": at}
     if not portable.guarded_update(
             session, Prescription, (Prescription.id == prescription_id) & (Prescription.state == "charged"),
-            {"state": "dispensed", "dispensed_at": at, "changed_at": at, "changed_by_name": actor.name}):
+            {"changed_at": at, "changed_by_name": actor.name, **({} if line_ids is not None else whole)}):
         raise not_in_state(session, Prescription, prescription_id, "处方")
     rows = session.execute(
-        select(ChargeLine.id, ChargeLineState.quantity, ChargeLineState.refunded, ChargeLineState.performed)
+        select(ChargeLine.id, ChargeLine.source_line_id, ChargeLineState.quantity, ChargeLineState.refunded,
+               ChargeLineState.performed)
         .join(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
         .where(ChargeLine.source == "prescription", ChargeLine.source_id == prescription_id,
                ChargeLine.reverses_line_id.is_(None)))
-    left = {r.id: r.quantity - r.refunded - r.performed for r in rows}
-    perform(session, {k: q for k, q in left.items() if q > 0})
-    items = stock.issue(session, actor, document(prescription_id))
+    left = {r.source_line_id: (r.id, r.quantity - r.refunded - r.performed) for r in rows
+            if r.quantity > r.refunded + r.performed}
+    chosen = set(left) if line_ids is None else set(line_ids)
+    if not chosen or chosen - set(left):
+        raise Conflict("orders.line_gone", "所选药品已发出、已退费或不属于该处方，请刷新后核对")
+    perform(session, dict(left[key] for key in chosen))
+    items = stock.issue(session, actor, document(prescription_id), line_ids=None if line_ids is None else chosen)
+    if line_ids is not None and chosen == set(left):
+        portable.guarded_update(session, Prescription, Prescription.id == prescription_id, whole)
     found = session.get(Prescription, prescription_id)
     assert found is not None
     outbox.record(session, "PrescriptionDispensed", found.number,
-                  {"prescription_id": found.id, "store_id": found.store_id})
-    audit.record(session, actor, "prescription.dispense", "prescription", found.id, {"number": found.number})
+                  {"prescription_id": found.id, "store_id": found.store_id, "line_ids": sorted(chosen),
+                   "whole": chosen == set(left)})
+    audit.record(session, actor, "prescription.dispense", "prescription", found.id,
+                 {"number": found.number, **({} if line_ids is None else {"lines": sorted(chosen)})})
     return items
 
 

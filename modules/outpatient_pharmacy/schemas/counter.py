@@ -25,10 +25,12 @@ class StoresOut(Schema):
 
 
 class QueueQuery(Schema):
-    """Which store's queue: ``charged`` wait, ``dispensed`` were served today."""
+    """Which store's queue: ``charged`` all that wait, ``review`` those to review, ``ready`` those reviewed, ``dispensed``
+    today's; of one window where it is named."""
 
     store_id = QueryId(required=True)
-    state = Choice("charged", "dispensed", load_default="charged")
+    state = Choice("charged", "review", "ready", "dispensed", load_default="charged")
+    window_id = QueryId(load_default=None)
 
 
 class QueueItemOut(Schema):
@@ -46,12 +48,19 @@ class QueueItemOut(Schema):
     lines = fields.Integer()
     charged_at = fields.DateTime(allow_none=True)
     dispensed_at = fields.DateTime(allow_none=True)
+    task_state = fields.String()
+    call_state = fields.String()
+    calls = fields.Integer()
+    window = fields.String()
+    insured = fields.Boolean()
 
 
 class CountsOut(Schema):
-    """How many wait, and how many were dispensed today."""
+    """How many stand in each tab of the queue."""
 
     charged = fields.Integer()
+    review = fields.Integer()
+    ready = fields.Integer()
     dispensed = fields.Integer()
 
 
@@ -141,6 +150,10 @@ class LineOut(Schema):
     returnable_units = QuantityField()
     returnable_text = fields.String()
     refunded = QuantityField()
+    left = QuantityField()
+    control = fields.String()
+    shelf = fields.String()
+    codes = fields.List(fields.String())
     batches = fields.List(fields.Nested(BatchOut))
 
 
@@ -153,6 +166,45 @@ class PatientOut(Schema):
     birth_date = fields.Date(allow_none=True)
     outpatient_no = fields.String()
     allergies = fields.String(allow_none=True)
+
+
+class AlertOut(Schema):
+    """Something that stands against a prescription."""
+
+    kind = fields.String()
+    text = fields.String()
+
+
+class CheckOut(Schema):
+    """What is known against a prescription; ``outcome`` clear, alerts, down, pending or house."""
+
+    outcome = fields.String()
+    needs_person = fields.Boolean()
+    why = fields.String()
+    alerts = fields.List(fields.Nested(AlertOut))
+
+
+class TaskOut(Schema):
+    """The task: where it stands, who reviewed, picked and checked, where the patient is called to."""
+
+    id = fields.Integer()
+    state = fields.String()
+    window = fields.String()
+    call_state = fields.String()
+    calls = fields.Integer()
+    called_at = fields.DateTime(allow_none=True)
+    review_first = fields.Boolean()
+    reviewed_by_name = fields.String()
+    reviewed_at = fields.DateTime(allow_none=True)
+    review_note = fields.String()
+    answered_by_name = fields.String()
+    answered_at = fields.DateTime(allow_none=True)
+    answer = fields.String()
+    picked_by_name = fields.String()
+    picked_at = fields.DateTime(allow_none=True)
+    checked_by_name = fields.String()
+    finished_at = fields.DateTime(allow_none=True)
+    check = fields.Nested(CheckOut, allow_none=True)
 
 
 class PrescriptionOut(Schema):
@@ -169,30 +221,87 @@ class PrescriptionOut(Schema):
     charged_at = fields.DateTime(allow_none=True)
     dispensed_at = fields.DateTime(allow_none=True)
     changed_by_name = fields.String()
+    insured = fields.Boolean()
+    task = fields.Nested(TaskOut, allow_none=True)
     person = fields.Nested(PatientOut)
     lines = fields.List(fields.Nested(LineOut))
 
 
-class ReturnLineIn(Schema):
-    """How much of a line comes back, in smallest units."""
+class CodesIn(Schema):
+    """Trace codes scanned for a line."""
 
     line_id = Id(required=True)
-    quantity = QuantityField(required=True, positive=True)
+    codes = fields.List(Text(min=1, max=100), required=True, validate=validate.Length(0, 500, error="最多 500 个追溯码"))
 
 
-class ReturnIn(Schema):
-    """Drugs taken back."""
+class CodesBody(Schema):
+    """What was scanned."""
 
-    lines = fields.List(fields.Nested(ReturnLineIn), required=True,
-                        validate=validate.Length(1, 50, error="请选择要退的药品"))
+    codes = fields.List(fields.Nested(CodesIn), load_default=list, validate=validate.Length(0, 50, error="最多 50 行"))
+
+
+class DispenseIn(CodesBody):
+    """Hand out everything, or these whole lines."""
+
+    line_ids = fields.List(Id(), load_default=None, validate=validate.Length(1, 50, error="请选择要发的药品"))
+
+
+class NoteIn(Schema):
+    """A reviewer's opinion; needed where something stands against the prescription."""
+
+    note = Text(load_default="", max=200)
+
+
+class ReasonIn(Schema):
+    """Why a prescription goes back to its doctor, or what the doctor answers."""
+
     reason = Text(required=True, min=2, max=200)
 
 
-class ReturnOut(Schema):
-    """The return document."""
+class ManyIn(Schema):
+    """Prescriptions to review in one go."""
+
+    ids = fields.List(Id(), required=True, validate=validate.Length(1, 100, error="请选择 1 至 100 张处方"))
+
+
+class RefusedOut(Schema):
+    """A prescription that was not passed, and why."""
+
+    id = fields.Integer()
+    message = fields.String()
+
+
+class ManyOut(Schema):
+    """How many were passed, and which not."""
+
+    passed = fields.Integer()
+    refused = fields.List(fields.Nested(RefusedOut))
+
+
+class CallIn(Schema):
+    """The window of this workstation, for a task that has none."""
+
+    window_id = Id(load_default=None, allow_none=True)
+
+
+class BouncedOut(Schema):
+    """A doctor's prescription that the pharmacy gave back."""
 
     id = fields.Integer()
     number = fields.String()
+    name = fields.String()
+    outpatient_no = fields.String()
+    diagnosis = fields.String()
+    reason = fields.String()
+    reviewer = fields.String()
+    at = fields.DateTime()
+    drugs = fields.String()
+
+
+class BouncedListOut(Schema):
+    """A doctor's prescriptions that wait for an answer."""
+
+    items = fields.List(fields.Nested(BouncedOut))
 
 
 class StockQuery(Schema):

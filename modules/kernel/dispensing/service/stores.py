@@ -1,0 +1,28 @@
+"""How a store works: its declared rule, or the strict one where nothing is declared."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from his_server.clock import local
+from his_server.db import now
+from modules.kernel.dispensing import rules
+from modules.kernel.dispensing.models import StoreRule
+
+
+def rule_of(session: Session, store_id: int) -> StoreRule:
+    """The store's rule; where none is declared a transient strict one (everything reviewed, no night window)."""
+    found = session.scalar(select(StoreRule).where(StoreRule.store_id == store_id))
+    return found or StoreRule(store_id=store_id, review_first=True, return_review=True, night_start="", night_end="",
+                              night_amount=Decimal("0.00"), opens="", closes="", changed_at=now(session),
+                              changed_by_name="")
+
+
+def closed_now(session: Session) -> set[int]:
+    """Stores outside of their hours at this moment (M7.8): nothing new is sent there."""
+    at = local(now(session)).time()
+    hours = session.execute(select(StoreRule.store_id, StoreRule.opens, StoreRule.closes).where(StoreRule.opens != ""))
+    return {row.store_id for row in hours if row.closes and not rules.within(at, row.opens, row.closes)}

@@ -1,0 +1,15 @@
+"""Reads of the pharmacies' screens."""
+
+from modules.outpatient_pharmacy.queries.counter import (
+    bounced,
+    counts,
+    dispensed,
+    find,
+    prescription,
+    queue,
+    queue_state,
+    stores,
+)
+from modules.outpatient_pharmacy.queries.stocks import stock_list
+
+__all__ = ["bounced", "counts", "dispensed", "find", "prescription", "queue", "queue_state", "stock_list", "stores"]
