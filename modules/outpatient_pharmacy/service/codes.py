@@ -19,6 +19,7 @@ from his_server.security import audit
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.orders import service as orders
 from modules.kernel.orders.models import Prescription, PrescriptionLine
+from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import NoCodeEntry
 from modules.kernel.stock.service import BatchQuantity, tracing
 
@@ -118,6 +119,4 @@ def _left_coded(session: Session, found: Prescription, line_id: int) -> Decimal:
 
 def _left(session: Session, found: Prescription, line_id: int) -> Decimal:
     """What the patient still has of a line after the present return went back into stock."""
-    from modules.kernel.stock import service as stock
-
     return sum((b.quantity for b in stock.issued_batches(session, orders.document(found.id), line_id)), Decimal(0))
