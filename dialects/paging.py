@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
 from collections.abc import Callable, Sequence
@@ -83,7 +82,7 @@ def decode_cursor(text: str, key: bytes = b"") -> tuple[Any, ...]:
 
 
 def _mac(body: bytes, key: bytes) -> bytes:
-    return hmac.new(b"keyset" + key, body, hashlib.sha256).digest()[:_MAC_BYTES]
+    return hmac.digest(b"keyset" + key, body, "sm3")[:_MAC_BYTES]
 
 
 def _pack(value: Any) -> Any:

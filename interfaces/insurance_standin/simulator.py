@@ -76,7 +76,7 @@ class Insurer:
         id_no, ending = credential.number[:18].upper(), credential.number[18:]
         if len(id_no) != 18 or not id_no[:17].isdigit():
             return None
-        number = hashlib.sha256(id_no.encode()).hexdigest()[:24].upper()
+        number = hashlib.new("sm3", id_no.encode()).hexdigest()[:24].upper()
         insurance = "310" if int(id_no[12:14]) % 2 == 0 else "390"
         books.execute("INSERT OR IGNORE INTO member VALUES (?, ?, ?, ?, ?, '0.00', '')",
                       (number, id_no, name or "参保人", insurance, "800.00" if insurance == "310" else "0.00"))
