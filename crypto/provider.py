@@ -81,6 +81,10 @@ class Provider(Protocol):
         """The plaintext; nothing is released before the tag held."""
         ...
 
+    def sm4_gcm_decrypt_many(self, key: KeyLike, items: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+        """sm4_gcm_decrypt of many (nonce, blob, aad): all plaintexts, or CryptoError and none."""
+        ...
+
     def sm4_cbc_encrypt(self, key: KeyLike, iv: bytes, data: bytes) -> bytes:
         """CBC with PKCS#7 padding; iv 16 random bytes. Not authenticated: only for peers that demand it."""
         ...

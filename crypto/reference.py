@@ -155,6 +155,9 @@ class ReferenceProvider:
     def sm4_gcm_decrypt(self, key: KeyLike, nonce: bytes, blob: bytes, aad: bytes = b"") -> bytes:
         return gcm.decrypt(lambda text: self._blocks(key, text, _sm4.SM4_ENCRYPT), need(nonce, 12), need(blob), aad)
 
+    def sm4_gcm_decrypt_many(self, key: KeyLike, items: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+        return [self.sm4_gcm_decrypt(key, nonce, blob, aad) for nonce, blob, aad in items]
+
     def sm4_cbc_encrypt(self, key: KeyLike, iv: bytes, data: bytes) -> bytes:
         out, last = [], need(iv, 16)
         text = pad(need(data))

@@ -302,6 +302,9 @@ class SdfProvider:
         need(aad)
         return gcm.decrypt(lambda text: self._blocks(key, text, "SDF_Encrypt"), need(nonce, 12), need(blob), aad)
 
+    def sm4_gcm_decrypt_many(self, key: KeyLike, items: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+        return [self.sm4_gcm_decrypt(key, nonce, blob, aad) for nonce, blob, aad in items]
+
     def sm4_cbc_encrypt(self, key: KeyLike, iv: bytes, data: bytes) -> bytes:
         return self._blocks(key, pad(need(data)), "SDF_Encrypt", SGD_SM4_CBC, need(iv, 16))
 

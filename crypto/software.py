@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Iterable
 from functools import lru_cache
 from io import BytesIO
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -32,13 +33,21 @@ def _sm4(key: KeyLike) -> SM4:
     return _algorithm(key)
 
 
-def _gcm(key: KeyLike, nonce: bytes) -> Cipher[modes.GCM]:
-    # The constructor checks again what was checked here, for a fifth of the time of sealing a database field.
+# What `Cipher.encryptor` and `decryptor` call, without checking again what is checked here: that is a third of the
+# time of a database field. Another build of the library may not have them under this name.
+try:
+    from cryptography.hazmat.bindings._rust import openssl as _bindings
+
+    _encryptor: Any = _bindings.ciphers.create_encryption_ctx
+    _decryptor: Any = _bindings.ciphers.create_decryption_ctx
+except (ImportError, AttributeError):
+    _encryptor, _decryptor = (lambda *of: Cipher(*of).encryptor()), (lambda *of: Cipher(*of).decryptor())
+
+
+def _mode(nonce: bytes) -> modes.GCM:
     if type(nonce) is not bytes or len(nonce) != 12:
         raise CryptoError("nonce refused")
-    cipher: Cipher[modes.GCM] = Cipher.__new__(Cipher)
-    cipher.algorithm, cipher.mode = _sm4(key), modes.GCM(nonce)
-    return cipher
+    return modes.GCM(nonce)
 
 
 def pad(data: bytes) -> bytes:
@@ -85,7 +94,7 @@ class SymmetricSoftware:
         return hashlib.pbkdf2_hmac("sm3", need(password), need(salt), rounds, length)
 
     def sm4_gcm_encrypt(self, key: KeyLike, nonce: bytes, data: bytes, aad: bytes = b"") -> bytes:
-        context = _gcm(key, nonce).encryptor()
+        context = _encryptor(_sm4(key), _mode(nonce))
         context.authenticate_additional_data(need(aad))
         size = len(need(data))
         if size < _LARGE:
@@ -103,15 +112,29 @@ class SymmetricSoftware:
     def sm4_gcm_decrypt(self, key: KeyLike, nonce: bytes, blob: bytes, aad: bytes = b"") -> bytes:
         if type(blob) is not bytes or len(blob) < 16:
             raise CryptoError(_REFUSED)
-        context = _gcm(key, nonce).decryptor()
+        context = _decryptor(_sm4(key), _mode(nonce))
         context.authenticate_additional_data(need(aad))
         # Large data is not copied; for a database field the plain slice is quicker.
-        data = context.update(blob[:-16] if len(blob) < _LARGE else memoryview(blob)[:-16])
+        data: bytes = context.update(blob[:-16] if len(blob) < _LARGE else memoryview(blob)[:-16])
         try:
             context.finalize_with_tag(blob[-16:])
         except InvalidTag:
             raise CryptoError(_REFUSED) from None
         return data
+
+    def sm4_gcm_decrypt_many(self, key: KeyLike, items: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+        algorithm, out = _sm4(key), []
+        try:
+            for nonce, blob, aad in items:
+                if type(blob) is not bytes or len(blob) < 16 or type(aad) is not bytes:
+                    raise CryptoError(_REFUSED)
+                context = _decryptor(algorithm, _mode(nonce))
+                context.authenticate_additional_data(aad)
+                out.append(context.update(blob[:-16]))
+                context.finalize_with_tag(blob[-16:])
+        except InvalidTag:
+            raise CryptoError(_REFUSED) from None
+        return out
 
     def sm4_cbc_encrypt(self, key: KeyLike, iv: bytes, data: bytes) -> bytes:
         context = Cipher(_sm4(key), modes.CBC(need(iv, 16))).encryptor()

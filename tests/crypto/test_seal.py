@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto import CryptoError, KeyRing, Provider, Sealer, sealfile
+from crypto import CryptoError, KeyRing, Provider, Sealer, get_provider, sealfile
 from tests.crypto.test_refusal import flips
 
 PLACE = "person/id_number/4711"
@@ -49,6 +49,32 @@ def test_open_many_and_empty(sealer: Sealer) -> None:
     assert sealer.open("column", sealer.seal("column", b"", "p"), "p") == b""
     with pytest.raises(CryptoError):
         sealer.open_many("column", [items[0], (items[1][0], "0")])
+    assert sealer.open_many("column", []) == []
+
+
+def test_open_many_across_a_rotation_and_every_flipped_byte(sealer: Sealer) -> None:
+    items = [(sealer.seal("column", b"before", "a"), "a")]
+    sealer.ring.rotate("column")
+    items += [(sealer.seal("column", b"after", "b"), "b"), items[0], (sealer.seal("column", b"", "c"), "c")]
+    assert sealer.open_many("column", items) == [b"before", b"after", b"before", b""]
+    texts = set()
+    for broken in (*flips(items[1][0]), items[1][0][:32], b"", None, "x" * 50, 7):
+        with pytest.raises(CryptoError) as refused:
+            sealer.open_many("column", [items[0], (broken, "b"), items[3]])  # type: ignore[list-item]
+        texts.add(str(refused.value))
+    assert texts == {"sealed data refused"}
+
+
+def test_every_provider_opens_many_alike(sealer: Sealer) -> None:
+    key, oracle = bytes(range(16)), get_provider("reference", oracle=True)
+    items = [(bytes((n,)) * 12, sealer.provider.sm4_gcm_encrypt(key, bytes((n,)) * 12, bytes(n), b"aad"), b"aad")
+             for n in range(3)]
+    for provider in (sealer.provider, oracle):
+        assert provider.sm4_gcm_decrypt_many(key, items) == [bytes(n) for n in range(3)]
+        for bad in ((items[0][0], items[1][1], b"aad"), (items[0][0], items[0][1], b"AAD"), (b"short", items[0][1], b"aad"),
+                    (items[0][0], b"short", b"aad")):
+            with pytest.raises(CryptoError):
+                provider.sm4_gcm_decrypt_many(key, [items[0], bad])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

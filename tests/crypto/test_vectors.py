@@ -174,7 +174,7 @@ def test_other_builds_of_libcrypto(library: str | None, provider: Provider) -> N
     if library is None:
         pytest.skip("no other libcrypto is installed")
     other = get_provider("openssl", library=library)
-    assert set(run_selftest(other)["checks"].values()) == {"ok"} and other.library == library
+    assert set(run_selftest(other)["checks"].values()) == {"ok"} and Path(other.library).samefile(library)
     private, public = other.sm2_generate()
     assert provider.sm2_verify(public, b"x", other.sm2_sign(private, b"x"))
     assert other.sm2_decrypt(private, provider.sm2_encrypt(public, b"x")) == b"x"

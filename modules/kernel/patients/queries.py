@@ -62,15 +62,20 @@ def _brief(session: Session, actor: Actor, ids: Iterable[int]) -> list[dict[str,
         return []
     rows = {row.asked: row for row in session.execute(_BRIEF, {"ids": order})}
     found = {rows[key].id: rows[key] for key in order if key in rows}
-    day = today(session)
-    return [brief(actor, row, day) for row in found.values()]
+    day, people = today(session), list(found.values())
+    ids_no = Person.id_no.reveal_many([(row.id, row.id_no_sealed) for row in people])
+    phones = Person.phone.reveal_many([(row.id, row.phone_sealed) for row in people])
+    return [_shown(actor, *each, day) for each in zip(people, ids_no, phones, strict=True)]
 
 
-def brief(actor: Actor, person: Person | Any, day: date) -> dict[str, Any]:
+def brief(actor: Actor, person: Person, day: date) -> dict[str, Any]:
+    """A person as lists show it."""
+    return _shown(actor, person, person.id_no, person.phone, day)
+
+
+def _shown(actor: Actor, person: Person | Any, id_no: str | None, phone: str | None, day: date) -> dict[str, Any]:
     """A person (or a row of the columns of ``_BRIEF``) as lists show it: masked, and the age instead of the birth date,
     which would give the number's middle away."""
-    id_no = Person.id_no.reveal(person.id, person.id_no_sealed)
-    phone = Person.phone.reveal(person.id, person.phone_sealed)
     return {
         "id": person.id, "outpatient_no": person.outpatient_no, "sex": person.sex,
         "name": person.name if actor.can(NAMES) else rules.mask_name(person.name),
