@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from his_server.module import Check, Job, Module, Permission
+from his_server.module import Check, Job, MenuItem, Module, Permission
 from modules.kernel.scheduling import queries, service
 from modules.kernel.scheduling.routes import routes
-from modules.kernel.scheduling.service import REGISTRATION_SERIES
+from modules.kernel.scheduling.service import MANAGE, REGISTRATION_SERIES
 
 
 def _open_coming_days(database: Any) -> int:
@@ -19,10 +19,12 @@ module = Module(
     title="排班与号源",
     routes=(routes,),
     permissions=(
-        Permission("scheduling.view", "查看号源和挂号记录", ("registrar", "cashier", "doctor", "nurse")),
+        Permission("scheduling.view", "查看号源和挂号记录", ("registrar", "cashier", "doctor", "nurse", "catalogue")),
         Permission("scheduling.add_slot", "加号（本人号源）", ("doctor",)),
-        Permission("scheduling.add_slot_for_others", "给他人号源加号"),
+        Permission("scheduling.add_slot_for_others", "给他人号源加号", ("catalogue",)),
+        Permission(MANAGE, "维护号别、排班和号源", ("catalogue",)),
     ),
+    menu=(MenuItem("基础数据", "排班与号源", "/schedule", "kernel/scheduling/schedule", MANAGE, 62),),
     numbering=(REGISTRATION_SERIES,),
     jobs=(Job("open-sessions", "生成未来号源", _open_coming_days, at="00:05"),
           Job("release-no-shows", "释放逾期未取的预约号", service.release_no_shows, every=timedelta(minutes=5))),

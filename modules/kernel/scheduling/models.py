@@ -14,16 +14,22 @@ class RegisterLevel(Keyed):
     """A kind of registration (普通, 专家, 急诊, 上海专家) and the charge item that is its fee."""
 
     __tablename__ = "register_level"
+    __history__ = ("item_id", "position", "active")
     code: Mapped[str] = mapped_column(String(20), unique=True)
     item_id: Mapped[int] = mapped_column(BigInteger)
     position: Mapped[int] = mapped_column(default=0)
     active: Mapped[bool] = mapped_column(default=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class ScheduleTemplate(Keyed):
-    """A weekly schedule: weekday 1 (Monday) … 7, period 上午/下午/夜间/全天, doctor or (empty) the department."""
+    """A weekly schedule: weekday 1 (Monday) … 7, period 上午/下午/夜间/全天, doctor or (empty) the department.
+
+    Who and when never change: such a template is stopped and another is made. Sessions that were made from it stay.
+    """
 
     __tablename__ = "schedule_template"
+    __history__ = ("capacity", "active")
     __table_args__ = (UniqueConstraint("department_id", "doctor_id", "weekday", "period", "level"),)
     department_id: Mapped[int] = mapped_column(BigInteger)
     doctor_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -32,10 +38,14 @@ class ScheduleTemplate(Keyed):
     level: Mapped[str] = mapped_column(String(20))
     capacity: Mapped[int]
     active: Mapped[bool] = mapped_column(default=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class ClinicSession(Keyed):
-    """A doctor's half day on a date. ``taken`` counts live registrations; ``issued`` queue numbers, never reused."""
+    """A doctor's half day on a date. ``taken`` counts live registrations; ``issued`` queue numbers, never reused.
+
+    ``state`` open ⇄ stopped (停诊), with the reason, who and when. Without ``template_id`` it was added for the day.
+    """
 
     __tablename__ = "clinic_session"
     __table_args__ = (
@@ -55,6 +65,9 @@ class ClinicSession(Keyed):
     taken: Mapped[int] = mapped_column(default=0)
     issued: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(10), default="open")
+    reason: Mapped[str | None] = mapped_column(String(200))
+    changed_at: Mapped[datetime | None] = mapped_column(Instant)
+    changed_by_name: Mapped[str | None] = mapped_column(String(60))
 
 
 class Registration(Keyed):

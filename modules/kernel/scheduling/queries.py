@@ -23,6 +23,7 @@ from modules.kernel.scheduling.models import (
     RegisterLevel,
     Registration,
     RegistrationCount,
+    ScheduleTemplate,
 )
 
 
@@ -33,7 +34,7 @@ def sessions_of(session: Session, day: date, department_id: int | None = None) -
         select(clinic.id, clinic.day, clinic.period, clinic.level, clinic.department_id, clinic.doctor_id,
                clinic.capacity, clinic.extra, clinic.taken, clinic.state, Department.name.label("department"),
                Department.code.label("department_code"), Staff.name.label("doctor"), Staff.title,
-               ChargeItemPrice.price)
+               clinic.template_id, clinic.reason, clinic.changed_at, clinic.changed_by_name, ChargeItemPrice.price)
         .join(Department, Department.id == clinic.department_id)
         .outerjoin(Staff, Staff.id == clinic.doctor_id)
         .outerjoin(RegisterLevel, RegisterLevel.code == clinic.level)
@@ -73,6 +74,35 @@ def registrations_of(session: Session, *, person_id: int | None = None, day: dat
              "state": r.state, "way": r.way, "no_show": r.no_show, "settlement_id": r.settlement_id,
              "registered_at": r.registered_at, "registered_by_name": r.registered_by_name}
             for r, department, doctor, period in session.execute(statement)]
+
+
+def levels(session: Session) -> list[dict[str, Any]]:
+    """Kinds of registration with their fee item and its present price; one query."""
+    rows = session.execute(
+        select(RegisterLevel.id, RegisterLevel.code, RegisterLevel.item_id, RegisterLevel.position, RegisterLevel.active,
+               RegisterLevel.revision, ChargeItem.name.label("item"), ChargeItem.code.label("item_code"),
+               ChargeItemPrice.price)
+        .join(ChargeItem, ChargeItem.id == RegisterLevel.item_id)
+        .outerjoin(ChargeItemPrice, (ChargeItemPrice.item_id == ChargeItem.id) & valid_on(ChargeItemPrice, today(session)))
+        .order_by(RegisterLevel.position, RegisterLevel.code))
+    return [dict(row._mapping) for row in rows]
+
+
+def templates(session: Session, *, department_id: int | None, doctor_id: int | None, weekday: int | None, state: str
+              ) -> list[dict[str, Any]]:
+    """Lines of the weekly schedule with their names, by department and day; one query (a hospital has some hundreds)."""
+    line = ScheduleTemplate
+    statement = (
+        select(line.id, line.department_id, line.doctor_id, line.weekday, line.period, line.level, line.capacity,
+               line.active, line.revision, Department.name.label("department"), Staff.name.label("doctor"), Staff.title)
+        .join(Department, Department.id == line.department_id).outerjoin(Staff, Staff.id == line.doctor_id)
+        .order_by(Department.code, line.weekday, line.period, line.level, Staff.code, line.id).limit(2000))
+    for column, wanted in ((line.department_id, department_id), (line.doctor_id, doctor_id), (line.weekday, weekday)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if state != "all":
+        statement = statement.where(line.active.is_(state == "active"))
+    return [dict(row._mapping) for row in session.execute(statement)]
 
 
 def slots_agree(session: Session) -> Iterator[Finding]:

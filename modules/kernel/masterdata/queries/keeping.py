@@ -23,7 +23,7 @@ TITLES: Mapping[str, str] = {
     "otc": "非处方药", "aliases": "别名", "active": "状态", "unit": "单位", "performing_kind": "执行类别",
     "category": "分类", "kind": "类别", "parent_id": "上级科室", "outpatient": "门诊", "emergency": "急诊",
     "building": "楼宇", "department_id": "科室", "beds": "床位数", "sex": "性别", "title": "职称", "role": "岗位",
-    "rights": "处方权", "position": "顺序", "valid_from": "启用日期", "valid_to": "停用日期",
+    "rights": "处方权", "position": "顺序", "valid_from": "启用日期", "valid_to": "停用日期", "capacity": "号数",
 }
 _FLAGS = {"True": "是", "False": "否"}
 _STATES = {"True": "在用", "False": "停用"}

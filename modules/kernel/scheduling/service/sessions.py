@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.db import of, today
+from modules.kernel.masterdata.models import Department, Staff
 from modules.kernel.scheduling.models import ClinicSession, ScheduleTemplate
 
 
 def open_sessions(session: Session, day: date) -> int:
-    """Make the day's clinic sessions from the weekly schedule; repeatable; returns how many are new."""
-    templates = session.scalars(select(ScheduleTemplate).where(
-        ScheduleTemplate.weekday == day.isoweekday(), ScheduleTemplate.active)).all()
+    """Make the day's clinic sessions from the weekly schedule; repeatable; returns how many are new.
+
+    Departments and doctors that were stopped get none, whatever their templates say.
+    """
+    templates = session.scalars(
+        select(ScheduleTemplate).join(Department, Department.id == ScheduleTemplate.department_id)
+        .outerjoin(Staff, Staff.id == ScheduleTemplate.doctor_id)
+        .where(ScheduleTemplate.weekday == day.isoweekday(), ScheduleTemplate.active.is_(True),
+               Department.active.is_(True), or_(ScheduleTemplate.doctor_id.is_(None), Staff.active.is_(True)))).all()
     known = set(session.scalars(select(ClinicSession.template_id).where(ClinicSession.day == day)))
     fresh = [t for t in templates if t.id not in known]
     if not fresh:
