@@ -26,6 +26,7 @@ _titles = {
     "charge.supplement": "补记费用", "charge.void": "作废费用", "refund.request_approval": "申请退费审批",
     "refund.approve": "同意退费", "refund.decline": "驳回退费", "payment.begin": "发起支付",
     "payment.return_unused": "退回未用支付", "shift.close": "班次结账", "shift.hand_over": "班次交接", "print": "打印",
+    "receipts.grant": "发放票据号段", "receipts.void": "作废票据",
     "stock.in": "药品入库", "report.screen": "查看报表", "report.xlsx": "导出报表", "report.pdf": "打印报表",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -104,3 +105,17 @@ def audit_events(session: Session) -> list[dict[str, str]]:
     """All events in the trail with their Chinese names."""
     codes = session.scalars(select(AuditRow.event).distinct().order_by(AuditRow.event))
     return [{"code": code, "title": title_of(code)} for code in codes]
+
+
+def account_names(session: Session, ids: Iterable[int]) -> dict[int, str]:
+    """Names of accounts by key, closed ones too; one query."""
+    return {row.id: row.name for row in session.execute(select(User.id, User.name).where(User.id.in_(set(ids))))}
+
+
+def accounts_with(session: Session, permission: str) -> list[User]:
+    """Accounts in use whose roles hold a permission, by login; two queries."""
+    roles = [role.id for role in session.scalars(select(Role).where(Role.active.is_(True)))
+             if permission in role.permissions.split()]
+    return list(session.scalars(
+        select(User).where(User.state == "active", User.id.in_(select(UserRole.user_id).where(UserRole.role_id.in_(roles))))
+        .order_by(User.login_key)))

@@ -2,7 +2,7 @@
 
 from his_server.module import MenuItem, Module, Permission
 from modules.outpatient_billing.reports import SOURCES, VIEW
-from modules.outpatient_billing.routes import CHARGE, LOOK, REFUND, REGISTER, routes
+from modules.outpatient_billing.routes import CHARGE, GRANT, LOOK, REFUND, REGISTER, routes
 from modules.outpatient_billing.settings import Settings
 
 module = Module(
@@ -15,7 +15,7 @@ module = Module(
         Permission(LOOK, "查看结算、班次", ("cashier", "registrar", "finance")),
         Permission(REFUND, "退费", ("cashier",)),
         Permission("outpatient_billing.receive_shift", "接收交账", ("finance",)),
-        Permission("outpatient_billing.grant_receipts", "发放票据号段", ("finance",)),
+        Permission(GRANT, "发放票据号段", ("finance",)),
         Permission(VIEW, "收费报表", ("cashier", "finance")),
     ),
     menu=(
@@ -24,6 +24,7 @@ module = Module(
         MenuItem("收费", "退费与补打", "/settlements", "outpatient_billing/settlements", LOOK, 12),
         MenuItem("收费", "日结交账", "/shifts", "outpatient_billing/shifts", LOOK, 13),
         MenuItem("收费", "退费审批", "/approvals", "outpatient_billing/approvals", "charging.approve_refund", 14),
+        MenuItem("收费", "票据号段", "/receipts", "outpatient_billing/receipts", LOOK, 16),
         MenuItem("收费", "收费报表", "/billing-reports", "outpatient_billing/reports", VIEW, 15),
     ),
     reports=SOURCES,

@@ -59,6 +59,13 @@ def finish(session: Session, actor: Actor, encounter_id: int) -> Encounter:
     return _move(session, actor, encounter_id, ("waiting", "seen"), "finished")
 
 
+def reopen(session: Session, actor: Actor, encounter_id: int) -> Encounter:
+    """The patient comes back the same day, with results: finished → seen. :raises Conflict: another day, or not over."""
+    if get(session, encounter_id).business_date != today(session):
+        raise Conflict("encounters.past", "只能继续当天的就诊，请重新挂号")
+    return _move(session, actor, encounter_id, ("finished",), "seen")
+
+
 def cancel(session: Session, actor: Actor, encounter_id: int, reason: str) -> Encounter:
     """The visit doesn't take place: waiting → cancelled. :raises Conflict: it has begun, is over or cancelled."""
     return _move(session, actor, encounter_id, ("waiting",), "cancelled", cancel_reason=reason)

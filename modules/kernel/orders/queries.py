@@ -37,8 +37,10 @@ OPTIONS = 30
 """Rows of a search drop-down."""
 
 
-def visits_today(session: Session, *, department_id: int | None, doctor_id: int | None) -> list[dict[str, Any]]:
-    """Today's paid or begun visits, in queue order; one query."""
+def visits_today(session: Session, *, department_id: int | None, doctor_id: int | None, finished: bool = False
+                 ) -> list[dict[str, Any]]:
+    """Today's paid or begun visits, or those that are over, in queue order; one query."""
+    states = ("finished",) if finished else ("waiting", "seen")
     statement = (
         select(Encounter.id, Encounter.visit_no, Encounter.kind, Encounter.state, Registration.queue_no,
                Registration.level, Person, Department.name.label("department"), Staff.name.label("doctor"))
@@ -46,7 +48,7 @@ def visits_today(session: Session, *, department_id: int | None, doctor_id: int 
         .join(Department, Department.id == Encounter.department_id)
         .join(Registration, Registration.encounter_id == Encounter.id)
         .outerjoin(Staff, Staff.id == Encounter.doctor_id)
-        .where(Encounter.business_date == today(session), Encounter.state.in_(("waiting", "seen")),
+        .where(Encounter.business_date == today(session), Encounter.state.in_(states),
                Registration.state == "registered")
         .order_by(Encounter.state.desc(), Registration.queue_no, Encounter.id).limit(300))
     if department_id is not None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from his_server.http import Call, Routes
 from his_server.money import ZERO, line_amount
+from modules.kernel.encounters import service as encounters
+from modules.kernel.encounters.models import Encounter
 from modules.kernel.orders import queries, schemas, service
 from modules.kernel.orders.models import Prescription, Request
 from modules.kernel.stock.rules import show_quantity
@@ -17,7 +19,20 @@ routes = Routes("kernel.orders", "/api/orders", tag="orders")
 def visits(call: Call) -> dict[str, Any]:
     """今日候诊病人"""
     doctor = call.actor.staff_id if call.query["mine"] else None
-    return {"items": queries.visits_today(call.session, department_id=call.query["department_id"], doctor_id=doctor)}
+    return {"items": queries.visits_today(call.session, department_id=call.query["department_id"], doctor_id=doctor,
+                                          finished=call.query["finished"])}
+
+
+@routes.post("/visits/<int:encounter_id>/finish", permission="orders.prescribe", out=schemas.VisitStateOut)
+def finish_visit(call: Call, encounter_id: int) -> Encounter:
+    """结束就诊"""
+    return encounters.finish(call.session, call.actor, encounter_id)
+
+
+@routes.post("/visits/<int:encounter_id>/reopen", permission="orders.prescribe", out=schemas.VisitStateOut)
+def reopen_visit(call: Call, encounter_id: int) -> Encounter:
+    """继续当天已结束的就诊"""
+    return encounters.reopen(call.session, call.actor, encounter_id)
 
 
 @routes.get("/visits/<int:encounter_id>", permission="orders.view", out=schemas.VisitOrdersOut)

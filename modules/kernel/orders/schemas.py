@@ -147,10 +147,11 @@ class RequestOut(Schema):
 
 
 class VisitsQuery(Schema):
-    """Which department's visits of today; ``mine`` = the signed-in doctor's only."""
+    """Which department's visits of today; ``mine`` = the signed-in doctor's only; ``finished`` = those that are over."""
 
     department_id = QueryId(load_default=None)
     mine = fields.Boolean(load_default=False)
+    finished = fields.Boolean(load_default=False)
 
 
 class VisitOut(Schema):
@@ -170,6 +171,16 @@ class VisitOut(Schema):
     allergies = fields.String(allow_none=True)
     department = fields.String()
     doctor = fields.String(allow_none=True)
+
+
+class VisitStateOut(Schema):
+    """How far a visit is."""
+
+    id = fields.Integer()
+    visit_no = fields.String()
+    state = fields.String()
+    changed_at = fields.DateTime()
+    changed_by_name = fields.String()
 
 
 class VisitsOut(Schema):

@@ -4,9 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 from his_server.module import Check, Job, MenuItem, Module, Permission
+from his_server.security import events
 from modules.kernel.scheduling import queries, service
 from modules.kernel.scheduling.routes import routes
 from modules.kernel.scheduling.service import MANAGE, REGISTRATION_SERIES
+
+events.name_events({
+    "register_level.create": "新增号别", "register_level.change": "修改号别", "schedule.create": "新增排班",
+    "schedule.change": "修改排班", "sessions.generate": "生成号源", "session.add": "新增临时出诊",
+    "session.stop": "停诊", "session.resume": "恢复出诊", "session.extra": "加号"})
 
 
 def _open_coming_days(database: Any) -> int:

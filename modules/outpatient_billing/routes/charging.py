@@ -6,15 +6,13 @@ import json
 from typing import Any
 
 from flask import Response, current_app
-from sqlalchemy import select
 
-from his_server.db import numbering
 from his_server.errors import NotFound
 from his_server.http import Call, Routes
+from his_server.security.queries import accounts_with
 from modules.kernel.charging import service as ledger
 from modules.kernel.charging.models import Intent, Shift
-from modules.kernel.charging.service import Refunded, Settled, statement
-from modules.kernel.charging.service.settling import RECEIPT_SERIES
+from modules.kernel.charging.service import Refunded, Settled, receipts, statement
 from modules.outpatient_billing import queries, schemas, service, vouchers
 from modules.outpatient_billing.settings import Settings
 
@@ -23,6 +21,7 @@ CHARGE = "outpatient_billing.charge"
 LOOK = "outpatient_billing.view"
 REGISTER = "outpatient_billing.register"
 REFUND = "outpatient_billing.refund"
+GRANT = "outpatient_billing.grant_receipts"
 
 
 def settings() -> Settings:
@@ -227,28 +226,34 @@ def decide_approval(call: Call, approval_id: int) -> dict[str, Any]:
     return {"id": found.id, "state": found.state}
 
 
-@routes.get("/receipt-ranges", permission=CHARGE, out=schemas.RangesOut)
+@routes.get("/receipt-ranges", permission=LOOK, query=schemas.RangesQuery, out=schemas.RangesOut)
 def ranges(call: Call) -> dict[str, Any]:
-    """我的票据号段"""
-    found = call.session.scalars(select(numbering.NumberRange).where(
-        numbering.NumberRange.series == RECEIPT_SERIES, numbering.NumberRange.holder_id == call.actor.user_id)
-        .order_by(numbering.NumberRange.first.desc()).limit(50))
-    return {"items": list(found)}
+    """票据号段：已用、作废、剩余（收费员只看本人的）"""
+    holder = call.query["holder_id"] if call.actor.can(GRANT) else call.actor.user_id
+    return {"items": receipts.receipt_ranges(call.session, holder_id=holder, state=call.query["state"])}
 
 
-@routes.post("/receipt-ranges", permission="outpatient_billing.grant_receipts", body=schemas.RangeIn,
-             out=schemas.RangeOut, value=True, status=201)
+@routes.get("/receipt-ranges/<int:range_id>/voids", permission=LOOK, out=schemas.VoidsOut)
+def void_numbers(call: Call, range_id: int) -> dict[str, Any]:
+    """号段的作废票据"""
+    holder = None if call.actor.can(GRANT) else call.actor.user_id
+    return {"items": receipts.void_numbers(call.session, range_id, holder)}
+
+
+@routes.get("/receipt-holders", permission=GRANT, out=schemas.HoldersOut)
+def receipt_holders(call: Call) -> dict[str, Any]:
+    """可领用票据的账户"""
+    return {"items": [{"id": one.id, "code": one.login, "name": one.name} for one in accounts_with(call.session, CHARGE)]}
+
+
+@routes.post("/receipt-ranges", permission=GRANT, body=schemas.RangeIn, out=schemas.GrantedOut, value=True, status=201)
 def grant_range(call: Call) -> Any:
     """发放票据号段"""
-    body = call.body
-    return numbering.grant_range(call.session, RECEIPT_SERIES, body["holder_id"], body["first"], body["last"],
-                                 prefix=body["prefix"])
+    return receipts.grant_receipts(call.session, call.actor, permission=CHARGE, **call.body)
 
 
 @routes.post("/receipt-ranges/void-next", permission=CHARGE, body=schemas.VoidNumberIn, out=schemas.NumberOut,
              value=True)
 def void_number(call: Call) -> dict[str, Any]:
     """作废下一张票据（打印损坏等）"""
-    number = numbering.void_next(call.session, RECEIPT_SERIES, call.actor.user_id, call.body["reason"],
-                                 call.actor.user_id)
-    return {"number": number}
+    return {"number": receipts.void_next_receipt(call.session, call.actor, call.body["reason"])}

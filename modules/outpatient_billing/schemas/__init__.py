@@ -16,6 +16,12 @@ from modules.outpatient_billing.schemas.office import (
     DecideIn as DecideIn,
 )
 from modules.outpatient_billing.schemas.office import (
+    GrantedOut as GrantedOut,
+)
+from modules.outpatient_billing.schemas.office import (
+    HoldersOut as HoldersOut,
+)
+from modules.outpatient_billing.schemas.office import (
     NumberOut as NumberOut,
 )
 from modules.outpatient_billing.schemas.office import (
@@ -28,6 +34,9 @@ from modules.outpatient_billing.schemas.office import (
     RangesOut as RangesOut,
 )
 from modules.outpatient_billing.schemas.office import (
+    RangesQuery as RangesQuery,
+)
+from modules.outpatient_billing.schemas.office import (
     ShiftOut as ShiftOut,
 )
 from modules.outpatient_billing.schemas.office import (
@@ -38,6 +47,9 @@ from modules.outpatient_billing.schemas.office import (
 )
 from modules.outpatient_billing.schemas.office import (
     VoidNumberIn as VoidNumberIn,
+)
+from modules.outpatient_billing.schemas.office import (
+    VoidsOut as VoidsOut,
 )
 from modules.outpatient_billing.schemas.registrations import (
     BookIn as BookIn,

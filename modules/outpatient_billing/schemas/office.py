@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, Text
+from his_server.wire import Choice, Id, MoneyField, QueryId, Text
 
 
 class ShiftsQuery(Schema):
@@ -93,22 +93,75 @@ class RangeIn(Schema):
     prefix = fields.String(load_default="", validate=validate.Regexp(r"^[A-Z0-9]{0,8}\Z", error="前缀最多 8 位大写字母或数字"))
 
 
+class RangesQuery(Schema):
+    """Whose runs of receipt numbers (empty: everybody's, for whoever grants them), and in which state."""
+
+    holder_id = QueryId(load_default=None)
+    state = Choice("open", "used", "all", load_default="open")
+
+
 class RangeOut(Schema):
-    """A run of receipt numbers and how far it is used."""
+    """A run of receipt numbers, and what became of its numbers: used, void, left."""
 
     id = fields.Integer()
     holder_id = fields.Integer()
+    holder = fields.String()
     prefix = fields.String()
     first = fields.Integer()
     last = fields.Integer()
     next = fields.Integer()
+    first_number = fields.String()
+    last_number = fields.String()
+    next_number = fields.String(allow_none=True)
+    count = fields.Integer()
+    used = fields.Integer()
+    void = fields.Integer()
+    left = fields.Integer()
     state = fields.String()
+    granted_at = fields.DateTime()
 
 
 class RangesOut(Schema):
     """Runs of receipt numbers."""
 
     items = fields.List(fields.Nested(RangeOut))
+
+
+class GrantedOut(Schema):
+    """A run that was granted."""
+
+    id = fields.Integer()
+    first = fields.Integer()
+    last = fields.Integer()
+
+
+class HolderOut(Schema):
+    """Somebody who may hold receipt numbers."""
+
+    id = fields.Integer()
+    code = fields.String()
+    name = fields.String()
+
+
+class HoldersOut(Schema):
+    """Who may hold receipt numbers."""
+
+    items = fields.List(fields.Nested(HolderOut))
+
+
+class VoidOut(Schema):
+    """A spoilt number."""
+
+    number = fields.String()
+    reason = fields.String()
+    voided_at = fields.DateTime()
+    voided_by_name = fields.String()
+
+
+class VoidsOut(Schema):
+    """Spoilt numbers."""
+
+    items = fields.List(fields.Nested(VoidOut))
 
 
 class VoidNumberIn(Schema):

@@ -126,3 +126,44 @@ def test_a_registrar_cancels_a_scanned_registration_and_the_money_goes_back_at_o
     world.ok(world.post("registrar", f"{path}/{in_cash['registration_id']}/cancel", {"reason": "病人要求"}))
     assert world.post("registrar", f"{path}/{in_cash['registration_id']}/send-returns").status_code == 404
     assert world.findings() == []
+
+
+@pytest.mark.requirement("FN-07")
+def test_receipt_numbers_are_granted_used_void_or_left(world: World) -> None:
+    path = "/api/outpatient-billing/receipt-ranges"
+    told = world.ok(world.get("finance", "/api/outpatient-billing/receipt-holders"))["items"]
+    holders = {one["name"]: one["id"] for one in told}
+    assert set(holders) == {"李收费", "赵收费"}
+    wanted = {"holder_id": holders["赵收费"], "first": 5_000_001, "last": 5_000_100, "prefix": "B"}
+    for wrong, field in (({"holder_id": world.ids["user_doctor"]}, "holder_id"), ({"last": 5_000_000}, "last"),
+                         ({"last": 9_000_000}, "last"), ({"prefix": "b-1"}, "prefix"), ({"first": 0}, "first")):
+        refused = world.post("finance", path, {**wanted, **wrong})
+        assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, field)
+    made = world.ok(world.post("finance", path, wanted))
+    overlap = world.post("finance", path, {**wanted, "holder_id": holders["李收费"], "first": 5_000_100, "last": 5_000_200})
+    assert overlap.status_code == 409 and "赵收费 的号段 B0005000001" in overlap.json["message"]
+    assert world.post("cashier", path, wanted).status_code == 403
+
+    def mine(who: str, **query: str) -> list[dict[str, Any]]:
+        return world.ok(world.clients[who].get(path, query_string=query))["items"]
+
+    world.register(world.person())
+    void = world.ok(world.post("cashier", f"{path}/void-next", {"reason": "打印机卡纸"}))
+    assert void == {"number": "0000000002"}
+    assert world.post("cashier", f"{path}/void-next", {"reason": ""}).json["errors"][0]["field"] == "reason"
+    [own] = mine("cashier")
+    assert (own["holder"], own["used"], own["void"], own["left"], own["next_number"]) == (
+        "李收费", 1, 1, 999_998, "0000000003")
+    assert own["used"] + own["void"] + own["left"] == own["count"]
+    [spoilt] = world.ok(world.get("cashier", f"{path}/{own['id']}/voids"))["items"]
+    assert (spoilt["number"], spoilt["reason"], spoilt["voided_by_name"]) == ("0000000002", "打印机卡纸", "李收费")
+    assert world.ok(world.get("cashier2", f"{path}/{own['id']}/voids"))["items"] == []
+    assert {one["holder"] for one in mine("cashier", holder_id=str(holders["赵收费"]))} == {"李收费"}
+    seen = mine("finance")
+    assert [(one["holder"], one["left"]) for one in seen] == [
+        ("赵收费", 100), ("赵收费", 1_000_000), ("李收费", 999_998)]
+    assert seen[0]["id"] == made["id"]
+    assert [one["id"] for one in mine("finance", holder_id=str(holders["李收费"]))] == [own["id"]]
+    world.register(world.person("李四"))
+    assert mine("cashier")[0]["used"] == 2
+    assert world.findings() == []

@@ -34,3 +34,6 @@ export const ORDER_STATES: Record<string, { text: string; tone: Tone }> = {
   issued: { text: '待收费', tone: 'warn' }, charged: { text: '已收费', tone: 'info' }, dispensed: { text: '已发药', tone: 'good' },
   performed: { text: '已执行', tone: 'good' }, cancelled: { text: '已作废', tone: 'done' }, refunded: { text: '已退费', tone: 'done' },
 }
+export const VISIT_STATES: Record<string, { text: string; tone: Tone }> = {
+  waiting: { text: '候诊', tone: 'warn' }, seen: { text: '接诊中', tone: 'info' }, finished: { text: '已结束', tone: 'done' },
+}
