@@ -12,7 +12,7 @@ from modules.kernel.scheduling.service import MANAGE, REGISTRATION_SERIES
 events.name_events({
     "register_level.create": "新增号别", "register_level.change": "修改号别", "schedule.create": "新增排班",
     "schedule.change": "修改排班", "sessions.generate": "生成号源", "session.add": "新增临时出诊",
-    "session.stop": "停诊", "session.resume": "恢复出诊", "session.extra": "加号"})
+    "session.stop": "停诊", "session.resume": "恢复出诊", "session.capacity": "调整号数"})
 
 
 def _open_coming_days(database: Any) -> int:
