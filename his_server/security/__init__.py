@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from his_server.module import Check, Job, MenuItem, Module, Permission
-from his_server.security import admin_routes, grants, routes, seals, sessions, signature_routes
+from his_server.security import admin_routes, grants, routes, seals, sessions, signature_routes, syslog
 from his_server.security import models as models
+from his_server.security import settings as security_settings
 from his_server.security import signatures as signatures
 from his_server.security import signed as signed
 from his_server.security.accounts import create_user
@@ -28,6 +29,7 @@ module = Module(
         Permission("audit.read", "查看审计记录", ("auditadmin",)),
     ),
     settings=SecuritySettings,
+    ports={syslog.PORT: lambda settings, _database: security_settings.of(settings).syslog or None},
     menu=(
         MenuItem(SECTION, "账户管理", "/security/users", "platform/security/users", "security.accounts", 90),
         MenuItem(SECTION, "授权管理", "/security/grants", "platform/security/grants", "security.grants", 91),
@@ -38,6 +40,7 @@ module = Module(
     jobs=(
         Job("security.purge", "清理过期会话", sessions.purge, every=timedelta(minutes=10)),
         Job("security.seal", "封存审计记录", seals.seal_all, every=timedelta(seconds=5)),
+        Job("security.syslog", "审计记录送日志服务器", syslog.run, every=timedelta(seconds=10)),
         Job("security.verify", "校验审计记录", seals.verify_daily, at="03:30"),
     ),
     checks=(

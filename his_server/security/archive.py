@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,7 @@ def archive(database: Database, folder: Path, days: int) -> Path | None:
             .where(Seal.chain == AUDIT.name, Seal.seq <= until.seq).order_by(Seal.seq))]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"audit-{until.seq:012d}.jsonl.sealed"
-    plain = path.with_suffix(".tmp")
-    plain.write_text("".join(lines), encoding="utf-8")
-    database.sealer.seal_file("export", plain, path, f"audit archive {until.seq}")
-    plain.unlink()
+    database.sealer.seal_file("export", BytesIO("".join(lines).encode()), path, f"audit archive {until.seq}")
     if read(database, path) != [json.loads(line) for line in lines]:
         raise CryptoError(f"{path} can't be read back")
     with database.begin() as session:
@@ -85,9 +83,6 @@ def _line(row: Any) -> str:
 def read(database: Database, path: Path) -> list[dict[str, Any]]:
     """The rows of an archive file. :raises CryptoError: it was changed or belongs to another key ring."""
     number = int(path.name.split("-")[1].split(".")[0])
-    plain = path.with_suffix(".open")
-    try:
-        database.sealer.open_file("export", path, plain, f"audit archive {number}")
-        return [json.loads(line) for line in plain.read_text(encoding="utf-8").splitlines()]
-    finally:
-        plain.unlink(missing_ok=True)
+    plain = BytesIO()  # never a plain file on the disk, not even for a moment (DB-27)
+    database.sealer.open_file("export", path, plain, f"audit archive {number}")
+    return [json.loads(line) for line in plain.getvalue().decode().splitlines()]

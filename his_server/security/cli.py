@@ -22,6 +22,7 @@ from his_server.security import archive as archives
 from his_server.security import audit as trail
 from his_server.security import grants, seals, signed
 from his_server.security import settings as security_settings
+from his_server.security import syslog as central
 from his_server.security.integrity import holds
 from his_server.settings import SettingsError
 
@@ -84,6 +85,18 @@ def archive(folder: Path, days: int | None) -> None:
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"已归档：{path}" if path else "没有超过保留期的记录")
+
+
+@audit.command()
+@click.option("--after", type=click.IntRange(min=0), default=0, show_default=True, help="从这个封存序号之后开始")
+def syslog(after: int) -> None:
+    """把审计记录按 RFC 5424 逐行写到标准输出，供本机采集器取用；最后的序号写到标准错误"""
+    last = after
+    with the_database().begin(write=False) as session:
+        for place, line in central.lines(session, after):
+            click.echo(line)
+            last = place
+    click.echo(f"seq {last}", err=True)
 
 
 @audit.command()

@@ -9,6 +9,7 @@ from typing import Any
 
 from his_server import keys, startup
 from his_server.db import Database
+from his_server.security import timesync
 
 OLD_DAYS = {"column": 365, "index": 365, "login-sm2": 365, "sign-sm2": 730, "document-sm2": 730}
 """When a key is due for rotation; other purposes after :data:`DEFAULT_DAYS`."""
@@ -29,5 +30,5 @@ def state(database: Database) -> dict[str, Any]:
     ok = (provider["healthy"] and not provider["warnings"] and selftest["passed"] and not keys.alarms
           and manifest["state"] in ("none", "intact") and not any(key["due"] for key in shown))
     return {"ok": ok, "provider": provider, "generation": ring["generation"], "master": ring["master"], "keys": shown,
-            "selftest": selftest, "manifest": manifest,
+            "selftest": selftest, "manifest": manifest, "clock": timesync.state(),
             "alarms": [{"function": function, "code": f"{code & 0xFFFFFFFF:#010x}"} for function, code in keys.alarms]}

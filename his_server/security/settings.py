@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from his_server.security.archive import check_days
+from his_server.security.syslog import check_target
 from his_server.settings import Settings, SettingsError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -14,14 +15,20 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 @dataclass(frozen=True)
 class SecuritySettings:
     """``audit_days``: how long audit rows stay in the database, at least 180 (DB-18).
-    ``admin_networks``: from where the three administrators may work, as CIDR; empty = anywhere (DB-20)."""
+    ``admin_networks``: from where the three administrators may work, as CIDR; empty = anywhere (DB-20).
+    ``syslog``: where the worker sends the audit trail, ``tcp://host:port`` (DB-31); empty = nowhere."""
 
     audit_days: int = 365
     admin_networks: list[str] = field(default_factory=list)
+    syslog: str = ""
 
     def __post_init__(self) -> None:
         check_days(self.audit_days)
         self.networks()
+        try:
+            check_target(self.syslog)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
 
     def networks(self) -> list[Network]:
         """The parsed networks. :raises SettingsError: not CIDR."""
