@@ -32,9 +32,10 @@ def run_together(connection: Connection, writes: Sequence[Write]) -> list[int]:
 
 def _execute(connection: Connection, statement: Executable, values: Any) -> Any:
     if isinstance(statement, Insert) and isinstance(values, list) and len(values) <= _MOST_ROWS:
+        table: Any = statement.table
         for listener in connection.dispatch.before_execute:  # what others do to inserts (row MACs) is done here too
             statement, values, _ = listener(connection, statement, values, {}, {})
-        ready = _ready(connection, statement.table, tuple(values[0]), len(values))
+        ready = _ready(connection, table, tuple(values[0]), len(values))
         if ready is not None:
             return ready.run(connection, values)
     return connection.execute(statement, values).context.cursor
@@ -72,7 +73,7 @@ def _ready(connection: Connection, table: Table, columns: tuple[str, ...], count
 
 def _compile(connection: Connection, table: Table, columns: tuple[str, ...], count: int) -> _Ready:
     compiled = insert(table).values([dict.fromkeys(columns) for _ in range(count)]).compile(dialect=connection.dialect)
-    processors = compiled._bind_processors
+    processors: Mapping[str, Any] = compiled._bind_processors
     binds = tuple((row, column, name := f"{column}_m{row}", processors.get(name))
                   for row in range(count) for column in columns)
     if {name for _, _, name, _ in binds} != set(compiled.params):
