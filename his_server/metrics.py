@@ -13,6 +13,7 @@ request_seconds = Histogram(
 responses = Counter("his_responses", "Answers by status", ["status"])
 deliveries = Counter("his_deliveries", "Outbox deliveries by destination and outcome", ["destination", "outcome"])
 jobs = Counter("his_jobs", "Scheduled jobs by outcome", ["job", "outcome"])
+breakers = Counter("his_breakers", "Circuit breakers that opened, by interface", ["interface"])
 crypto_alarms = Counter("his_crypto_alarms", "Failures of the cryptographic device", ["function"])
 sign_ins = Counter("his_sign_ins", "Sign-ins by outcome", ["outcome"])
 

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
 from his_server import metrics
+from his_server.about import about
 from his_server.actor import SYSTEM
 from his_server.db import Database, now
 from his_server.logs import scrub
@@ -167,7 +168,8 @@ class Worker:
         event = Event(row.id, row.type, row.business_key, json.loads(row.payload), row.occurred_at, row.trace_id)
         try:
             if handler.network:
-                handler.deliver(self.database, event)
+                with about(actor=SYSTEM, trace_id=row.trace_id, business_key=row.business_key):
+                    handler.deliver(self.database, event)
                 self._finish(delivery_id, self._done(), destination)
             else:
                 with self.database.begin() as session:

@@ -4,11 +4,14 @@ no hospital settles against nobody."""
 from typing import Any
 
 from his_server.module import Module
+from interfaces.hub.calls import observed
 from interfaces.insurance_standin.simulator import Insurer
 
 
-def _port(settings: Any, _database: Any) -> Insurer | None:
-    return Insurer(settings.data_dir / "simulators" / "insurer.db") if settings.simulate_payments else None
+def _port(settings: Any, database: Any) -> Any:
+    if not settings.simulate_payments:
+        return None
+    return observed(database, "insurance_standin", Insurer(settings.data_dir / "simulators" / "insurer.db"))
 
 
 module = Module(name="insurance_standin", title="医保（模拟）", ports={"insurance": _port})

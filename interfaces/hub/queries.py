@@ -1,0 +1,266 @@
+"""Reads of the log page: one box that understands what was typed, lists by key, a timeline across systems (A3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from dialects import portable
+from his_server.actor import Actor
+from his_server.clock import local
+from his_server.db import now
+from his_server.errors import NotFound, invalid
+from his_server.messaging.outbox import Delivery, OutboxEvent
+from his_server.security.audit import AuditRow
+from his_server.security.events import title_of
+from interfaces.hub import rules
+from interfaces.hub.manifests import all_manifests
+from interfaces.hub.models import CallTerm, InterfaceCall
+from modules.kernel.charging.models import Intent, Settlement
+from modules.kernel.encounters.models import Encounter
+from modules.kernel.patients import queries as patients
+
+MOST_TERMS = 6
+LIST = ("id", "started_at", "trace_id", "interface", "operation", "direction", "business_key", "person_id", "actor_name",
+        "outcome", "peer_number", "message", "duration_ms", "request_size", "answer_size")
+_COLUMNS = [getattr(InterfaceCall, name) for name in LIST]
+CHAIN_LIMIT = 200
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What a text was taken for, and the condition that finds its calls; ``condition`` None: everything."""
+
+    what: str
+    condition: ColumnElement[bool] | None = None
+
+
+def person_of(session: Session, number: str) -> int | None:
+    """Whose matter a number of ours is, where it is a payment's, an insurer's or an invoice's; one query."""
+    return session.scalar(select(Intent.person_id).where(Intent.number == number)) if number else None
+
+
+def understand(session: Session, actor: Actor, text: str) -> Understood:
+    """What was typed: a settlement's or visit's number, any number of ours, a transaction, a patient, or words.
+
+    Tried in this order; at most six queries, each by an index.
+    """
+    text = text.strip()
+    if not text:
+        return Understood("全部")
+    upper = text.upper()
+    call = InterfaceCall
+    if settlement := session.execute(select(Settlement.id, Settlement.number).where(Settlement.number == upper)).first():
+        numbers = session.scalars(select(Intent.number).where(Intent.settlement_id == settlement.id))
+        return Understood(f"结算 {settlement.number}", _matter(session, {settlement.number, *numbers}))
+    if visit := session.execute(select(Encounter.visit_no, Encounter.person_id, Encounter.started_at)
+                                .where(Encounter.visit_no == upper)).first():
+        return Understood(f"就诊 {visit.visit_no}", (call.person_id == visit.person_id)
+                          & (call.started_at >= visit.started_at - timedelta(hours=1)))
+    for code, title in _operations():
+        if upper == code.upper() or text == title:
+            return Understood(f"交易 {code} {title}", call.operation == code)
+    for manifest in all_manifests().values():
+        if text in (manifest.package, manifest.name, manifest.id):
+            return Understood(f"接口 {manifest.name}", call.interface == manifest.package)
+    if session.execute(select(call.id).where(call.business_key == upper).limit(1)).first():
+        return Understood(f"业务号 {upper}", _matter(session, {upper}))
+    if session.execute(select(call.id).where(call.trace_id == text.lower()).limit(1)).first():
+        return Understood("追踪号", call.trace_id == text.lower())
+    if found := patients.search(session, actor, text, 20):
+        return Understood(f"病人 {found[0]['name']}" + (f" 等 {len(found)} 人" if len(found) > 1 else ""),
+                          call.person_id.in_([person["id"] for person in found]))
+    words = sorted(rules.terms(text), key=len, reverse=True)[:MOST_TERMS]
+    if not words:
+        raise invalid("q", "请输入病人、业务号、交易代码或报错文字")
+    return Understood("报错文字 " + text, _spoken(words))
+
+
+def _matter(session: Session, numbers: set[str]) -> ColumnElement[bool]:
+    """Calls about these numbers, and those that their events led to."""
+    traces = set(session.scalars(select(OutboxEvent.trace_id).where(OutboxEvent.business_key.in_(numbers)).limit(50)))
+    condition = InterfaceCall.business_key.in_(numbers)
+    return or_(condition, InterfaceCall.trace_id.in_(traces - {""})) if traces - {""} else condition
+
+
+def _spoken(words: Iterable[str]) -> ColumnElement[bool]:
+    first, *others = words
+    chosen = select(CallTerm.call_id).where(CallTerm.term == first)
+    for word in others:
+        chosen = chosen.where(CallTerm.call_id.in_(select(CallTerm.call_id).where(CallTerm.term == word)))
+    return InterfaceCall.id.in_(chosen)
+
+
+def _operations() -> list[tuple[str, str]]:
+    return [pair for manifest in all_manifests().values() for pair in manifest.operations]
+
+
+def titles() -> dict[str, str]:
+    """Chinese names of transactions by ``interface.operation``."""
+    return {f"{m.package}.{code}": title for m in all_manifests().values() for code, title in m.operations}
+
+
+def search(session: Session, actor: Actor, *, q: str, interface: str | None, operation: str | None, outcome: str | None,
+           direction: str | None, start: datetime | None, end: datetime | None, limit: int, after: str | None
+           ) -> dict[str, Any]:
+    """One page of calls, newest first, and what ``q`` was taken for."""
+    understood = understand(session, actor, q)
+    call = InterfaceCall
+    query = select(*_COLUMNS)
+    if understood.condition is not None:
+        query = query.where(understood.condition)
+    for column, value in ((call.interface, interface), (call.operation, operation), (call.outcome, outcome),
+                          (call.direction, direction)):
+        if value:
+            query = query.where(column == value)
+    if start is not None:
+        query = query.where(call.started_at >= start)
+    if end is not None:
+        query = query.where(call.started_at < end)
+    begin = portable.decode_cursor(after) if after else None
+    if begin is not None and not (len(begin) == 2 and isinstance(begin[0], datetime) and isinstance(begin[1], int)):
+        raise invalid("after", "翻页标记有误，请从第一页重新查询")
+    rows = session.execute(portable.keyset(query, [(call.started_at, "desc"), (call.id, "desc")], begin, limit + 1)).all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return {"understood": understood.what, "items": [_item(row) for row in rows[:limit]],
+            "next": portable.encode_cursor((last.started_at, last.id)) if last else None}
+
+
+def _item(row: Any) -> dict[str, Any]:
+    manifest = all_manifests().get(row.interface)
+    names = dict(manifest.operations) if manifest else {}
+    return {**{name: getattr(row, name) for name in LIST}, "interface_name": manifest.name if manifest else row.interface,
+            "operation_name": names.get(row.operation, row.operation)}
+
+
+def detail(session: Session, call_id: int) -> dict[str, Any]:
+    """A call with its masked bodies, and the other attempts at the same. :raises NotFound: there is none."""
+    row = session.get(InterfaceCall, call_id)
+    if row is None:
+        raise NotFound("hub.call", "没有这次接口调用，可能已过保存期")
+    attempts = session.execute(
+        select(*_COLUMNS).where(InterfaceCall.business_key == row.business_key, InterfaceCall.interface == row.interface,
+                                InterfaceCall.operation == row.operation, InterfaceCall.business_key != "")
+        .order_by(InterfaceCall.started_at).limit(50)).all()
+    return {**_item(row), "request": row.request_masked, "answer": row.answer_masked,
+            "attempts": [_item(found) for found in attempts]}
+
+
+@dataclass
+class _Chain:
+    traces: set[str] = field(default_factory=set)
+    numbers: set[str] = field(default_factory=set)
+
+
+def timeline(session: Session, call_id: int) -> dict[str, Any]:
+    """One business action across all systems: calls, events, deliveries and what people did, in order of time.
+
+    From the call's trace and number to what shares either, once more from there; about ten queries, each by an index.
+    """
+    row = session.get(InterfaceCall, call_id)
+    if row is None:
+        raise NotFound("hub.call", "没有这次接口调用，可能已过保存期")
+    chain = _Chain({row.trace_id} - {""}, {row.business_key} - {""})
+    _widen(session, chain)
+    call = InterfaceCall
+    calls = session.execute(
+        select(*_COLUMNS).where(or_(call.business_key.in_(chain.numbers), call.trace_id.in_(chain.traces)))
+        .order_by(call.started_at).limit(CHAIN_LIMIT)).all()
+    events = session.execute(
+        select(OutboxEvent.id, OutboxEvent.type, OutboxEvent.business_key, OutboxEvent.occurred_at)
+        .where(OutboxEvent.business_key.in_(chain.numbers)).order_by(OutboxEvent.occurred_at).limit(CHAIN_LIMIT)).all()
+    deliveries = session.execute(
+        select(Delivery.id, Delivery.destination, Delivery.state, Delivery.attempts, Delivery.last_error,
+               Delivery.occurred_at, Delivery.finished_at).where(Delivery.event_id.in_([e.id for e in events]))).all()
+    acts = session.execute(
+        select(AuditRow.at, AuditRow.event, AuditRow.name, AuditRow.success)
+        .where(AuditRow.object_type == "settlement", AuditRow.object_id.in_([str(key) for key in _settlements(session, chain)]))
+        .order_by(AuditRow.at).limit(CHAIN_LIMIT)).all()
+    items = [
+        *({"at": r.started_at, "kind": "call", "id": r.id, "title": f"{i['interface_name']} · {i['operation_name']}",
+           "outcome": r.outcome, "duration_ms": r.duration_ms, "text": r.message or r.business_key}
+          for r in calls for i in (_item(r),)),
+        *({"at": e.occurred_at, "kind": "event", "id": e.id, "title": e.type, "outcome": "ok", "duration_ms": None,
+           "text": e.business_key} for e in events),
+        *({"at": d.finished_at or d.occurred_at, "kind": "delivery", "id": d.id, "title": f"投递到 {d.destination}",
+           "outcome": {"done": "ok", "dead": "failed", "asked": "unknown"}.get(d.state, "waiting"), "duration_ms": None,
+           "text": d.last_error or f"第 {d.attempts} 次"} for d in deliveries),
+        *({"at": a.at, "kind": "act", "id": None, "title": title_of(a.event), "outcome": "ok" if a.success else "refused",
+           "duration_ms": None, "text": a.name} for a in acts)]
+    return {"items": sorted(items, key=lambda item: item["at"]), "numbers": sorted(chain.numbers)}
+
+
+def _widen(session: Session, chain: _Chain) -> None:
+    settled = select(Intent.settlement_id).where(Intent.number.in_(chain.numbers), Intent.settlement_id.is_not(None))
+    chain.numbers.update(session.scalars(select(Settlement.number).where(Settlement.id.in_(settled))))
+    chain.numbers.update(session.scalars(
+        select(Intent.number).where(Intent.settlement_id.in_(_settlements(session, chain)))))
+    chain.traces.update(set(session.scalars(
+        select(OutboxEvent.trace_id).where(OutboxEvent.business_key.in_(chain.numbers)).limit(50))) - {""})
+
+
+def _settlements(session: Session, chain: _Chain) -> list[int]:
+    return list(session.scalars(select(Settlement.id).where(Settlement.number.in_(chain.numbers))))
+
+
+SLOW_MS = (100, 300, 1000, 3000, 10_000)
+
+
+def statistics(session: Session, hours: int) -> dict[str, Any]:
+    """Calls, errors and durations per interface and hour, newest hours last; one query over the hours' index."""
+    at = now(session)
+    first = f"{local(at - timedelta(hours=hours - 1)):%Y%m%d%H}"
+    call = InterfaceCall
+    buckets = [func.sum(case((call.duration_ms <= edge, 1), else_=0)).label(f"within_{edge}") for edge in SLOW_MS]
+    rows = session.execute(
+        select(call.interface, call.hour, func.count().label("calls"),
+               func.sum(case((call.outcome.in_(("unknown", "failed")), 1), else_=0)).label("errors"),
+               func.sum(case((call.outcome == "refused", 1), else_=0)).label("refused"),
+               func.sum(call.duration_ms).label("milliseconds"), *buckets)
+        .where(call.hour >= first).group_by(call.interface, call.hour).order_by(call.hour)).all()
+    names = [f"{local(at - timedelta(hours=back)):%Y%m%d%H}" for back in reversed(range(hours))]
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        one = found.setdefault(row.interface, {"calls": {}, "errors": 0, "refused": 0, "milliseconds": 0,
+                                               "within": dict.fromkeys(SLOW_MS, 0)})
+        one["calls"][row.hour] = (row.calls, row.errors)
+        one["errors"] += row.errors
+        one["refused"] += row.refused
+        one["milliseconds"] += row.milliseconds
+        for edge in SLOW_MS:
+            one["within"][edge] += getattr(row, f"within_{edge}")
+    return {"hours": names, "interfaces": [_figures(package, one, names) for package, one in sorted(found.items())]}
+
+
+def _figures(package: str, one: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    total = sum(calls for calls, _ in one["calls"].values())
+    reached = next((edge for edge in SLOW_MS if one["within"][edge] * 100 >= total * 95), None)
+    manifest = all_manifests().get(package)
+    return {"interface": package, "name": manifest.name if manifest else package, "total": total,
+            "errors": one["errors"], "refused": one["refused"], "mean_ms": one["milliseconds"] // max(total, 1),
+            "p95": f"≤ {reached} 毫秒" if reached else f"> {SLOW_MS[-1]} 毫秒",
+            "calls": [one["calls"].get(hour, (0, 0))[0] for hour in names],
+            "failures": [one["calls"].get(hour, (0, 0))[1] for hour in names]}
+
+
+def newest(session: Session) -> int | None:
+    """The newest call's id; what the live tail watches."""
+    return session.scalar(select(InterfaceCall.id).order_by(InterfaceCall.started_at.desc(), InterfaceCall.id.desc())
+                          .limit(1))
+
+
+def sealed_bodies(session: Session, sealer: Any, call_id: int, place: Any) -> dict[str, Any]:
+    """The whole bodies of a call. :raises NotFound: there is none."""
+    row = session.get(InterfaceCall, call_id)
+    if row is None:
+        raise NotFound("hub.call", "没有这次接口调用，可能已过保存期")
+    request, answer = (json.loads(sealer.open("column", bytes(blob), place(call_id, part))) for blob, part in (
+        (row.request_sealed, "request"), (row.answer_sealed, "answer")))
+    return {"request": json.dumps(request, ensure_ascii=False, indent=1),
+            "answer": json.dumps(answer, ensure_ascii=False, indent=1), "person_id": row.person_id}
