@@ -77,7 +77,7 @@ def read_catalogue(session: Session) -> Catalogue:
         drugs[store.id] = list(session.scalars(
             select(Drug).join(DrugPrice, (DrugPrice.drug_id == Drug.id) & DrugPrice.valid_to.is_(None))
             .where(Drug.id.in_(ids), Drug.control == "普通", Drug.fiscal_category.in_(("09", "11")),
-                   Drug.antimicrobial.in_(("", "非限制")), Drug.default_usage == "口服",
+                   Drug.antimicrobial.in_(("", "非限制")), Drug.default_usage == "口服", Drug.skin_test.is_(False),
                    Drug.default_frequency.in_(("qd", "bid", "tid", "qn")), DrugPrice.pack_price.between(0, 90))
             .order_by(Drug.code)))
 

@@ -143,10 +143,10 @@ def make_world(app: Flask, db: Database, *, stock_packs: int = 100, capacity: in
         fee = make.make_item(session, "20.00", name="普通门诊诊察费", fiscal_category="02", performing_kind="登记")
         exam = make.make_item(session, "60.55", name="胸部正位片", fiscal_category="03")
         drug = make.make_drug(session, "24.00", name="阿莫西林胶囊")
-        pill = make.make_drug(session, "10.00", name="氨溴索片", dose_amount=Decimal("30"), dose_unit="mg",
+        pill = make.make_drug(session, "10.00", name="氨溴索片", form="片剂", dose_amount=Decimal("30"), dose_unit="mg",
                               base_unit="片", pack_size=3, antimicrobial="")
-        free = make.make_drug(session, "0.00", name="异烟肼片", tb=True, antimicrobial="", dose_amount=Decimal("0.1"),
-                              base_unit="片", pack_size=100)
+        free = make.make_drug(session, "0.00", name="异烟肼片", form="片剂", tb=True, antimicrobial="",
+                              dose_amount=Decimal("0.1"), base_unit="片", pack_size=100)
         session.add_all([Frequency(code=code, name=code, times_per_day=times, interval_days=days)
                          for code, (times, days) in RHYTHMS.items()])
         session.add_all([DictionaryEntry(dictionary=d, code=code, name=name) for d, code, name in (

@@ -4,6 +4,7 @@ from his_server.module import LiveTopic, MenuItem, Module, Permission
 from modules.kernel.orders import queries
 from modules.kernel.orders.routes import routes
 from modules.kernel.orders.service import PRESCRIPTION_SERIES, REQUEST_SERIES
+from modules.kernel.orders.settings import Settings
 
 module = Module(
     name="kernel.orders",
@@ -19,5 +20,6 @@ module = Module(
         MenuItem("医技", "执行确认", "/perform", "kernel/orders/perform", "orders.perform", 40),
     ),
     numbering=(PRESCRIPTION_SERIES, REQUEST_SERIES),
+    settings=Settings,
     live={"perform-queue": LiveTopic("orders.perform", queries.perform_state)},
 )

@@ -19,11 +19,15 @@ class Prescription(integrity.Guarded, Keyed):
     """A prescription: ``issued`` → ``charged`` → ``dispensed``; ``issued`` → ``cancelled``; ``charged`` → ``refunded``.
 
     ``store_id`` is the pharmacy, fixed at settlement (M7.1). ``kind``: 普通, 急诊, 儿科, 麻精一, 精二, 中药.
+    ``valid_until``: the last day on which it may be paid and dispensed (RX-01). ``long_term`` with its evaluation record
+    and who signed (RX-03). ``check_state``: what the check of the drugs came to: passed, warned, or unavailable (RX-10);
+    ``check_reason``: why it was issued in spite of a serious finding.
     """
 
     __tablename__ = "prescription"
     __guarded__ = ("id", "number", "kind", "person_id", "encounter_id", "department_id", "doctor_id",
-                   "doctor_name", "diagnosis", "issued_at", "business_date")
+                   "doctor_name", "diagnosis", "issued_at", "business_date", "diagnosis_code", "chronic_reason",
+                   "long_term", "assessment", "signed_by", "at_night", "override_reason", "consultant_name")
     __table_args__ = (
         Index("ix_prescription_queue", "store_id", "state", "charged_at"),
         Index("ix_prescription_person", "person_id", "issued_at"),
@@ -48,6 +52,20 @@ class Prescription(integrity.Guarded, Keyed):
     changed_at: Mapped[datetime] = mapped_column(Instant)
     changed_by_name: Mapped[str] = mapped_column(String(60))
     revision: Mapped[int] = mapped_column(default=1)
+    valid_until: Mapped[date]
+    extended_by_name: Mapped[str] = mapped_column(String(60), default="")
+    extension_reason: Mapped[str] = mapped_column(String(100), default="")
+    diagnosis_code: Mapped[str] = mapped_column(String(40), default="")
+    chronic_reason: Mapped[str] = mapped_column(String(100), default="")
+    long_term: Mapped[bool] = mapped_column(default=False)
+    assessment: Mapped[str] = mapped_column(String(300), default="")
+    signed_by: Mapped[str] = mapped_column(String(60), default="")
+    at_night: Mapped[bool] = mapped_column(default=False)
+    override_reason: Mapped[str] = mapped_column(String(200), default="")
+    consultant_name: Mapped[str] = mapped_column(String(60), default="")
+    check_state: Mapped[str] = mapped_column(String(12), default="passed")
+    check_text: Mapped[str] = mapped_column(String(500), default="")
+    check_reason: Mapped[str] = mapped_column(String(200), default="")
     lines: Mapped[list[PrescriptionLine]] = relationship(order_by="PrescriptionLine.position", lazy="raise",
                                                          back_populates="prescription")
 
@@ -55,12 +73,16 @@ class Prescription(integrity.Guarded, Keyed):
 
 
 class PrescriptionLine(integrity.Guarded, Keyed):
-    """A drug of a prescription. ``quantity`` in smallest units; ``dose`` in the drug's dose unit."""
+    """A drug of a prescription. ``quantity`` in smallest units; ``dose`` in the drug's dose unit.
+
+    Lines of the same ``group_no`` are given together (one bottle); 0 stands alone. ``in_hospital``: never taken home.
+    ``skin_test``: a negative test must be in force before it is dispensed or infused.
+    """
 
     __tablename__ = "prescription_line"
     __guarded__ = ("id", "prescription_id", "position", "drug_id", "name", "spec", "dose", "dose_unit",
                    "usage", "frequency", "days", "quantity", "base_unit", "pack_unit", "pack_size", "price",
-                   "note", "charge_line_id")
+                   "note", "charge_line_id", "group_no", "turns", "skin_test")
     __table_args__ = (Index("ix_prescription_line_prescription", "prescription_id"),)
     prescription_id: Mapped[int] = mapped_column(ForeignKey("prescription.id"))
     position: Mapped[int]
@@ -79,6 +101,10 @@ class PrescriptionLine(integrity.Guarded, Keyed):
     price: Mapped[Decimal] = mapped_column(Price)
     note_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     charge_line_id: Mapped[int] = mapped_column(BigInteger)
+    group_no: Mapped[int] = mapped_column(default=0)
+    turns: Mapped[int] = mapped_column(default=1)
+    skin_test: Mapped[bool] = mapped_column(default=False)
+    in_hospital: Mapped[bool] = mapped_column(default=False)
     prescription: Mapped[Prescription] = relationship(back_populates="lines", lazy="raise")
 
     note = SealedText(blank=True)
@@ -133,6 +159,116 @@ class RequestLine(integrity.Guarded, Keyed):
     request: Mapped[Request] = relationship(back_populates="lines", lazy="raise")
 
     note = SealedText(blank=True)
+
+
+class DrugCheck(Keyed):
+    """What an outside check of drugs answered for the lines with this digest; ``state`` passed, warned, unavailable."""
+
+    __tablename__ = "drug_check"
+    __table_args__ = (Index("ix_drug_check_person", "person_id", "checked_at"),)
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(12))
+    checked_at: Mapped[datetime] = mapped_column(Instant)
+    checked_by: Mapped[int] = mapped_column(BigInteger)
+
+
+class DrugCheckFinding(Keyed):
+    """One finding of an outside check; as :class:`modules.kernel.orders.rules.Warned`."""
+
+    __tablename__ = "drug_check_finding"
+    check_id: Mapped[int] = mapped_column(ForeignKey("drug_check.id"), index=True)
+    level: Mapped[str] = mapped_column(String(10))
+    kind: Mapped[str] = mapped_column(String(20))
+    field: Mapped[str] = mapped_column(String(60))
+    message: Mapped[str] = mapped_column(String(300))
+
+
+class AntimicrobialOverride(Keyed):
+    """Antimicrobials prescribed beyond the doctor's level to save a life; the formalities follow in 24 hours (RX-08).
+
+    ``state``: ``open`` → ``done``, by another doctor who has the level.
+    """
+
+    __tablename__ = "antimicrobial_override"
+    __table_args__ = (Index("ix_antimicrobial_override_due", "state", "due_at"),)
+    prescription_id: Mapped[int] = mapped_column(ForeignKey("prescription.id"), unique=True)
+    level: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str] = mapped_column(String(200))
+    doctor_id: Mapped[int] = mapped_column(BigInteger)
+    doctor_name: Mapped[str] = mapped_column(String(60))
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    due_at: Mapped[datetime] = mapped_column(Instant)
+    state: Mapped[str] = mapped_column(String(10), default="open")
+    done_at: Mapped[datetime | None] = mapped_column(Instant)
+    done_by_name: Mapped[str] = mapped_column(String(60), default="")
+    note: Mapped[str] = mapped_column(String(200), default="")
+
+
+class OrderTemplate(Keyed):
+    """协定处方: lines that are prescribed together again and again. ``scope`` own, department or hospital."""
+
+    __tablename__ = "order_template"
+    __table_args__ = (Index("ix_order_template_owner", "staff_id"), Index("ix_order_template_department", "department_id"))
+    name: Mapped[str] = mapped_column(String(60))
+    scope: Mapped[str] = mapped_column(String(12))
+    staff_id: Mapped[int] = mapped_column(BigInteger)
+    staff_name: Mapped[str] = mapped_column(String(60))
+    department_id: Mapped[int | None] = mapped_column(BigInteger)
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    active: Mapped[bool] = mapped_column(default=True)
+    lines: Mapped[list[OrderTemplateLine]] = relationship(order_by="OrderTemplateLine.position", lazy="raise")
+
+
+class OrderTemplateLine(Keyed):
+    """A drug of a template."""
+
+    __tablename__ = "order_template_line"
+    template_id: Mapped[int] = mapped_column(ForeignKey("order_template.id"), index=True)
+    position: Mapped[int]
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    dose: Mapped[Decimal] = mapped_column(Quantity)
+    usage: Mapped[str] = mapped_column(String(20))
+    frequency: Mapped[str] = mapped_column(String(20))
+    days: Mapped[int]
+    group_no: Mapped[int] = mapped_column(default=0)
+
+
+class SkinTest(Keyed):
+    """A skin test of a person for a drug: ``running`` → ``read`` → ``confirmed`` (two persons agree), or ``cancelled``.
+
+    ``claim`` is ``person:drug`` while the test is running or read, else empty: no two nurses test the same at once.
+    ``result`` 阴性 or 阳性. ``valid_until``: until when a negative result allows dispensing and infusion.
+    """
+
+    __tablename__ = "skin_test"
+    __table_args__ = (Index("ix_skin_test_person", "person_id", "drug_id", "state"),
+                      Index("ix_skin_test_list", "state", "due_at"), Index("ix_skin_test_line", "prescription_line_id"),
+                      Index("ix_skin_test_day", "business_date", "state"))
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    encounter_id: Mapped[int] = mapped_column(BigInteger)
+    prescription_id: Mapped[int] = mapped_column(BigInteger)
+    prescription_line_id: Mapped[int] = mapped_column(BigInteger)
+    department_id: Mapped[int] = mapped_column(BigInteger)
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    ingredient: Mapped[str] = mapped_column(String(60))
+    drug_name: Mapped[str] = mapped_column(String(120))
+    lot_no: Mapped[str] = mapped_column(String(60), default="")
+    claim: Mapped[str | None] = mapped_column(String(60), unique=True)
+    state: Mapped[str] = mapped_column(String(10))
+    result: Mapped[str] = mapped_column(String(4), default="")
+    note: Mapped[str] = mapped_column(String(100), default="")
+    business_date: Mapped[date]
+    started_at: Mapped[datetime] = mapped_column(Instant)
+    started_by: Mapped[int] = mapped_column(BigInteger)
+    started_by_name: Mapped[str] = mapped_column(String(60))
+    due_at: Mapped[datetime] = mapped_column(Instant)
+    read_at: Mapped[datetime | None] = mapped_column(Instant)
+    read_by: Mapped[int | None] = mapped_column(BigInteger)
+    read_by_name: Mapped[str] = mapped_column(String(60), default="")
+    confirmed_at: Mapped[datetime | None] = mapped_column(Instant)
+    confirmed_by_name: Mapped[str] = mapped_column(String(60), default="")
+    valid_until: Mapped[datetime | None] = mapped_column(Instant)
 
 
 seals.declare("prescription", "处方", Prescription, at="issued_at",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, selectinload
 
+from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import day_bounds
-from his_server.db import today
+from his_server.db import now, today
 from his_server.search import match, search_keys
 from modules.kernel.encounters import service as encounters
 from modules.kernel.encounters.models import Encounter
@@ -26,8 +27,16 @@ from modules.kernel.masterdata.models import (
     drug_search,
 )
 from modules.kernel.masterdata.service.lookups import valid_on
-from modules.kernel.orders.models import Prescription, Request
+from modules.kernel.orders.models import (
+    AntimicrobialOverride,
+    OrderTemplate,
+    OrderTemplateLine,
+    Prescription,
+    PrescriptionLine,
+    Request,
+)
 from modules.kernel.orders.service.prescribing import pharmacy_for
+from modules.kernel.patients import service as patients
 from modules.kernel.patients.models import Person
 from modules.kernel.scheduling.models import Registration
 from modules.kernel.stock import service as stock
@@ -129,12 +138,12 @@ def _choice(row: Any, *columns: str) -> dict[str, Any]:
     return {"name": row.name, **{c: getattr(row, c) for c in columns}, "keys": sorted(keys)}
 
 
-def drug_options(session: Session, q: str, encounter_id: int) -> list[dict[str, Any]]:
+def drug_options(session: Session, q: str, encounter_id: int, *, night: bool = False) -> list[dict[str, Any]]:
     """Drugs that a search finds, with today's pack price and what the visit's pharmacy has free; six queries."""
     ids = list(session.scalars(match(session, drug_search, q, limit=OPTIONS)))
     drugs = masterdata.drugs(session, ids)
     prices = masterdata.drug_prices(session, ids, today(session))
-    store = pharmacy_for(session, encounters.get(session, encounter_id))
+    store = pharmacy_for(session, encounters.get(session, encounter_id), night=night)
     free = stock.available(session, store.id, ids)
     columns = [c.key for c in Drug.__table__.columns]
     return [{**{c: getattr(drug, c) for c in columns}, "price": prices.get(drug.id), "free": free[drug.id],
@@ -150,3 +159,63 @@ def item_options(session: Session, q: str) -> list[dict[str, Any]]:
     columns = [c.key for c in ChargeItem.__table__.columns]
     return [{**{c: getattr(item, c) for c in columns}, "price": prices.get(item.id)}
             for item in (items[i] for i in ids) if item.active]
+
+
+def history(session: Session, person_id: int, *, limit: int, after: str | None) -> dict[str, Any]:
+    """A person's prescriptions, under whatever file they lie, newest first; three queries, by index."""
+    family = patients.family(session, person_id)
+    rows = session.execute(portable.keyset(
+        select(Prescription, Department.name.label("department")).options(selectinload(Prescription.lines))
+        .join(Department, Department.id == Prescription.department_id).where(Prescription.person_id.in_(family)),
+        [(Prescription.issued_at, "desc"), (Prescription.id, "desc")],
+        portable.decode_cursor(after) if after else None, limit + 1)).all()
+    columns = [c.key for c in Prescription.__table__.columns]
+    items = [{**{c: getattr(p, c) for c in columns}, "lines": p.lines, "department": department}
+             for p, department in rows[:limit]]
+    more = portable.encode_cursor((items[-1]["issued_at"], items[-1]["id"])) if len(rows) > limit else None
+    return {"items": items, "next": more}
+
+
+def overrides(session: Session, *, overdue: bool, limit: int, after: str | None) -> dict[str, Any]:
+    """Emergency overrides that wait for their formalities, the longest waiting first; two queries, by index."""
+    at = now(session)
+    statement = (select(AntimicrobialOverride, Prescription.number)
+                 .join(Prescription, Prescription.id == AntimicrobialOverride.prescription_id)
+                 .where(AntimicrobialOverride.state == "open"))
+    if overdue:
+        statement = statement.where(AntimicrobialOverride.due_at < at)
+    rows = session.execute(portable.keyset(
+        statement, [(AntimicrobialOverride.due_at, "asc"), (AntimicrobialOverride.id, "asc")],
+        portable.decode_cursor(after) if after else None, limit + 1)).all()
+    drugs: dict[int, list[str]] = {}
+    for key, name in session.execute(
+            select(PrescriptionLine.prescription_id, PrescriptionLine.name)
+            .join(Drug, Drug.id == PrescriptionLine.drug_id)
+            .where(PrescriptionLine.prescription_id.in_([o.prescription_id for o, _ in rows]), Drug.antimicrobial != "")
+            .order_by(PrescriptionLine.id)):
+        drugs.setdefault(key, []).append(name)
+    columns = [c.key for c in AntimicrobialOverride.__table__.columns]
+    items = [{**{c: getattr(o, c) for c in columns}, "number": number, "late": o.due_at < at,
+              "drugs": "、".join(drugs.get(o.prescription_id, []))} for o, number in rows[:limit]]
+    more = portable.encode_cursor((items[-1]["due_at"], items[-1]["id"])) if len(rows) > limit else None
+    return {"items": items, "next": more}
+
+
+def templates(session: Session, actor: Actor) -> list[dict[str, Any]]:
+    """Templates that this doctor may use: own, the department's, the hospital's; two queries."""
+    rank = case((OrderTemplate.scope == "own", 0), (OrderTemplate.scope == "department", 1), else_=2)
+    found = session.scalars(
+        select(OrderTemplate).where(OrderTemplate.active, (
+            ((OrderTemplate.scope == "own") & (OrderTemplate.staff_id == (actor.staff_id or 0)))
+            | ((OrderTemplate.scope == "department") & (OrderTemplate.department_id == (actor.department_id or 0)))
+            | (OrderTemplate.scope == "hospital"))).order_by(rank, OrderTemplate.name, OrderTemplate.id).limit(200)).all()
+    lines: dict[int, list[dict[str, Any]]] = {t.id: [] for t in found}
+    for line, drug in session.execute(
+            select(OrderTemplateLine, Drug).join(Drug, Drug.id == OrderTemplateLine.drug_id)
+            .where(OrderTemplateLine.template_id.in_(lines)).order_by(OrderTemplateLine.template_id, OrderTemplateLine.position)):
+        lines[line.template_id].append({
+            "drug_id": drug.id, "name": drug.name, "spec": drug.spec, "dose": line.dose, "usage": line.usage,
+            "dose_unit": drug.dose_unit or drug.base_unit, "base_unit": drug.base_unit, "frequency": line.frequency,
+            "days": line.days, "group_no": line.group_no, "active": drug.active})
+    return [{"id": t.id, "name": t.name, "scope": t.scope, "staff_id": t.staff_id, "staff_name": t.staff_name,
+             "lines": lines[t.id]} for t in found]

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import current_app
+
 from his_server.http import Call, Routes
 from his_server.money import ZERO, line_amount
 from modules.kernel.encounters import service as encounters
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.orders import queries, schemas, service
-from modules.kernel.orders.models import Prescription, Request
+from modules.kernel.orders.models import AntimicrobialOverride, Prescription, Request
+from modules.kernel.orders.schemas import law
+from modules.kernel.orders.settings import Settings
 from modules.kernel.stock.rules import show_quantity
 
 routes = Routes("kernel.orders", "/api/orders", tag="orders")
+
+
+def policy() -> Settings:
+    """The hospital's settings of orders."""
+    found: Settings = current_app.extensions["his_module_settings"]["kernel.orders"]
+    return found
 
 
 @routes.get("/visits", permission="orders.prescribe", query=schemas.VisitsQuery, out=schemas.VisitsOut)
@@ -20,7 +30,8 @@ def visits(call: Call) -> dict[str, Any]:
     """今日候诊病人"""
     doctor = call.actor.staff_id if call.query["mine"] else None
     return {"items": queries.visits_today(call.session, department_id=call.query["department_id"], doctor_id=doctor,
-                                          finished=call.query["finished"])}
+                                          finished=call.query["finished"]),
+            "night": service.at_night(call.session, policy())}
 
 
 @routes.post("/visits/<int:encounter_id>/finish", permission="orders.prescribe", out=schemas.VisitStateOut)
@@ -50,7 +61,8 @@ def choices(call: Call) -> dict[str, Any]:
 @routes.get("/drugs", permission="orders.prescribe", query=schemas.DrugQuery, out=schemas.DrugOptionsOut)
 def drugs(call: Call) -> dict[str, Any]:
     """查找可开的药品（含药房可用库存）"""
-    return {"items": queries.drug_options(call.session, **call.query)}
+    night = service.at_night(call.session, policy())
+    return {"items": queries.drug_options(call.session, **call.query, night=night)}
 
 
 @routes.get("/items", permission="orders.prescribe", query=schemas.ItemQuery, out=schemas.ItemOptionsOut)
@@ -75,7 +87,61 @@ def preview(call: Call) -> dict[str, Any]:
              out=schemas.PrescriptionOut, value=True, status=201)
 def prescribe(call: Call) -> Prescription:
     """开具处方"""
-    return service.prescribe(call.session, call.actor, **call.body)
+    return service.prescribe(call.session, call.actor, **call.body, policy=policy())
+
+
+@routes.post("/prescriptions/check", permission="orders.prescribe", body=law.CheckIn, out=law.CheckOut, effect="manual")
+def check(call: Call) -> dict[str, Any]:
+    """开具前的合理用药审查（外部系统；未应答时明确提示）"""
+    return service.ask(call.database, call.actor, **call.body)
+
+
+@routes.post("/prescriptions/<int:prescription_id>/extend", permission="orders.prescribe", body=law.ExtendIn,
+             out=schemas.PrescriptionOut)
+def extend(call: Call, prescription_id: int) -> Prescription:
+    """延长处方有效期（最长 3 天）"""
+    found = service.extend(call.session, call.actor, prescription_id, **call.body)
+    call.session.refresh(found, ["lines"])
+    return found
+
+
+@routes.get("/persons/<int:person_id>/prescriptions", permission="orders.prescribe", query=law.PageQuery,
+            out=law.HistoriesOut)
+def history(call: Call, person_id: int) -> dict[str, Any]:
+    """病人以往的处方（用于续方）"""
+    return queries.history(call.session, person_id, **call.query)
+
+
+@routes.get("/overrides", permission="orders.view", query=law.OverridesQuery, out=law.OverridesOut)
+def overrides(call: Call) -> dict[str, Any]:
+    """抗菌药物越级使用、待补办手续"""
+    return queries.overrides(call.session, **call.query)
+
+
+@routes.post("/overrides/<int:override_id>/complete", permission="orders.prescribe", body=law.CompleteIn)
+def complete_override(call: Call, override_id: int) -> dict[str, Any]:
+    """补办越级使用手续"""
+    done: AntimicrobialOverride = service.complete_override(call.session, call.actor, override_id, **call.body)
+    return {"id": done.id, "state": done.state}
+
+
+@routes.get("/templates", permission="orders.prescribe", out=law.TemplatesOut)
+def templates(call: Call) -> dict[str, Any]:
+    """协定处方"""
+    return {"items": queries.templates(call.session, call.actor)}
+
+
+@routes.post("/templates", permission="orders.prescribe", body=law.TemplateIn, value=True, status=201)
+def save_template(call: Call) -> dict[str, Any]:
+    """保存协定处方"""
+    made = service.save_template(call.session, call.actor, **call.body)
+    return {"id": made.id, "name": made.name}
+
+
+@routes.delete("/templates/<int:template_id>", permission="orders.prescribe", status=204)
+def drop_template(call: Call, template_id: int) -> None:
+    """删除协定处方"""
+    service.drop_template(call.session, call.actor, template_id)
 
 
 @routes.post("/prescriptions/<int:prescription_id>/cancel", permission="orders.prescribe",

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import Actor
-from his_server.db import now
+from his_server.db import now, today
 from his_server.errors import Conflict
 from his_server.messaging import outbox
 from his_server.security import audit
@@ -21,6 +21,7 @@ from modules.kernel.charging.service import Settled, perform
 from modules.kernel.dispensing import service as dispensing
 from modules.kernel.dispensing.service import Arrival
 from modules.kernel.orders.models import Prescription, PrescriptionLine, Request
+from modules.kernel.orders.service import skin_tests
 from modules.kernel.orders.service.prescribing import not_in_state
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.rules import Demand
@@ -41,7 +42,8 @@ def _charge(model: Any, **more: Any) -> Update:
 
 
 # Statements of the hot path stand here: building one costs ten times as much as running it again.
-_CHARGE_PRESCRIPTIONS = _charge(Prescription, charged_at=bindparam("b_at"))
+_CHARGE_PRESCRIPTIONS = _charge(Prescription, charged_at=bindparam("b_at")).where(
+    Prescription.__table__.c.valid_until >= bindparam("b_today"))
 _CHARGE_REQUESTS = _charge(Request)
 _DRUG = PrescriptionLine.__table__.c
 _DRUGS = (select(_DRUG.id, _DRUG.prescription_id, _DRUG.drug_id, _DRUG.quantity, _DRUG.charge_line_id,
@@ -60,12 +62,13 @@ def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[
         sources[line.source, line.source_id].append(line)
     prescriptions = sorted(key for source, key in sources if source == "prescription")
     requests = sorted(key for source, key in sources if source == "request")
-    followers = [(statement, keys) for statement, keys in (
-        (_CHARGE_PRESCRIPTIONS, prescriptions), (_CHARGE_REQUESTS, requests)) if keys]
+    followers = [(statement, keys, more) for statement, keys, more in (
+        (_CHARGE_PRESCRIPTIONS, prescriptions, {"b_today": today(session)}), (_CHARGE_REQUESTS, requests, {})) if keys]
     changed = portable.change_together(session, [(statement, {
-        "b_ids": keys, "b_settlement": settled.id, "b_at": now(session), "b_name": actor.name})
-        for statement, keys in followers])
-    if changed != [len(keys) for _, keys in followers]:
+        "b_ids": keys, "b_settlement": settled.id, "b_at": now(session), "b_name": actor.name, **more})
+        for statement, keys, more in followers])
+    if changed != [len(keys) for _, keys, _ in followers]:
+        _refuse_expired(session, prescriptions, "issued")
         raise Conflict("orders.state", "部分处方或申请刚被他人收费或作废，请刷新费用清单后重试")
     if prescriptions:
         rows = _reserve(session, prescriptions, {line.id for line in settled.lines})
@@ -77,6 +80,17 @@ def _arrival(key: int, rows: Sequence[Row[Any]]) -> Arrival:
     mine = [row for row in rows if row.prescription_id == key]
     return Arrival(key, mine[0].number, mine[0].person_id, mine[0].store_id,
                    {row.id: (row.drug_id, row.quantity) for row in mine})
+
+
+def _refuse_expired(session: Session, prescription_ids: Iterable[int], state: str) -> None:
+    """:raises Conflict: one of the prescriptions is past its day (RX-01)."""
+    row = session.execute(
+        select(Prescription.number, Prescription.valid_until, Prescription.doctor_name)
+        .where(Prescription.id.in_(list(prescription_ids)), Prescription.state == state,
+               Prescription.valid_until < today(session)).limit(1)).first()
+    if row is not None:
+        raise Conflict("orders.expired", f"处方 {row.number} 有效期至 {row.valid_until}，已失效；请由开方医生 "
+                       f"{row.doctor_name} 延长有效期（最长 3 天）或重新开具")
 
 
 def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]) -> Sequence[Row[Any]]:
@@ -163,14 +177,18 @@ def dispense(session: Session, actor: Actor, prescription_id: int, *, line_ids: 
     """Hand out a paid prescription: ``charged`` → ``dispensed``; stock moves and charge lines are performed with it.
 
     ``line_ids``: these whole lines only; the prescription stays ``charged`` while others are left to hand out.
-    :raises Conflict: somebody dispensed or refunded it, or one of the lines, first (named).
+    :raises Conflict: somebody dispensed or refunded it, or one of the lines, first (named); it is past its day (RX-01);
+        or a drug has no negative skin test in force.
     """
     at = now(session)
     whole = {"state": "dispensed", "dispensed_at": at}
     if not portable.guarded_update(
-            session, Prescription, (Prescription.id == prescription_id) & (Prescription.state == "charged"),
+            session, Prescription, (Prescription.id == prescription_id) & (Prescription.state == "charged")
+            & (Prescription.valid_until >= today(session)),
             {"changed_at": at, "changed_by_name": actor.name, **({} if line_ids is not None else whole)}):
+        _refuse_expired(session, [prescription_id], "charged")
         raise not_in_state(session, Prescription, prescription_id, "处方")
+    skin_tests.refuse_untested(session, prescription_id, line_ids)
     rows = session.execute(
         select(ChargeLine.id, ChargeLine.source_line_id, ChargeLineState.quantity, ChargeLineState.refunded,
                ChargeLineState.performed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -21,8 +22,16 @@ from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import Drug, Frequency
 from modules.kernel.orders import rules
-from modules.kernel.orders.models import Prescription, PrescriptionLine, Request, RequestLine
-from modules.kernel.orders.service import signing
+from modules.kernel.orders.models import (
+    AntimicrobialOverride,
+    Prescription,
+    PrescriptionLine,
+    Request,
+    RequestLine,
+)
+from modules.kernel.orders.service import checking, signing
+from modules.kernel.orders.settings import Settings
+from modules.kernel.patients.models import Person
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
 
@@ -32,9 +41,14 @@ PRESCRIPTION_SERIES = numbering.Series("prescription", "处方号", "CF{date:%y%
 REQUEST_SERIES = numbering.Series("request", "申请单号", "SQ{date:%y%m%d}{n:06d}", per_day=True)
 
 
-def pharmacy_for(session: Session, encounter: Encounter) -> Store:
-    """The pharmacy that serves an encounter: emergency ones their own store (M7.1, M7.8)."""
-    kind = "emergency" if encounter.kind == "emergency" else "outpatient"
+POLICY = Settings()
+"""A hospital that set nothing."""
+GROUP_USAGES = frozenset({"静滴", "静注", "泵入", "肌注", "皮下", "雾化"})
+
+
+def pharmacy_for(session: Session, encounter: Encounter, *, night: bool = False) -> Store:
+    """The pharmacy that serves an encounter: emergencies, and at night everybody, the emergency store (M7.1, M7.8)."""
+    kind = "emergency" if encounter.kind == "emergency" or night else "outpatient"
     store = session.scalar(select(Store).where(Store.kind == kind, Store.active).order_by(Store.code).limit(1))
     if store is None:
         raise Conflict("orders.no_store", "没有可用的药房，请联系药剂科")
@@ -69,50 +83,62 @@ def work_out(session: Session, lines: Sequence[Mapping[str, Any]]) -> list[dict[
 def _work_out_line(line: Mapping[str, Any], drug: Drug, rhythm: Frequency, pack_price: Decimal) -> dict[str, Any]:
     dosage = rules.needed(dose=line["dose"], dose_amount=drug.dose_amount, times_per_day=rhythm.times_per_day,
                           interval_days=rhythm.interval_days, days=line["days"], pack_size=drug.pack_size,
-                          splittable=drug.splittable, base_unit=drug.base_unit)
+                          splittable=drug.splittable, base_unit=drug.base_unit, form=drug.form)
     quantity = line.get("quantity") or dosage.quantity
     warnings = list(dosage.warnings)
     if quantity != quantity.to_integral_value() and drug.fiscal_category != rules.HERB:
         warnings.append("发药数量须为整数")
     charged = rules.charge_unit(quantity, pack_size=drug.pack_size, pack_unit=drug.pack_unit, base_unit=drug.base_unit,
                                 pack_price=pack_price)
-    return {"drug": drug, "dose": line["dose"], "usage": line["usage"], "frequency": rhythm.code, "days": line["days"],
+    turns = rules.doses(rhythm.times_per_day, rhythm.interval_days, line["days"])
+    return {"drug": drug, "turns": turns, "per_day": rhythm.times_per_day or 1, "group_no": line.get("group_no", 0),
+            "drug_id": drug.id, "dose": line["dose"], "usage": line["usage"], "frequency": rhythm.code, "days": line["days"],
             "note": line.get("note", ""), "quantity": quantity, "suggested": dosage.quantity, "charged": charged,
             "warnings": warnings}
 
 
 def prescribe(session: Session, actor: Actor, *, encounter_id: int, diagnosis: str, lines: Sequence[Mapping[str, Any]],
-              chronic_reason: str = "") -> Prescription:
+              chronic_reason: str = "", diagnosis_code: str = "", extension_days: int = 0, extension_reason: str = "",
+              long_term: bool = False, assessment: str = "", signed_by: str = "", consultant_id: int | None = None,
+              override_reason: str = "", check_id: int | None = None, check_reason: str = "", policy: Settings = POLICY
+              ) -> Prescription:
     """Issue a prescription and charge its lines, unsettled.
 
-    :raises Invalid: a line is wrong or a legal limit is passed (each named by field).
+    :raises Invalid: a line is wrong, a legal limit is passed, or a serious finding has no reason (each named by field).
     :raises Conflict: the pharmacy has not enough in stock, or the visit is over.
     """
     encounter, doctor = _visit(session, actor, encounter_id)
     worked = work_out(session, lines)
-    emergency = encounter.kind == "emergency"
-    drugged = [rules.Drugged(w["drug"].name, w["drug"].fiscal_category, w["drug"].control, w["drug"].antimicrobial,
-                             w["drug"].form, w["days"], w["drug"].tb) for w in worked]
-    errors = rules.prescription_errors(drugged, emergency=emergency, chronic_reason=chronic_reason,
-                                       rights=doctor.right_set)
-    errors += [(f"lines.{i}.quantity", "发药数量须为大于 0 的整数") for i, w in enumerate(worked)
-               if w["quantity"] <= 0 or (w["quantity"] % 1 and w["drug"].fiscal_category != rules.HERB)]
-    errors += [(f"lines.{i}.quantity", f"{w['drug'].name} 不可拆零，须为整{w['drug'].pack_unit}")
-               for i, w in enumerate(worked) if not w["drug"].splittable and w["quantity"] % w["drug"].pack_size]
-    if errors:
-        raise Invalid("orders.limits", "处方不符合规定，请按提示修改", [FieldError(f, m) for f, m in errors])
-    store = pharmacy_for(session, encounter)
-    free = stock.available(session, store.id, [w["drug"].id for w in worked])
-    short = [FieldError(f"lines.{i}.quantity", f"{store.name}可用 {free[w['drug'].id].normalize():f}{w['drug'].base_unit}")
-             for i, w in enumerate(worked) if free[w["drug"].id] < w["quantity"]]
-    if short:
-        raise Conflict("orders.short", f"{store.name}库存不足，请调整数量或更换药品", short)
+    night = checking.at_night(session, policy)
+    code = checking.diagnosis_code(session, diagnosis_code, diagnosis)
+    consultant = _consultant(session, consultant_id, doctor.id)
+    case = checking.case_of(encounter, doctor, code, policy, night=night, reason=chronic_reason, long_term=long_term,
+                            assessment=assessment, signed_by=signed_by, consulted=bool(consultant),
+                            override=override_reason)
+    drugged = [checking.drugged(w) for w in worked]
+    _refuse_unlawful(worked, drugged, case)
+    if extension_days and not extension_reason:
+        raise Invalid("orders.extension", "延长有效期须注明理由", [FieldError("extension_reason", "请填写理由")])
+    person = session.get(Person, encounter.person_id)
+    assert person is not None
+    checked = checking.checked(session, person, lines, drugged, check_id)
+    if checked.stops and not check_reason:
+        raise Invalid("orders.checked", "用药审查有严重问题，请修改；确需使用的，填写理由后再开具",
+                      [*(FieldError(one.field, one.message) for one in checked.stops),
+                       FieldError("check_reason", "请填写理由")])
+    store = pharmacy_for(session, encounter, night=night)
+    _refuse_short(session, store, worked)
     at = now(session)
     made = Prescription(
-        number=numbering.take(session, PRESCRIPTION_SERIES), kind=rules.prescription_kind(drugged, emergency=emergency),
+        number=numbering.take(session, PRESCRIPTION_SERIES),
+        kind=rules.prescription_kind(drugged, emergency=case.place == "emergency" or night),
         person_id=encounter.person_id, encounter_id=encounter.id, department_id=encounter.department_id,
         doctor_id=doctor.id, doctor_name=doctor.name, store_id=store.id, diagnosis=diagnosis, state="issued",
-        issued_at=at, business_date=today(session), changed_at=at, changed_by_name=actor.name, revision=1)
+        issued_at=at, business_date=today(session), changed_at=at, changed_by_name=actor.name, revision=1,
+        valid_until=rules.valid_until(today(session), extension_days), extension_reason=extension_reason,
+        extended_by_name=actor.name if extension_days else "", diagnosis_code=code, chronic_reason=chronic_reason,
+        long_term=long_term, assessment=assessment, signed_by=signed_by, at_night=night, override_reason=override_reason,
+        consultant_name=consultant, check_state=checked.state, check_text=checked.text, check_reason=check_reason)
     keys = of(session).keys.take(len(worked))
     charge_ids = add_lines(session, actor, encounter.person_id, encounter.id, [
         NewLine(source="prescription", source_id=made.id, source_line_id=key, kind="drug", item_id=w["drug"].id,
@@ -128,13 +154,58 @@ def prescribe(session: Session, actor: Actor, *, encounter_id: int, diagnosis: s
                          dose_unit=w["drug"].dose_unit or w["drug"].base_unit, usage=w["usage"],
                          frequency=w["frequency"], days=w["days"], quantity=w["quantity"],
                          base_unit=w["drug"].base_unit, pack_unit=w["drug"].pack_unit, pack_size=w["drug"].pack_size,
-                         price=w["charged"].price, note=w["note"], charge_line_id=charge_id)
+                         price=w["charged"].price, note=w["note"], charge_line_id=charge_id, group_no=w["group_no"],
+                         turns=w["turns"], skin_test=w["drug"].skin_test,
+                         in_hospital=w["drug"].ingredient.startswith(rules.ONCE_IN_HOSPITAL))
         for position, (key, w, charge_id) in enumerate(zip(keys, worked, charge_ids, strict=True))]
     session.add(made)
     session.flush()
     signatures.sign(session, actor, signing.KIND, made.id, signing.document(made))
-    audit.record(session, actor, "prescription.issue", "prescription", made.id, {"number": made.number})
+    if override_reason and (level := rules.beyond_level(drugged, case)):
+        session.add(AntimicrobialOverride(
+            prescription_id=made.id, level=level, reason=override_reason, doctor_id=doctor.id, doctor_name=doctor.name,
+            made_at=at, due_at=at + timedelta(hours=24), state="open"))
+    audit.record(session, actor, "prescription.issue", "prescription", made.id,
+                 {"number": made.number, "check": checked.state, **({"reason": check_reason} if checked.stops else {})})
     return made
+
+
+def _refuse_unlawful(worked: Sequence[Mapping[str, Any]], drugged: Sequence[rules.Drugged], case: rules.Case) -> None:
+    errors = rules.prescription_errors(drugged, case)
+    errors += [(f"lines.{i}.quantity", "发药数量须为大于 0 的整数") for i, w in enumerate(worked)
+               if w["quantity"] <= 0 or (w["quantity"] % 1 and w["drug"].fiscal_category != rules.HERB)]
+    errors += [(f"lines.{i}.quantity", f"{w['drug'].name} 不可拆零，须为整{w['drug'].pack_unit}")
+               for i, w in enumerate(worked) if not w["drug"].splittable and w["quantity"] % w["drug"].pack_size]
+    groups: dict[int, tuple[str, str, int]] = {}
+    for i, w in enumerate(worked):
+        told = (w["usage"], w["frequency"], w["days"])
+        if not w["group_no"]:
+            continue
+        if w["usage"] not in GROUP_USAGES:
+            errors.append((f"lines.{i}.group_no", f"用法“{w['usage']}”不能成组"))
+        elif groups.setdefault(w["group_no"], told) != told:
+            errors.append((f"lines.{i}.usage", f"第 {w['group_no']} 组的用法、频次、天数须一致"))
+    if errors:
+        raise Invalid("orders.limits", "处方不符合规定，请按提示修改", [FieldError(f, m) for f, m in errors])
+
+
+def _refuse_short(session: Session, store: Store, worked: Sequence[Mapping[str, Any]]) -> None:
+    free = stock.available(session, store.id, [w["drug"].id for w in worked])
+    short = [FieldError(f"lines.{i}.quantity", f"{store.name}可用 {free[w['drug'].id].normalize():f}{w['drug'].base_unit}")
+             for i, w in enumerate(worked) if free[w["drug"].id] < w["quantity"]]
+    if short:
+        raise Conflict("orders.short", f"{store.name}库存不足，请调整数量或更换药品", short)
+
+
+def _consultant(session: Session, consultant_id: int | None, doctor_id: int) -> str:
+    """The name of the expert who consents to special-use antimicrobials: another doctor with the level (RX-08)."""
+    if consultant_id is None:
+        return ""
+    found = masterdata.staff(session, consultant_id)
+    if found.id == doctor_id or rules.antimicrobial_level(found.right_set, found.title) < len(rules.LEVELS):
+        raise Invalid("orders.consultant", "会诊医师须为另一名有特殊使用级处方权的高级职称医师",
+                      [FieldError("consultant_id", "请另选会诊医师")])
+    return found.name
 
 
 def request_items(session: Session, actor: Actor, *, encounter_id: int, diagnosis: str, performing_department_id: int,

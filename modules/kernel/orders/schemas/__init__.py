@@ -17,6 +17,7 @@ class PrescriptionLineIn(Schema):
     days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 90, error="天数应在 1 至 90 之间"))
     quantity = QuantityField(load_default=None, allow_none=True, positive=True)
     note = Text(load_default="", max=100)
+    group_no = fields.Integer(load_default=0, strict=True, validate=validate.Range(0, 20, error="组号应在 0 至 20 之间"))
 
 
 _lines = validate.Length(1, 50, error="请录入 1 至 50 行")
@@ -33,7 +34,17 @@ class PrescriptionIn(PreviewIn):
 
     encounter_id = Id(required=True)
     diagnosis = Text(required=True, min=1, max=200)
+    diagnosis_code = Text(load_default="", max=40)
     chronic_reason = Text(load_default="", max=100)
+    extension_days = fields.Integer(load_default=0, strict=True, validate=validate.Range(0, 3, error="有效期最多延长 3 天"))
+    extension_reason = Text(load_default="", max=100)
+    long_term = fields.Boolean(load_default=False)
+    assessment = Text(load_default="", max=300)
+    signed_by = Text(load_default="", max=60)
+    consultant_id = Id(load_default=None, allow_none=True)
+    override_reason = Text(load_default="", max=200)
+    check_id = Id(load_default=None, allow_none=True)
+    check_reason = Text(load_default="", max=200)
 
 
 class PreviewLineOut(Schema):
@@ -79,6 +90,10 @@ class PrescriptionLineOut(Schema):
     price = PriceField()
     note = fields.String()
     charge_line_id = fields.Integer()
+    group_no = fields.Integer()
+    turns = fields.Integer()
+    skin_test = fields.Boolean()
+    in_hospital = fields.Boolean()
 
 
 class PrescriptionOut(Schema):
@@ -92,8 +107,19 @@ class PrescriptionOut(Schema):
     doctor_name = fields.String()
     store_id = fields.Integer()
     diagnosis = fields.String()
+    diagnosis_code = fields.String()
     state = fields.String()
     issued_at = fields.DateTime()
+    valid_until = fields.Date()
+    extension_reason = fields.String()
+    chronic_reason = fields.String()
+    long_term = fields.Boolean()
+    at_night = fields.Boolean()
+    override_reason = fields.String()
+    consultant_name = fields.String()
+    check_state = fields.String()
+    check_text = fields.String()
+    check_reason = fields.String()
     changed_at = fields.DateTime()
     changed_by_name = fields.String()
     lines = fields.List(fields.Nested(PrescriptionLineOut))
@@ -184,9 +210,10 @@ class VisitStateOut(Schema):
 
 
 class VisitsOut(Schema):
-    """The doctor's list."""
+    """The doctor's list; ``night``: prescriptions are temporary and go to the emergency pharmacy now (M7.8)."""
 
     items = fields.List(fields.Nested(VisitOut))
+    night = fields.Boolean()
 
 
 class VisitOrdersOut(Schema):
