@@ -55,21 +55,26 @@ class Prescription(integrity.Guarded, Keyed):
     valid_until: Mapped[date]
     extended_by_name: Mapped[str] = mapped_column(String(60), default="")
     extension_reason: Mapped[str] = mapped_column(String(100), default="")
-    diagnosis_code: Mapped[str] = mapped_column(String(40), default="")
+    diagnosis_code_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     chronic_reason: Mapped[str] = mapped_column(String(100), default="")
     long_term: Mapped[bool] = mapped_column(default=False)
-    assessment: Mapped[str] = mapped_column(String(300), default="")
+    assessment_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     signed_by: Mapped[str] = mapped_column(String(60), default="")
     at_night: Mapped[bool] = mapped_column(default=False)
-    override_reason: Mapped[str] = mapped_column(String(200), default="")
+    override_reason_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     consultant_name: Mapped[str] = mapped_column(String(60), default="")
     check_state: Mapped[str] = mapped_column(String(12), default="passed")
-    check_text: Mapped[str] = mapped_column(String(500), default="")
-    check_reason: Mapped[str] = mapped_column(String(200), default="")
+    check_text_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    check_reason_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     lines: Mapped[list[PrescriptionLine]] = relationship(order_by="PrescriptionLine.position", lazy="raise",
                                                          back_populates="prescription")
 
     diagnosis = SealedText()
+    diagnosis_code = SealedText(blank=True)
+    assessment = SealedText(blank=True)
+    override_reason = SealedText(blank=True)
+    check_text = SealedText(blank=True)
+    check_reason = SealedText(blank=True)
 
 
 class PrescriptionLine(integrity.Guarded, Keyed):
@@ -181,7 +186,9 @@ class DrugCheckFinding(Keyed):
     level: Mapped[str] = mapped_column(String(10))
     kind: Mapped[str] = mapped_column(String(20))
     field: Mapped[str] = mapped_column(String(60))
-    message: Mapped[str] = mapped_column(String(300))
+    message_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+    message = SealedText()
 
 
 class AntimicrobialOverride(Keyed):
@@ -194,7 +201,7 @@ class AntimicrobialOverride(Keyed):
     __table_args__ = (Index("ix_antimicrobial_override_due", "state", "due_at"),)
     prescription_id: Mapped[int] = mapped_column(ForeignKey("prescription.id"), unique=True)
     level: Mapped[str] = mapped_column(String(10))
-    reason: Mapped[str] = mapped_column(String(200))
+    reason_sealed: Mapped[bytes] = mapped_column(LargeBinary)
     doctor_id: Mapped[int] = mapped_column(BigInteger)
     doctor_name: Mapped[str] = mapped_column(String(60))
     made_at: Mapped[datetime] = mapped_column(Instant)
@@ -202,7 +209,10 @@ class AntimicrobialOverride(Keyed):
     state: Mapped[str] = mapped_column(String(10), default="open")
     done_at: Mapped[datetime | None] = mapped_column(Instant)
     done_by_name: Mapped[str] = mapped_column(String(60), default="")
-    note: Mapped[str] = mapped_column(String(200), default="")
+    note_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    reason = SealedText()
+    note = SealedText(blank=True)
 
 
 class OrderTemplate(Keyed):

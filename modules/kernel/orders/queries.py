@@ -169,7 +169,7 @@ def history(session: Session, person_id: int, *, limit: int, after: str | None) 
         .join(Department, Department.id == Prescription.department_id).where(Prescription.person_id.in_(family)),
         [(Prescription.issued_at, "desc"), (Prescription.id, "desc")],
         portable.decode_cursor(after) if after else None, limit + 1)).all()
-    columns = [c.key for c in Prescription.__table__.columns]
+    columns = [c.key.removesuffix("_sealed") for c in Prescription.__table__.columns]
     items = [{**{c: getattr(p, c) for c in columns}, "lines": p.lines, "department": department}
              for p, department in rows[:limit]]
     more = portable.encode_cursor((items[-1]["issued_at"], items[-1]["id"])) if len(rows) > limit else None
@@ -194,7 +194,7 @@ def overrides(session: Session, *, overdue: bool, limit: int, after: str | None)
             .where(PrescriptionLine.prescription_id.in_([o.prescription_id for o, _ in rows]), Drug.antimicrobial != "")
             .order_by(PrescriptionLine.id)):
         drugs.setdefault(key, []).append(name)
-    columns = [c.key for c in AntimicrobialOverride.__table__.columns]
+    columns = [c.key.removesuffix("_sealed") for c in AntimicrobialOverride.__table__.columns]
     items = [{**{c: getattr(o, c) for c in columns}, "number": number, "late": o.due_at < at,
               "drugs": "、".join(drugs.get(o.prescription_id, []))} for o, number in rows[:limit]]
     more = portable.encode_cursor((items[-1]["due_at"], items[-1]["id"])) if len(rows) > limit else None

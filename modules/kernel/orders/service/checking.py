@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import Database, now, of, today
@@ -164,10 +163,8 @@ def ask(database: Database, actor: Actor, *, encounter_id: int, diagnosis: str, 
                          checked_by=actor.user_id)
         session.add(made)
         session.flush()
-        keys = of(session).keys.take(len(found)) if found else ()
-        portable.insert_many(session, DrugCheckFinding, [
-            {"id": key, "check_id": made.id, "level": one.level, "kind": one.kind, "field": one.field[:60],
-             "message": one.message[:300]} for key, one in zip(keys, found, strict=True)])
+        session.add_all([DrugCheckFinding(check_id=made.id, level=one.level, kind=one.kind, field=one.field[:60],
+                                          message=one.message[:300]) for one in found])
         return {"check_id": made.id, "state": state, "findings": found}
 
 

@@ -63,10 +63,12 @@ def complete_override(session: Session, actor: Actor, override_id: int, *, note:
     if not portable.guarded_update(
             session, AntimicrobialOverride,
             (AntimicrobialOverride.id == override_id) & (AntimicrobialOverride.state == "open"),
-            {"state": "done", "done_at": now(session), "done_by_name": actor.name, "note": note}):
+            {"state": "done", "done_at": now(session), "done_by_name": actor.name}):
         session.refresh(found)
         at = f"{local(found.done_at):%m-%d %H:%M}" if found.done_at else ""
         raise Conflict("orders.override_done", f"已由 {found.done_by_name} 于 {at} 补办，请刷新查看")
-    audit.record(session, actor, "antimicrobial.override_done", "prescription", found.prescription_id, {"note": note})
+    audit.record(session, actor, "antimicrobial.override_done", "prescription", found.prescription_id, {"level": found.level})
     session.refresh(found)
+    found.note = note
+    session.flush()
     return found

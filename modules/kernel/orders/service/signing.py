@@ -13,9 +13,10 @@ from modules.kernel.orders.models import Prescription
 
 KIND = "prescription"
 _HEAD = ("number", "kind", "person_id", "encounter_id", "department_id", "doctor_id", "doctor_name", "diagnosis",
-         "issued_at")
+         "issued_at", "diagnosis_code", "chronic_reason", "long_term", "assessment", "signed_by", "override_reason",
+         "consultant_name", "check_reason")
 _LINE = ("position", "drug_id", "name", "spec", "dose", "dose_unit", "usage", "frequency", "days", "quantity",
-         "base_unit", "note")
+         "base_unit", "note", "group_no")
 
 
 def document(prescription: Prescription) -> dict[str, Any]:
