@@ -188,7 +188,10 @@ def untested(session: Session, person_id: int, drug_ids: Iterable[int]) -> dict[
 
 
 def refuse_untested(session: Session, prescription_id: int, line_ids: Collection[int] | None = None) -> None:
-    """``line_ids``: of these lines only. :raises Conflict: a drug that is still to be handed out needs a skin test and has no negative one in force."""
+    """Of the whole prescription, or of some lines only.
+
+    :raises Conflict: a drug that is still to be handed out needs a skin test and has no negative one in force.
+    """
     found = session.execute(
         select(PrescriptionLine.id, PrescriptionLine.drug_id, PrescriptionLine.name, Prescription.person_id)
         .join(Prescription, Prescription.id == PrescriptionLine.prescription_id)
