@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 DEMO_ENV := HIS_DATA_DIR=$(DEMO) HIS_SECURE_COOKIES=0 HIS_SIMULATE_PAYMENTS=1 HIS_DEMO=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long bench lint setup setup-run frontend trace migration clean
+.PHONY: help run demo test test-long golden bench lint setup setup-run frontend trace migration clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,12 +50,15 @@ lint: setup ## ruff, import-linter, mypy, layout, types of the pages
 	$(BIN)/python -m his_server lint-layout
 	$(BIN)/python -m his_server.web.build --check
 
-test: lint ## everything but the long tests, on SQLite and PostgreSQL
+test: lint ## everything but the long tests, on SQLite, PostgreSQL and (chosen ones) Dameng
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/browser
 	$(BIN)/python -m pytest tests/browser  # alone: a person at a keyboard has the machine to themselves
 
-test-long: lint ## all tests, the long ones too
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench"
+test-long: lint ## all tests, the long ones too; all on Dameng too (HIS_TEST_DAMENG_URL names a true DM8)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench" --dameng all
+
+golden: setup ## write the golden SQL files anew after a change of models or dialects
+	HIS_TEST_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/dialects/test_golden.py
 
 bench: setup ## benchmarks: ratios to floors measured in the same run
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks

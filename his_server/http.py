@@ -17,14 +17,24 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, g, request
 from marshmallow import RAISE, Schema, ValidationError
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server import metrics
 from his_server.actor import Actor
 from his_server.db import Database, idempotency
-from his_server.errors import AppError, Conflict, FieldError, Forbidden, Invalid, NotFound, Unauthenticated
+from his_server.db.database import CommitUnknown, may_repeat
+from his_server.errors import (
+    AppError,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from his_server.wire import MAX_ID
 
 log = logging.getLogger("his.http")
@@ -33,8 +43,6 @@ PUBLIC = "public"
 """Permission of the few routes that need no session (sign-in, health)."""
 SIGNED_IN = "signed_in"
 """Permission of routes that every signed-in person may use."""
-
-DEADLOCK_ATTEMPTS = 3
 
 
 @dataclass
@@ -167,29 +175,49 @@ def _check_path(path: Mapping[str, Any]) -> None:
 
 def _run(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Any:
     if route.effect == "manual":
-        return _respond(view(call, **path), route, out)
+        return _manual(view, route, call, out, path)
     key = request.headers.get("Idempotency-Key", "") if route.effect == "value" else ""
     if route.effect == "value" and not 8 <= len(key) <= 80:
         raise Invalid("idempotency.missing", "缺少提交编号（Idempotency-Key），请刷新页面后重试")
     digest = idempotency.request_hash(request.method, request.path, request.get_data()) if key else ""
-    for attempt in range(1, DEADLOCK_ATTEMPTS + 1):
+    attempt = 1
+    while True:
         try:
             return _unit_of_work(view, route, call, out, path, key, digest)
+        except CommitUnknown as unknown:
+            # With a key the work may be done again: where the first was saved after all, its key refuses the second.
+            if not key or attempt > 1:
+                raise
+            if (stored := _stored_if_there(call, key, digest, unknown)) is not None:
+                return stored
         except AppError:
             # a twin of this request may have been first: then its answer is ours too
             if key and (stored := _stored(call, key, digest)) is not None:
                 return stored
             raise
         except Exception as error:
-            if key and (stored := _stored(call, key, digest)) is not None:
+            if may_repeat(error, attempt):
+                log.warning("unit of work repeated: %s", type(error).__name__)
+            elif key and not portable.is_disconnect(error) and (stored := _stored(call, key, digest)) is not None:
                 return stored
-            if portable.is_deadlock(error) and attempt < DEADLOCK_ATTEMPTS:
-                continue
-            if isinstance(error, IntegrityError) and portable.is_unique_violation(error):
+            elif isinstance(error, IntegrityError) and portable.is_unique_violation(error):
                 log.warning("unique violation", exc_info=error)
                 raise Conflict("conflict.unique", "同样的记录已经存在或正被他人提交，请刷新后核对") from error
+            else:
+                raise
+        attempt += 1
+
+
+def _manual(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Response:
+    """A view with units of work of its own. Nobody repeats it: an earlier one may be saved already."""
+    try:
+        return _respond(view(call, **path), route, out)
+    except SQLAlchemyError as error:
+        if not portable.is_disconnect(error):
             raise
-    raise AssertionError("unreachable")
+        log.error("database lost in a route of several units of work", exc_info=error)
+        raise Unavailable("database.interrupted", "与数据库的连接中断，本次操作可能只完成了一部分，请刷新页面核对当前状态后"
+                                                  "再继续，不要直接重复提交") from error
 
 
 def _unit_of_work(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any],
@@ -211,9 +239,17 @@ def _unit_of_work(view: Callable[..., Any], route: Route, call: Call, out: Schem
 
 
 def _stored(call: Call, key: str, digest: str) -> Response | None:
-    with call.database.begin(write=False) as session:
-        found = idempotency.find(session, call.actor.user_id, key, digest)
+    found = call.database.run(lambda session: idempotency.find(session, call.actor.user_id, key, digest), write=False)
     return None if found is None else _replay(found)
+
+
+def _stored_if_there(call: Call, key: str, digest: str, unknown: CommitUnknown) -> Response | None:
+    """The stored answer after a lost COMMIT. :raises CommitUnknown: the database can't be asked (yet)."""
+    try:
+        return _stored(call, key, digest)
+    except SQLAlchemyError as error:
+        log.error("no database to ask after a lost commit", exc_info=error)
+        raise unknown from error
 
 
 def _replay(found: idempotency.StoredAnswer) -> Response:

@@ -1,7 +1,8 @@
 """Fixtures for everybody: databases, clock, units of work, the application, signed-in clients, query counts.
 
-``db`` is a fresh database on SQLite and on PostgreSQL in turn; ``parametrize("db_url", ["sqlite"], indirect=True)``
-chooses one. Sockets reach the loopback only.
+``db`` is a fresh database on SQLite, on PostgreSQL and on Dameng in turn; ``parametrize("db_url", ["sqlite"],
+indirect=True)`` chooses one. On Dameng the tests named in :mod:`tests.on_dameng` run, all of them with
+``--dameng all``. Sockets reach the loopback only.
 """
 
 from __future__ import annotations
@@ -29,22 +30,29 @@ from his_server.db import Base, Database
 from his_server.keys import open_sealer
 from his_server.registry import Hospital
 from his_server.settings import Settings
-from tests import databases
+from tests import databases, on_dameng
 from tests.counting import QueryCount, count_queries
 
-BACKENDS = ("sqlite", "postgresql")
+BACKENDS = ("sqlite", "postgresql", "dameng")
 MONDAY = datetime(2026, 3, 2, 8, 30, tzinfo=HOSPITAL_ZONE)
 ACTOR = Actor(user_id=1, login="tester", name="测试员", staff_id=1, department_id=1, terminal="T1",
               trace_id="trace0001")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--dameng``: how much of the service tests runs on Dameng."""
+    parser.addoption("--dameng", choices=on_dameng.AMOUNTS, default=None,
+                     help="which tests with `db` run on Dameng: off, chosen (tests/on_dameng.py; the default) or all "
+                          "(the default where HIS_TEST_DAMENG_URL names a true DM8)")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without ``-m``, long tests and benchmarks stay out: ``make test-long``, ``make bench``."""
-    if config.option.markexpr:
-        return
-    out = [item for item in items if item.get_closest_marker("long") or item.get_closest_marker("bench")]
+    """Without ``-m``, long tests and benchmarks stay out: ``make test-long``, ``make bench``. Dameng by ``--dameng``."""
+    out = on_dameng.left_out(config, items)
+    if not config.option.markexpr:
+        out |= {item for item in items if item.get_closest_marker("long") or item.get_closest_marker("bench")}
     if out:
-        config.hook.pytest_deselected(items=out)
+        config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
 
 
@@ -127,6 +135,16 @@ def _postgres_house(hospital: Hospital, postgres_server: str) -> Iterator[str]:
     databases.drop_postgres(postgres_server, url)
 
 
+@pytest.fixture(scope="session")
+def _dameng_house(hospital: Hospital, request: pytest.FixtureRequest) -> Iterator[on_dameng.House]:
+    """A true DM8 (HIS_TEST_DAMENG_URL) or the stand-in, with all tables, emptied after each test."""
+    given = os.environ.get("HIS_TEST_DAMENG_URL")
+    house = on_dameng.true_house(given) if given else on_dameng.standin_house(
+        request.getfixturevalue("postgres_server"))
+    yield house
+    house.close()
+
+
 @pytest.fixture(params=BACKENDS)
 def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a database with all tables and no row."""
@@ -134,10 +152,14 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         path = tmp_path / "his.db"
         shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
         yield f"sqlite:///{path}"
-        return
-    url: str = request.getfixturevalue("_postgres_house")
-    yield url
-    databases.empty_postgres(url)
+    elif request.param == "dameng":
+        house = request.getfixturevalue("_dameng_house")
+        yield house.url
+        house.empty()
+    else:
+        url: str = request.getfixturevalue("_postgres_house")
+        yield url
+        databases.empty_postgres(url)
 
 
 @pytest.fixture
@@ -148,7 +170,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def db(db_url: str, clock: ManualClock, sealer: Sealer) -> Iterator[Database]:
-    """A fresh database, on SQLite and on PostgreSQL in turn."""
+    """A fresh database, on SQLite, on PostgreSQL and on Dameng in turn."""
     database = Database(db_url, clock=clock, sealer=sealer)
     yield database
     database.dispose()

@@ -27,19 +27,24 @@ def _on_server(server_url: str, *statements: str) -> None:
             connection.execute(text(statement))
 
 
-def empty_postgres(url: str) -> None:
-    """End what other connections left open, then delete all rows; only tables that have rows are touched."""
+def empty_postgres(url: str, *, upper_in: str = "") -> None:
+    """End what other connections left open, then delete all rows; only tables that have rows are touched.
+
+    ``upper_in``: the schema in which the stand-in for Dameng keeps them, by names in upper case.
+    """
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"))
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        for name in _filled(connection):
+        if upper_in:
+            connection.execute(text(f'SET LOCAL search_path = "{upper_in}", sys'))
+        for name in _filled(connection, bool(upper_in)):
             connection.execute(text(f'DELETE FROM "{name}"'))
 
 
-def _filled(connection: Connection) -> list[str]:
-    names = list(Base.metadata.tables)
+def _filled(connection: Connection, upper: bool) -> list[str]:
+    names = [name.upper() if upper else name for name in Base.metadata.tables]
     columns = ", ".join(f'EXISTS (SELECT 1 FROM "{name}")' for name in names)
     row = connection.execute(text(f"SELECT {columns}")).one()
     return [name for name, filled in zip(names, row, strict=True) if filled]

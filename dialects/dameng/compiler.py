@@ -23,6 +23,8 @@ _PREDICATE_OPERATORS = {
     operators.not_contains_op, operators.not_startswith_op, operators.not_endswith_op,
 }  # fmt: skip
 
+_TYPED_IN_CASE = (sqltypes.Integer, sqltypes.Numeric, sqltypes.DateTime, sqltypes.Date)
+
 
 def is_predicate(element: Any) -> bool:
     """True if `element` is written as a condition, which DM8 takes in WHERE and CASE, but not as a value."""
@@ -62,6 +64,22 @@ class DamengCompiler(compiler.SQLCompiler):
             kw["result_map_targets"] = (*kw.get("result_map_targets", ()), label, label.element)
             label = value
         return super().visit_label(label, *args, **kw)
+
+    def visit_case(self, clause: Any, **kw: Any) -> str:
+        # A parameter as a result has no type from its context, and would be text: say what it is
+        value = f"CASE {self.process(clause.value, **kw)} " if clause.value is not None else "CASE "
+        for condition, result in clause.whens:
+            value += f"WHEN {self.process(condition, **kw)} THEN {self._typed(result, **kw)} "
+        if clause.else_ is not None:
+            value += f"ELSE {self._typed(clause.else_, **kw)} "
+        return value + "END"
+
+    def _typed(self, value: Any, **kw: Any) -> str:
+        text = self.process(value, **kw)
+        kind = value.type._type_affinity if isinstance(value, elements.BindParameter) else None
+        if kind in _TYPED_IN_CASE:
+            return f"CAST({text} AS {self.dialect.type_compiler_instance.process(value.type)})"
+        return text
 
     def visit_true(self, expr: Any, **kw: Any) -> str:
         return "1"

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from sqlalchemy import Column, Identity, Index, Sequence, Table, UniqueConstraint, exc
+from sqlalchemy import Column, Identity, Index, Sequence, Table, TextClause, UniqueConstraint, exc
 from sqlalchemy import types as sqltypes
 from sqlalchemy.sql import compiler
 
@@ -17,6 +18,7 @@ from dialects.dameng.reserved import RESERVED_WORDS
 COLUMN_BYTES = {4096: 1900, 8192: 3900, 16384: 8000, 32768: 8188}
 _BYTES_PER_CHARACTER = 4
 _FIXED_BYTES = {"Integer": 8, "Numeric": 21, "DateTime": 9, "Date": 3, "Time": 6, "Boolean": 1}
+_WORDS = re.compile(r"'(?:[^']|\'\')*'|\"[^\"]*\"|[A-Za-z_]\w*")  # a string, a quoted name, a bare word
 _LOB_BYTES = 43  # what stays in the row of a LOB that lies elsewhere
 
 
@@ -113,6 +115,21 @@ class DamengDDLCompiler(compiler.DDLCompiler):
             for expression in index.expressions
         )
         return f"CREATE {unique}INDEX {name} ON {table} ({columns})"
+
+    def visit_check_constraint(self, constraint: Any, **kw: Any) -> str:
+        return self._check(super().visit_check_constraint(constraint, **kw), constraint)
+
+    def visit_column_check_constraint(self, constraint: Any, **kw: Any) -> str:
+        return self._check(super().visit_column_check_constraint(constraint, **kw), constraint)
+
+    def _check(self, text: str, constraint: Any) -> str:
+        """A CHECK given as text, in which a column named by a reserved word (first, next, …) must be quoted too."""
+        if not isinstance(constraint.sqltext, TextClause) or constraint.table is None:
+            return text
+        reserved = {column.name for column in constraint.table.columns if column.name in self.preparer.reserved_words}
+        head, check, body = text.partition("CHECK (")
+        quote = self.preparer.quote
+        return head + check + _WORDS.sub(lambda word: quote(word[0]) if word[0] in reserved else word[0], body)
 
     def visit_computed_column(self, generated: Any, **kw: Any) -> str:
         expression = self.sql_compiler.process(generated.sqltext, include_table=False, literal_binds=True)

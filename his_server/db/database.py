@@ -14,19 +14,48 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
+from dialects import portable
 from his_server.clock import Clock
 from his_server.db import context, later
 from his_server.db.keys import KeyAllocator
+from his_server.errors import Unavailable
 
 SQLITE_BUSY_MS = 30_000
+DEADLOCK_ATTEMPTS = 3
+LOST_ATTEMPTS = 2
+"""How often a unit of work is tried whose connection was lost before its commit began: once more, on a new one."""
+T = TypeVar("T")
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class CommitUnknown(Unavailable):
+    """The connection was lost during COMMIT: nobody knows yet whether the unit of work was saved."""
+
+    def __init__(self) -> None:
+        super().__init__("database.commit_unknown",
+                         "保存时与数据库的连接中断，无法确认本次操作是否已经保存。请先刷新页面核对，确认没有保存后再重做，"
+                         "不要直接重复提交")
+
+
+def may_repeat(error: BaseException, attempt: int) -> bool:
+    """Whether a unit of work whose ``attempt``-th try (from 1) failed so is to be tried again, whole.
+
+    Only where it certainly left nothing: it was a deadlock's victim, or the connection was lost (a switch to the
+    standby) before COMMIT was sent. Never after :class:`CommitUnknown`.
+    """
+    if isinstance(error, CommitUnknown):
+        return False
+    if portable.is_deadlock(error) or portable.is_serialization_failure(error):
+        return attempt < DEADLOCK_ATTEMPTS
+    return portable.is_disconnect(error) and attempt < LOST_ATTEMPTS
 
 
 class Database:
@@ -37,6 +66,7 @@ class Database:
         self.clock = clock or Clock()
         self.sealer = sealer
         self.single_writer = self.url.get_backend_name() == "sqlite"
+        self.dameng = self.url.get_backend_name() == "dm"
         self.ports: dict[str, Any] = {}
         self._local = threading.local()
         self._lock_path = _lock_path(self.url) if self.single_writer else None
@@ -50,8 +80,12 @@ class Database:
 
     def _engine(self, pool_size: int) -> Engine:
         if not self.single_writer:
-            return create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=False,
-                                 pool_recycle=1800)
+            # Dameng switches to its standby under us: a ping finds out before work that can't be repeated begins
+            engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_recycle=1800,
+                                   pool_pre_ping=self.dameng)
+            if self.dameng:
+                event.listen(engine, "before_cursor_execute", _refuse_writing)
+            return engine
         engine = create_engine(self.url, poolclass=QueuePool, pool_size=pool_size, max_overflow=-1,
                                connect_args={"timeout": SQLITE_BUSY_MS / 1000, "check_same_thread": False})
         event.listen(engine, "connect", _configure_sqlite)
@@ -100,6 +134,8 @@ class Database:
         """A unit of work: committed when the block ends, rolled back when it raises.
 
         Read-only ones (``write=False``) refuse to write. Units of work do not nest in one thread.
+
+        :raises CommitUnknown: the connection was lost during COMMIT. See :meth:`run` for the platform's repeating.
         """
         if write and self.write_session() is not None:
             raise RuntimeError("a unit of work is open already in this thread")
@@ -111,8 +147,7 @@ class Database:
                     self._local.session = session
                     try:
                         yield session
-                        later.send(session)
-                        session.commit()
+                        _commit(session)
                     finally:
                         self._local.session = None
                 for call in session.info.get("after_commit", ()):
@@ -126,6 +161,28 @@ class Database:
         finally:
             context.current.reset(token)
 
+    def run(self, work: Callable[[Session], T], *, write: bool = True, actor: Any = None,
+            idempotent: bool = False) -> T:
+        """``work(session)`` in a unit of work, once more on a new connection where the first one was lost before its
+        commit began, up to thrice after deadlocks. So ``work`` does nothing outside of its session.
+
+        ``idempotent``: doing it twice is as good as once, so it is repeated also when the commit's outcome is unknown.
+
+        :raises CommitUnknown: the connection was lost during COMMIT, and it isn't idempotent.
+        """
+        attempt = 1
+        while True:
+            try:
+                with self.begin(write=write) as session:
+                    if actor is not None:
+                        session.info["actor"] = actor
+                    return work(session)
+            except Exception as error:
+                unknown = idempotent and isinstance(error, CommitUnknown) and attempt < LOST_ATTEMPTS
+                if not unknown and not may_repeat(error, attempt):
+                    raise
+            attempt += 1
+
     def _begin_reading(self, session: Session) -> None:
         """Let the database itself refuse writes, where it can."""
         if self.single_writer:
@@ -136,6 +193,8 @@ class Database:
                 self._local.reading = False
         elif self.url.get_backend_name() == "postgresql":
             session.connection(execution_options={"postgresql_readonly": True})
+        elif self.dameng:
+            session.connection(execution_options={"his_reading": True})
 
     @contextmanager
     def apart(self) -> Iterator[Session]:
@@ -167,6 +226,25 @@ later.see_own_rows(UnitOfWork)
 @event.listens_for(UnitOfWork, "before_flush")
 def _refuse_read_only_writes(session: Session, *_: Any) -> None:
     if session.info.get("read_only") and (session.new or session.dirty or session.deleted):
+        raise RuntimeError("this unit of work is read-only")
+
+
+def _commit(session: Session) -> None:
+    """Commit. What fails before COMMIT is sent certainly left nothing. :raises CommitUnknown: the answer was lost."""
+    later.send(session)
+    session.flush()
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if portable.is_disconnect(error):
+            raise CommitUnknown from error
+        raise
+
+
+def _refuse_writing(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    """Dameng's own read-only transactions cost a round trip each, so we look at the statement."""
+    if connection.get_execution_options().get("his_reading") and not statement.lstrip(" \n(").upper().startswith(
+            ("SELECT", "WITH")):
         raise RuntimeError("this unit of work is read-only")
 
 

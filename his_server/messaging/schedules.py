@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import String, Update, and_, insert, or_, select, update
+from sqlalchemy import Select, String, Update, and_, insert, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dialects import portable
@@ -20,6 +20,7 @@ from his_server import metrics
 from his_server.clock import local
 from his_server.db import Database, now
 from his_server.db.base import Base
+from his_server.db.database import CommitUnknown
 from his_server.db.types import Instant
 from his_server.logs import scrub
 from his_server.module import Job
@@ -62,9 +63,8 @@ def run_due(database: Database, jobs: Sequence[Job], worker: str) -> int:
     """Run every job whose present period nobody has begun; returns how many ran."""
     if not jobs:
         return 0
-    with database.begin(write=False) as session:
-        known = {row.job: row for row in session.scalars(select(ScheduleRun))}
-        instant = now(session)
+    known = database.run(lambda session: {row.job: row for row in session.scalars(select(ScheduleRun))}, write=False)
+    instant = database.clock.now()
     due = [job for job in jobs if _may_be_due(known.get(job.name), period_of(job, instant))]
     return sum(_run(database, job, worker) for job in due)
 
@@ -74,8 +74,10 @@ def _may_be_due(row: ScheduleRun | None, period: str) -> bool:
 
 
 def _run(database: Database, job: Job, worker: str) -> bool:
-    with database.begin() as session:
-        mine = _begin(session, job, worker)
+    try:
+        mine = database.run(lambda session: _begin(session, job, worker))
+    except CommitUnknown:  # if it was saved after all, the period is ours to run
+        mine = database.run(lambda session: session.scalar(_held(job)) == worker, write=False)
     if not mine:
         return False
     outcome, text = "done", None
@@ -85,9 +87,8 @@ def _run(database: Database, job: Job, worker: str) -> bool:
         except Exception as error:
             log.exception("job %s failed", job.name)
             outcome, text = "failed", scrub(f"{type(error).__name__}: {error}")[:500]
-    with database.begin() as session:
-        session.execute(_mine(job, worker).values(outcome=outcome, error=text, finished_at=now(session),
-                                                  lease_until=None, lease_by=None))
+    database.run(lambda session: session.execute(_mine(job, worker).values(
+        outcome=outcome, error=text, finished_at=now(session), lease_until=None, lease_by=None)), idempotent=True)
     metrics.jobs.labels(job.name, outcome).inc()
     return True
 
@@ -116,6 +117,10 @@ def _mine(job: Job, worker: str) -> Update:
     return update(ScheduleRun).where(ScheduleRun.job == job.name, ScheduleRun.lease_by == worker)
 
 
+def _held(job: Job) -> Select[tuple[str | None]]:
+    return select(ScheduleRun.lease_by).where(ScheduleRun.job == job.name)
+
+
 @contextmanager
 def _heartbeat(database: Database, job: Job, worker: str) -> Iterator[None]:
     ended = threading.Event()
@@ -123,8 +128,8 @@ def _heartbeat(database: Database, job: Job, worker: str) -> Iterator[None]:
     def beat() -> None:
         while not ended.wait(HEARTBEAT_SECONDS):
             try:
-                with database.begin() as session:
-                    session.execute(_mine(job, worker).values(lease_until=now(session) + LEASE))
+                database.run(lambda session: session.execute(
+                    _mine(job, worker).values(lease_until=now(session) + LEASE)), idempotent=True)
             except Exception:
                 log.exception("heartbeat of job %s failed", job.name)
 

@@ -12,11 +12,11 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Row, and_, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
@@ -24,6 +24,7 @@ from his_server import metrics
 from his_server.about import about
 from his_server.actor import SYSTEM
 from his_server.db import Database, now
+from his_server.db.database import CommitUnknown
 from his_server.logs import scrub
 from his_server.messaging import schedules
 from his_server.messaging.outbox import Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused
@@ -96,16 +97,18 @@ class Worker:
         pending = OutboxEvent.fanned_out.is_(False)
         if not self._any(OutboxEvent.id, pending):
             return 0
-        with self.database.begin() as session:
-            ids = portable.claim(session, OutboxEvent, where=pending,
-                                 order_by=[OutboxEvent.occurred_at, OutboxEvent.id], limit=BATCH,
-                                 set_={"fanned_out": True})
-            events = session.scalars(select(OutboxEvent).where(OutboxEvent.id.in_(ids))).all() if ids else []
-            for event in events:
-                for destination in dict.fromkeys(h.destination for h in self.subscriptions.get(event.type, ())):
-                    session.add(Delivery(event_id=event.id, destination=destination, state="waiting", attempts=0,
-                                         business_key=event.business_key, occurred_at=event.occurred_at,
-                                         next_at=now(session)))
+        return self.database.run(lambda session: self._fan_out(session, pending), idempotent=True)
+
+    def _fan_out(self, session: Session, pending: ColumnElement[bool]) -> int:
+        ids = portable.claim(session, OutboxEvent, where=pending,
+                             order_by=[OutboxEvent.occurred_at, OutboxEvent.id], limit=BATCH,
+                             set_={"fanned_out": True})
+        events = session.scalars(select(OutboxEvent).where(OutboxEvent.id.in_(ids))).all() if ids else []
+        for event in events:
+            for destination in dict.fromkeys(h.destination for h in self.subscriptions.get(event.type, ())):
+                session.add(Delivery(event_id=event.id, destination=destination, state="waiting", attempts=0,
+                                     business_key=event.business_key, occurred_at=event.occurred_at,
+                                     next_at=now(session)))
         return len(ids)
 
     # Delivery
@@ -117,9 +120,10 @@ class Worker:
     def _due_destinations(self) -> list[str]:
         if not self.destinations:
             return []
-        with self.database.begin(write=False) as session:
-            due = select(Delivery.destination).where(self._due(session)).distinct()
-            return [name for name in session.scalars(due) if name in self.destinations]
+        def due(session: Session) -> list[str]:
+            return list(session.scalars(select(Delivery.destination).where(self._due(session)).distinct()))
+
+        return [name for name in self.database.run(due, write=False) if name in self.destinations]
 
     @staticmethod
     def _due(session: Session) -> ColumnElement[bool]:
@@ -142,23 +146,31 @@ class Worker:
         )
 
     def _deliver_to(self, destination: str) -> int:
+        until = self.database.clock.now() + self.lease
+        try:
+            claimed = self.database.run(lambda session: self._claim(session, destination, until))
+        except CommitUnknown:  # if it was saved after all, what we took is ours to hand over
+            mine = and_(Delivery.destination == destination, Delivery.state == "sending",
+                        Delivery.lease_by == self.name, Delivery.lease_until == until)
+            claimed = self.database.run(lambda session: self._taken(session, mine), write=False)
+        for delivery_id, attempts, event in claimed:
+            self._hand_over(delivery_id, destination, attempts, event)
+        return len(claimed)
+
+    def _claim(self, session: Session, destination: str, until: datetime) -> Sequence[Row[Any]]:
         # A peer can be slow: one at a time, so that nothing waits leased in our hands.
         limit = 1 if self.destinations[destination] else BATCH
-        with self.database.begin() as session:
-            until = now(session) + self.lease
-            ids = portable.claim(
-                session, Delivery, where=and_(Delivery.destination == destination, self._due(session)),
-                order_by=[Delivery.occurred_at, Delivery.event_id], limit=limit,
-                set_={"state": "sending", "lease_until": until, "lease_by": self.name,
-                      "attempts": Delivery.attempts + 1})
-            rows = session.execute(
-                select(Delivery.id, Delivery.attempts, OutboxEvent)
-                .join(OutboxEvent, OutboxEvent.id == Delivery.event_id)
-                .where(Delivery.id.in_(ids)).order_by(Delivery.occurred_at, Delivery.event_id)
-            ).all() if ids else []
-        for delivery_id, attempts, event in rows:
-            self._hand_over(delivery_id, destination, attempts, event)
-        return len(ids)
+        ids = portable.claim(
+            session, Delivery, where=and_(Delivery.destination == destination, self._due(session)),
+            order_by=[Delivery.occurred_at, Delivery.event_id], limit=limit,
+            set_={"state": "sending", "lease_until": until, "lease_by": self.name, "attempts": Delivery.attempts + 1})
+        return self._taken(session, Delivery.id.in_(ids)) if ids else []
+
+    @staticmethod
+    def _taken(session: Session, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
+        return session.execute(
+            select(Delivery.id, Delivery.attempts, OutboxEvent).join(OutboxEvent, OutboxEvent.id == Delivery.event_id)
+            .where(which).order_by(Delivery.occurred_at, Delivery.event_id)).all()
 
     def _hand_over(self, delivery_id: int, destination: str, attempts: int, row: OutboxEvent) -> None:
         handler = self.handlers.get((destination, row.type))
@@ -172,16 +184,18 @@ class Worker:
                     handler.deliver(self.database, event)
                 self._finish(delivery_id, self._done(), destination)
             else:
-                with self.database.begin() as session:
-                    session.info["actor"] = SYSTEM
-                    handler.deliver(session, event)
-                    self._mark(session, delivery_id, self._done())
+                self.database.run(lambda session: self._deliver_here(session, handler, event, delivery_id),
+                                  actor=SYSTEM, idempotent=True)  # done already: the lease is gone, nothing is saved
                 metrics.deliveries.labels(destination, "done").inc()
         except LeaseLost:
             log.warning("delivery %s to %s was taken over", delivery_id, destination)
         except Exception as error:
             log.warning("delivery %s to %s failed: %s", delivery_id, destination, type(error).__name__)
             self._finish(delivery_id, self._after_failure(handler, attempts, error), destination)
+
+    def _deliver_here(self, session: Session, handler: Handler, event: Event, delivery_id: int) -> None:
+        handler.deliver(session, event)
+        self._mark(session, delivery_id, self._done())
 
     def _done(self) -> dict[str, Any]:
         return {"state": "done", "finished_at": self.database.clock.now(), "last_error": None}
@@ -201,8 +215,7 @@ class Worker:
 
     def _finish(self, delivery_id: int, values: dict[str, Any], destination: str) -> None:
         try:
-            with self.database.begin() as session:
-                self._mark(session, delivery_id, values)
+            self.database.run(lambda session: self._mark(session, delivery_id, values), idempotent=True)
         except LeaseLost:
             log.warning("delivery %s to %s was taken over", delivery_id, destination)
             return
@@ -222,13 +235,16 @@ class Worker:
             return 0
         asking = [and_(Delivery.destination == h.destination, OutboxEvent.type == h.event)
                   for handlers in self.subscriptions.values() for h in handlers if h.lost_answer == "ask"]
-        with self.database.begin() as session:
+
+        def take_back(session: Session) -> int:
             ids = list(session.scalars(select(Delivery.id).where(expired)))
             ask = set(session.scalars(
                 select(Delivery.id).join(OutboxEvent, OutboxEvent.id == Delivery.event_id)
                 .where(Delivery.id.in_(ids), or_(*asking)))) if asking and ids else set()
             return sum(self._take_back(session, group, expired, state)
                        for group, state in ((ask, "asked"), (set(ids) - ask, "waiting")))
+
+        return self.database.run(take_back, idempotent=True)
 
     def _take_back(self, session: Session, ids: Iterable[int], expired: ColumnElement[bool], state: str) -> int:
         if not ids:
@@ -240,8 +256,8 @@ class Worker:
 
     def _any(self, key: Any, condition: ColumnElement[bool]) -> bool:
         """A cheap look before a write transaction is opened."""
-        with self.database.begin(write=False) as session:
-            return session.execute(select(key).where(condition).limit(1)).first() is not None
+        query = select(key).where(condition).limit(1)
+        return self.database.run(lambda session: session.execute(query).first() is not None, write=False)
 
 
 def run_threads(database: Database, hospital: Hospital, everything: Hospital, stop: threading.Event,

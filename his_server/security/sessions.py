@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from flask import Request, g, request
 from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.engine import Row
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crypto import CryptoError, DeviceLost
@@ -169,8 +169,15 @@ class Security:
         return not set(roles) & set(rules.ADMINISTRATORS) or security_settings.inside(self._admin_networks, ip)
 
     def _read(self, tokens: list[str]) -> list[Row[Any]]:
-        with self._reader.connect() as connection:
-            return list(connection.execute(_QUERY, {"tokens": tokens}))
+        attempt = 1
+        while True:
+            try:
+                with self._reader.connect() as connection:
+                    return list(connection.execute(_QUERY, {"tokens": tokens}))
+            except DBAPIError as error:  # a switch to the standby: once more, on a new connection
+                if not db.may_repeat(error, attempt):
+                    raise
+            attempt += 1
 
     def password_expired(self, row: Any) -> bool:
         """Whether the password must be changed before anything else (first sign-in, or older than allowed)."""
@@ -204,8 +211,8 @@ class Security:
             raise integrity.Altered(f"security_session:{first.session_id}", "会话记录被改动")
         head = self._head
         if head is None or head.version != first.head_version or head.digest != first.head_digest:
-            with self.database.begin(write=False) as session:
-                head = self._head = integrity.read_head(session, grants.SCOPE)
+            head = self._head = self.database.run(lambda session: integrity.read_head(session, grants.SCOPE),
+                                                  write=False)
             self._effective.clear()
         held = [(r.role_id, r.granted_in) for r in rows if r.role_id is not None]
         user = grants.user_content(UserFacts(first), held)
@@ -227,9 +234,9 @@ class Security:
         return found
 
     def _touch(self, session_id: int) -> None:
-        with self.database.begin() as session:
-            session.execute(update(SignInSession).where(SignInSession.id == session_id)
-                            .values(last_seen_at=db.now(session)).execution_options(synchronize_session=False))
+        self.database.run(lambda session: session.execute(
+            update(SignInSession).where(SignInSession.id == session_id).values(last_seen_at=db.now(session))
+            .execution_options(synchronize_session=False)), idempotent=True)
 
     def _end(self, session_id: int) -> None:
         with self.database.begin() as session:

@@ -49,7 +49,7 @@ class Standin:
 
 
 def start_standin(
-    postgres_url: str, database: str = "standin", schema: str = "HIS", port: int = 0
+    postgres_url: str, database: str = "standin", schema: str = "HIS", port: int = 0, lock_seconds: int = 1
 ) -> Standin:
     """Start a stand-in over a database of its own in the PostgreSQL at `postgres_url` (made if missing)."""
     admin = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
@@ -60,7 +60,8 @@ def start_standin(
     url = make_url(postgres_url)
     conninfo = f"host={url.host} port={url.port} user={url.username} dbname={database}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.dameng_standin.server", "--postgres", conninfo, "--port", str(port)],
+        [sys.executable, "-m", "tests.dameng_standin.server", "--postgres", conninfo, "--port", str(port),
+         "--lock-seconds", str(lock_seconds)],
         stdout=subprocess.PIPE, text=True, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)},
         preexec_fn=partial(die_with_parent, signal.SIGKILL),
     )  # fmt: skip

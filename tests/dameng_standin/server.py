@@ -41,8 +41,9 @@ class Orders:
 class Server:
     """All sessions of one stand-in."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, lock_seconds: int) -> None:
         self.conninfo = conninfo
+        self.lock_seconds = lock_seconds
         self.orders = Orders()
         self.connections: set[socket.socket] = set()
         self.lock = threading.Lock()
@@ -67,6 +68,9 @@ class Server:
             orders: list[dict[str, Any]] = getattr(self.orders, kind)
             for each in orders:
                 if re.search(each["match"], text, re.IGNORECASE | re.DOTALL):
+                    if each.get("skip", 0) > 0:
+                        each["skip"] -= 1
+                        continue
                     each["times"] = each.get("times", 1) - 1
                     if each["times"] <= 0:
                         orders.remove(each)
@@ -187,7 +191,7 @@ class Worker:
         user, password = words
         if password == "wrong":
             raise Refused(-2501, "用户名或密码错误")
-        self.session = Session(self.server.conninfo, user.upper())
+        self.session = Session(self.server.conninfo, user.upper(), self.server.lock_seconds)
         return wire.login_reply(user.upper(), _VERSION, self.server.orders.mode)
 
     def _prepare(self, session: Session, frame: wire.Frame) -> wire.Frame:
@@ -280,6 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--postgres", required=True, help="conninfo of an empty database")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--lock-seconds", type=int, default=1, help="how long a lock is waited for (-6407)")
     arguments = parser.parse_args()
     setup = pq.PGconn.connect(arguments.postgres.encode())
     exists = setup.exec_(b"SELECT to_regnamespace('sys')").get_value(0, 0)
@@ -288,7 +293,7 @@ def main() -> None:
         if result.status != pq.ExecStatus.COMMAND_OK:
             sys.exit("dictionary: " + setup.get_error_message())
     setup.finish()
-    server = Server(arguments.postgres)
+    server = Server(arguments.postgres, arguments.lock_seconds)
     listeners = []
     for port in (arguments.port, 0):
         listener = socket.create_server(("127.0.0.1", port), backlog=128)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -50,7 +50,7 @@ class Prepared:
 class Session:
     """Transactions as on DM8: an error undoes its statement only, and DDL commits."""
 
-    def __init__(self, conninfo: str, schema: str) -> None:
+    def __init__(self, conninfo: str, schema: str, lock_seconds: int = 1) -> None:
         self.pg = pq.PGconn.connect(conninfo.encode())
         if self.pg.status != pq.ConnStatus.OK:
             raise Refused(-6001, self.pg.get_error_message())
@@ -60,11 +60,12 @@ class Session:
         self.level = 1
         self.identity_insert: set[str] = set()
         self.relations: dict[tuple[int, int], int] = {}
+        self.prepared: dict[str, Prepared] = {}  # by their text, until somebody here changes a table
         self.lobs: dict[int, bytearray] = {}  # both what the driver put and what it will read
         self._run(
             "SET client_min_messages = error; SET datestyle = 'ISO'; SET timezone = 'UTC'; SET bytea_output = 'hex'"
         )
-        self._run("SET lock_timeout = '1s'; SET deadlock_timeout = '50ms'")
+        self._run(f"SET lock_timeout = '{lock_seconds}s'; SET deadlock_timeout = '50ms'")
         self.use_schema(schema)
         found = self._query(
             "SELECT oid, typname FROM pg_type WHERE typtype = 'd' AND typnamespace = 'sys'::regnamespace"
@@ -78,6 +79,7 @@ class Session:
         self._run(f'CREATE SCHEMA IF NOT EXISTS "{name}"')
         self._run(f'SET search_path = "{name}", sys')
         self.schema = name
+        self.prepared.clear()
 
     def begin(self) -> None:
         if not self.open:
@@ -111,6 +113,8 @@ class Session:
         if statement.ddl:
             return prepared
         self.begin()
+        if known := self.prepared.get(statement.sql):
+            return replace(known, statement=statement, rows=[])
         prepared.name = f"s{next(self.names)}".encode()
         self._run("SAVEPOINT standin")
         try:
@@ -133,6 +137,7 @@ class Session:
             prepared.columns = []
         else:
             prepared.columns = columns
+        self.prepared[statement.sql] = prepared
         return prepared
 
     def _prepare_typed(self, name: bytes, statement: Statement) -> None:
@@ -181,6 +186,7 @@ class Session:
             self.commit()
             self._run(statement.sql)
             self.relations.clear()
+            self.prepared.clear()
             return 0, []
         self.begin()
         self._run("SAVEPOINT standin")

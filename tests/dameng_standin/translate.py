@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -40,9 +41,10 @@ class Refused(Exception):
         self.message = message
 
 
-@dataclass
+@dataclass(frozen=True)
 class Statement:
-    """A translated statement. `local` names what the stand-in does itself, with `words` to do it on."""
+    """A translated statement, shared by all who prepare its text. `local` names what the stand-in does itself, with
+    `words` to do it on."""
 
     sql: str
     kind: int = wire.KIND_OTHER
@@ -54,6 +56,7 @@ class Statement:
     tree: exp.Expression | None = None
 
 
+@lru_cache(maxsize=4000)
 def translate(sql: str) -> Statement:
     """Parse and translate one statement. Raises Refused for what isn't DM8's SQL or isn't known here."""
     sql = sql.strip().rstrip(";").strip()

@@ -18,11 +18,17 @@ from his_server.registry import Hospital
 from tests import databases
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("dameng", marks=pytest.mark.requirement("XC-05"))])
 def empty(request: pytest.FixtureRequest, tmp_path: Path, hospital: Hospital) -> Iterator[Database]:
     """A database without any table."""
     if request.param == "sqlite":
         database = Database(f"sqlite:///{tmp_path}/empty.db")
+        yield database
+        database.dispose()
+        return
+    if request.param == "dameng":
+        database = Database(request.getfixturevalue("_dameng_house").fresh())
+        database.engine.dialect.max_identifier_length = 63  # the stand-in's names are PostgreSQL's; DM8's have 128 bytes
         yield database
         database.dispose()
         return

@@ -104,7 +104,7 @@ FROM patient)
 UPDATE patient SET name=? WHERE patient.name = ?
 
 -- update with case
-UPDATE charge SET "level"=CASE WHEN (charge."level" > ?) THEN ? ELSE ? END
+UPDATE charge SET "level"=CASE WHEN (charge."level" > ?) THEN CAST(? AS INTEGER) ELSE CAST(? AS INTEGER) END
 
 -- delete
 DELETE FROM charge WHERE charge.id = ?
