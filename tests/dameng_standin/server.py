@@ -268,6 +268,8 @@ def control(server: Server, listener: socket.socket) -> None:
                         server.drop_all()
                     elif name == "statements":
                         answer, server.orders.statements = server.orders.statements, []
+                    elif name == "pending":
+                        answer = server.orders.drop + server.orders.fail + server.orders.stall
                     elif name == "sessions":
                         answer = len(server.connections)
                     elif name == "reset":

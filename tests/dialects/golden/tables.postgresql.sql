@@ -2,12 +2,14 @@ CREATE TABLE batch (
     drug_id BIGINT NOT NULL,
     lot_no VARCHAR(40) NOT NULL,
     expiry DATE NOT NULL,
-    cost NUMERIC(18, 4) NOT NULL,
+    pack_cost NUMERIC(18, 4) NOT NULL,
+    pack_size INTEGER NOT NULL,
     supplier VARCHAR(100),
     created_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_batch PRIMARY KEY (id),
-    CONSTRAINT uq_batch_drug_id_lot_no_expiry_cost UNIQUE (drug_id, lot_no, expiry, cost)
+    CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size),
+    CONSTRAINT ck_batch_pack_size CHECK (pack_size > 0)
 );
 
 CREATE TABLE charge_item (
@@ -83,6 +85,7 @@ CREATE TABLE charge_line (
     CONSTRAINT pk_charge_line PRIMARY KEY (id),
     CONSTRAINT ck_charge_line_settlement CHECK (state = 'settled' OR settlement_id IS NULL)
 );
+CREATE INDEX ix_charge_line_created ON charge_line (created_at);
 CREATE INDEX ix_charge_line_person ON charge_line (person_id, state);
 CREATE INDEX ix_charge_line_reverses ON charge_line (reverses_line_id);
 CREATE INDEX ix_charge_line_settlement ON charge_line (settlement_id);
@@ -117,6 +120,28 @@ CREATE TABLE clinic_session (
 );
 CREATE INDEX ix_clinic_session_choice ON clinic_session (day, department_id, level);
 
+CREATE TABLE controlled_return (
+    number VARCHAR(32) NOT NULL,
+    store_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    brought_by VARCHAR(60) NOT NULL,
+    received_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    business_date DATE NOT NULL,
+    received_by BIGINT NOT NULL,
+    received_by_name VARCHAR(60) NOT NULL,
+    witness_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_controlled_return PRIMARY KEY (id),
+    CONSTRAINT ck_controlled_return_positive CHECK (quantity > 0),
+    CONSTRAINT uq_controlled_return_number UNIQUE (number)
+);
+CREATE INDEX ix_controlled_return_day ON controlled_return (store_id, business_date);
+CREATE INDEX ix_controlled_return_line ON controlled_return (prescription_line_id);
+
 CREATE TABLE department (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -126,6 +151,7 @@ CREATE TABLE department (
     emergency BOOLEAN NOT NULL,
     building VARCHAR(40) NOT NULL,
     active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_department PRIMARY KEY (id),
     CONSTRAINT uq_department_code UNIQUE (code),
@@ -148,6 +174,7 @@ CREATE TABLE diagnosis (
     category VARCHAR(60) NOT NULL,
     aliases VARCHAR(200) NOT NULL,
     active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_diagnosis PRIMARY KEY (id),
     CONSTRAINT uq_diagnosis_code UNIQUE (code)
@@ -170,10 +197,56 @@ CREATE TABLE dictionary_entry (
     position INTEGER NOT NULL,
     valid_from DATE,
     valid_to DATE,
+    revision INTEGER DEFAULT '1' NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_dictionary_entry PRIMARY KEY (id),
     CONSTRAINT uq_dictionary_entry_dictionary_code UNIQUE (dictionary, code)
 );
+
+CREATE TABLE dispensing_scan (
+    task_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_scan PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_scan_task_id_line_id_code UNIQUE (task_id, line_id, code)
+);
+
+CREATE TABLE dispensing_task (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    window_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    arrived_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    business_date DATE NOT NULL,
+    call_state VARCHAR(10) NOT NULL,
+    called_at TIMESTAMP WITHOUT TIME ZONE,
+    calls INTEGER NOT NULL,
+    reviewed_by BIGINT,
+    reviewed_by_name VARCHAR(60) NOT NULL,
+    reviewed_at TIMESTAMP WITHOUT TIME ZONE,
+    review_note VARCHAR(200) NOT NULL,
+    answered_by_name VARCHAR(60) NOT NULL,
+    answered_at TIMESTAMP WITHOUT TIME ZONE,
+    answer VARCHAR(200) NOT NULL,
+    picked_by BIGINT,
+    picked_by_name VARCHAR(60) NOT NULL,
+    picked_at TIMESTAMP WITHOUT TIME ZONE,
+    checked_by BIGINT,
+    checked_by_name VARCHAR(60) NOT NULL,
+    finished_at TIMESTAMP WITHOUT TIME ZONE,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_task PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_task_prescription_id_settlement_id UNIQUE (prescription_id, settlement_id)
+);
+CREATE INDEX ix_dispensing_task_day ON dispensing_task (store_id, business_date);
+CREATE INDEX ix_dispensing_task_person ON dispensing_task (person_id, business_date);
+CREATE INDEX ix_dispensing_task_queue ON dispensing_task (store_id, state, arrived_at);
+CREATE INDEX ix_dispensing_task_settlement ON dispensing_task (settlement_id);
 
 CREATE TABLE drug (
     code VARCHAR(40) NOT NULL,
@@ -196,6 +269,12 @@ CREATE TABLE drug (
     default_usage VARCHAR(20) NOT NULL,
     default_frequency VARCHAR(20) NOT NULL,
     otc BOOLEAN NOT NULL,
+    ingredient VARCHAR(60) NOT NULL,
+    drug_class VARCHAR(30) NOT NULL,
+    release VARCHAR(10) NOT NULL,
+    max_dose NUMERIC(18, 4),
+    max_daily NUMERIC(18, 4),
+    chronic_infections VARCHAR(20) NOT NULL,
     aliases VARCHAR(200) NOT NULL,
     active BOOLEAN NOT NULL,
     revision INTEGER NOT NULL,
@@ -204,6 +283,47 @@ CREATE TABLE drug (
     CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
     CONSTRAINT uq_drug_code UNIQUE (code)
 );
+
+CREATE TABLE drug_location (
+    store_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    shelf VARCHAR(20) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_location PRIMARY KEY (id),
+    CONSTRAINT uq_drug_location_store_id_drug_id UNIQUE (store_id, drug_id)
+);
+
+CREATE TABLE drug_notice (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    reason VARCHAR(300) NOT NULL,
+    substitute VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    ended_at TIMESTAMP WITHOUT TIME ZONE,
+    ended_by_name VARCHAR(60),
+    end_reason VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_number UNIQUE (number)
+);
+CREATE INDEX ix_drug_notice_drug ON drug_notice (drug_id, state);
+CREATE INDEX ix_drug_notice_made ON drug_notice (made_at);
+
+CREATE TABLE drug_notice_read (
+    notice_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60) NOT NULL,
+    read_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice_read PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_read_notice_id_user_id UNIQUE (notice_id, user_id)
+);
+CREATE INDEX ix_drug_notice_read_user_id ON drug_notice_read (user_id);
 
 CREATE TABLE drug_price (
     drug_id BIGINT NOT NULL,
@@ -226,28 +346,59 @@ CREATE TABLE drug_return (
     prescription_id BIGINT NOT NULL,
     person_id BIGINT NOT NULL,
     store_id BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
     reason VARCHAR(200) NOT NULL,
-    accepted_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    controlled BOOLEAN NOT NULL,
+    automatic BOOLEAN NOT NULL,
+    requested_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
     business_date DATE NOT NULL,
-    accepted_by BIGINT NOT NULL,
+    reviewed_at TIMESTAMP WITHOUT TIME ZONE,
+    reviewed_by_name VARCHAR(60) NOT NULL,
+    review_note VARCHAR(200) NOT NULL,
+    accepted_at TIMESTAMP WITHOUT TIME ZONE,
+    accepted_by BIGINT,
     accepted_by_name VARCHAR(60) NOT NULL,
+    refunded_at TIMESTAMP WITHOUT TIME ZONE,
+    rereviewed_at TIMESTAMP WITHOUT TIME ZONE,
+    rereviewed_by_name VARCHAR(60) NOT NULL,
+    rereview VARCHAR(10) NOT NULL,
+    rereview_note VARCHAR(200) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_drug_return PRIMARY KEY (id),
     CONSTRAINT uq_drug_return_number UNIQUE (number)
 );
+CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
 CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
-CREATE INDEX ix_drug_return_store ON drug_return (store_id, business_date);
+CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
+
+CREATE TABLE drug_return_batch (
+    return_line_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return_batch PRIMARY KEY (id),
+    CONSTRAINT fk_drug_return_batch_return_line_id FOREIGN KEY(return_line_id) REFERENCES drug_return_line (id)
+);
+CREATE INDEX ix_drug_return_batch_return_line_id ON drug_return_batch (return_line_id);
 
 CREATE TABLE drug_return_line (
     return_id BIGINT NOT NULL,
     prescription_line_id BIGINT NOT NULL,
+    charge_line_id BIGINT NOT NULL,
     drug_id BIGINT NOT NULL,
-    batch_id BIGINT NOT NULL,
     quantity NUMERIC(18, 4) NOT NULL,
+    refunded NUMERIC(18, 4) NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_drug_return_line PRIMARY KEY (id),
+    CONSTRAINT ck_drug_return_line_bounds CHECK (refunded >= 0 AND refunded <= quantity),
     CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id)
 );
+CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
 CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
 
 CREATE TABLE drug_search (
@@ -274,12 +425,28 @@ CREATE TABLE encounter (
     changed_by BIGINT NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
     cancel_reason VARCHAR(200),
+    row_mac VARCHAR(64),
     id BIGINT NOT NULL,
     CONSTRAINT pk_encounter PRIMARY KEY (id),
     CONSTRAINT uq_encounter_visit_no UNIQUE (visit_no)
 );
 CREATE INDEX ix_encounter_day ON encounter (business_date, department_id, state);
 CREATE INDEX ix_encounter_person ON encounter (person_id, business_date);
+
+CREATE TABLE extra_slot (
+    session_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    granted_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    granted_by BIGINT NOT NULL,
+    granted_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_extra_slot PRIMARY KEY (id),
+    CONSTRAINT uq_extra_slot_session_id_person_id UNIQUE (session_id, person_id),
+    CONSTRAINT fk_extra_slot_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id)
+);
+CREATE INDEX ix_extra_slot_person_id ON extra_slot (person_id);
 
 CREATE TABLE field_change (
     entity VARCHAR(60) NOT NULL,
@@ -311,11 +478,43 @@ CREATE TABLE idempotency_key (
     key VARCHAR(80) NOT NULL,
     request_hash VARCHAR(64) NOT NULL,
     status INTEGER NOT NULL,
-    body TEXT NOT NULL,
+    body_sealed BYTEA NOT NULL,
     created_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, key)
 );
 CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
+
+CREATE TABLE insurance_claim (
+    intent_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    settlement_id BIGINT,
+    replaces_id BIGINT,
+    insurance VARCHAR(6) NOT NULL,
+    area VARCHAR(6) NOT NULL,
+    use_account BOOLEAN NOT NULL,
+    member_no_sealed BYTEA,
+    total NUMERIC(18, 2) NOT NULL,
+    fund NUMERIC(18, 2) NOT NULL,
+    account NUMERIC(18, 2) NOT NULL,
+    shared_account NUMERIC(18, 2) NOT NULL,
+    cash NUMERIC(18, 2) NOT NULL,
+    hospital NUMERIC(18, 2) NOT NULL,
+    own_expense NUMERIC(18, 2) NOT NULL,
+    over_limit NUMERIC(18, 2) NOT NULL,
+    self_first NUMERIC(18, 2) NOT NULL,
+    in_scope NUMERIC(18, 2) NOT NULL,
+    balance NUMERIC(18, 2),
+    peer_visit VARCHAR(30),
+    plan TEXT NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_claim PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_claim_intent_id UNIQUE (intent_id)
+);
+CREATE INDEX ix_insurance_claim_person ON insurance_claim (person_id);
+CREATE INDEX ix_insurance_claim_settled ON insurance_claim (settlement_id);
 
 CREATE TABLE integrity_head (
     scope VARCHAR(40) NOT NULL,
@@ -332,6 +531,49 @@ CREATE TABLE integrity_set (
     mac VARCHAR(64) NOT NULL,
     CONSTRAINT pk_integrity_set PRIMARY KEY (scope, owner)
 );
+
+CREATE TABLE intent (
+    number VARCHAR(40) NOT NULL,
+    purpose VARCHAR(10) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    person_id BIGINT NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    settlement_id BIGINT,
+    returns_intent_id BIGINT,
+    held_by_id BIGINT,
+    peer_number VARCHAR(64),
+    message VARCHAR(200),
+    tries INTEGER NOT NULL,
+    created_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    created_by BIGINT NOT NULL,
+    created_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    owner_id BIGINT,
+    owner_name VARCHAR(60),
+    decision VARCHAR(200),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent PRIMARY KEY (id),
+    CONSTRAINT uq_intent_number UNIQUE (number)
+);
+CREATE INDEX ix_intent_held_by ON intent (held_by_id);
+CREATE INDEX ix_intent_person ON intent (person_id);
+CREATE INDEX ix_intent_state ON intent (state, changed_at);
+
+CREATE TABLE intent_try (
+    intent_id BIGINT NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    outcome VARCHAR(12) NOT NULL,
+    message VARCHAR(200),
+    by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent_try PRIMARY KEY (id)
+);
+CREATE INDEX ix_intent_try_intent ON intent_try (intent_id, at);
 
 CREATE TABLE item_set (
     code VARCHAR(40) NOT NULL,
@@ -379,6 +621,38 @@ CREATE TABLE key_block (
     CONSTRAINT pk_key_block PRIMARY KEY (name)
 );
 COMMENT ON TABLE key_block IS 'Counter from which processes take blocks of integer keys';
+
+CREATE TABLE medication_alert (
+    check_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    text VARCHAR(300) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_alert PRIMARY KEY (id),
+    CONSTRAINT fk_medication_alert_check_id FOREIGN KEY(check_id) REFERENCES medication_check (id)
+);
+CREATE INDEX ix_medication_alert_check_id ON medication_alert (check_id);
+
+CREATE TABLE medication_check (
+    task_id BIGINT NOT NULL,
+    outcome VARCHAR(10) NOT NULL,
+    checked_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_check PRIMARY KEY (id),
+    CONSTRAINT uq_medication_check_task_id UNIQUE (task_id)
+);
+
+CREATE TABLE no_code_entry (
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    ended_at TIMESTAMP WITHOUT TIME ZONE,
+    ended_by_name VARCHAR(60),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_no_code_entry PRIMARY KEY (id)
+);
+CREATE INDEX ix_no_code_entry_drug ON no_code_entry (drug_id, ended_at);
 
 CREATE TABLE number_counter (
     series VARCHAR(40) NOT NULL,
@@ -452,6 +726,23 @@ CREATE TABLE outbox_event (
 CREATE INDEX ix_outbox_event_key ON outbox_event (business_key);
 CREATE INDEX ix_outbox_event_pending ON outbox_event (fanned_out, occurred_at);
 
+CREATE TABLE paper_destruction (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    from_day DATE NOT NULL,
+    until_day DATE NOT NULL,
+    prescriptions INTEGER NOT NULL,
+    approved_by VARCHAR(60) NOT NULL,
+    witness VARCHAR(60) NOT NULL,
+    done_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    done_by BIGINT NOT NULL,
+    done_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_paper_destruction PRIMARY KEY (id),
+    CONSTRAINT uq_paper_destruction_number UNIQUE (number)
+);
+CREATE INDEX ix_paper_destruction_kind ON paper_destruction (kind, until_day);
+
 CREATE TABLE payment (
     settlement_id BIGINT NOT NULL,
     method VARCHAR(20) NOT NULL,
@@ -467,28 +758,6 @@ CREATE TABLE payment (
 CREATE INDEX ix_payment_intent ON payment (intent_id);
 CREATE INDEX ix_payment_returns ON payment (returns_payment_id);
 CREATE INDEX ix_payment_settlement ON payment (settlement_id);
-
-CREATE TABLE payment_intent (
-    number VARCHAR(40) NOT NULL,
-    purpose VARCHAR(10) NOT NULL,
-    channel VARCHAR(20) NOT NULL,
-    person_id BIGINT NOT NULL,
-    amount NUMERIC(18, 2) NOT NULL,
-    state VARCHAR(12) NOT NULL,
-    settlement_id BIGINT,
-    returns_intent_id BIGINT,
-    peer_number VARCHAR(64),
-    message VARCHAR(200),
-    tries INTEGER NOT NULL,
-    created_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-    created_by BIGINT NOT NULL,
-    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_payment_intent PRIMARY KEY (id),
-    CONSTRAINT uq_payment_intent_number UNIQUE (number)
-);
-CREATE INDEX ix_payment_intent_person ON payment_intent (person_id);
-CREATE INDEX ix_payment_intent_state ON payment_intent (state, created_at);
 
 CREATE TABLE payment_state (
     payment_id BIGINT NOT NULL,
@@ -599,6 +868,35 @@ CREATE TABLE person_search (
 );
 CREATE INDEX ix_person_search_key ON person_search (part, search_key, owner_id, kind);
 
+CREATE TABLE pharmacy_rule (
+    store_id BIGINT NOT NULL,
+    review_first BOOLEAN NOT NULL,
+    return_review BOOLEAN NOT NULL,
+    night_start VARCHAR(5) NOT NULL,
+    night_end VARCHAR(5) NOT NULL,
+    night_amount NUMERIC(18, 2) NOT NULL,
+    opens VARCHAR(5) NOT NULL,
+    closes VARCHAR(5) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pharmacy_rule PRIMARY KEY (id),
+    CONSTRAINT uq_pharmacy_rule_store_id UNIQUE (store_id),
+    CONSTRAINT ck_pharmacy_rule_amount CHECK (night_amount >= 0)
+);
+
+CREATE TABLE pickup_window (
+    store_id BIGINT NOT NULL,
+    number INTEGER NOT NULL,
+    name VARCHAR(40) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pickup_window PRIMARY KEY (id),
+    CONSTRAINT uq_pickup_window_store_id_number UNIQUE (store_id, number)
+);
+
 CREATE TABLE postal_area (
     place VARCHAR(60) NOT NULL,
     region_code VARCHAR(12) NOT NULL,
@@ -619,7 +917,7 @@ CREATE TABLE prescription (
     doctor_id BIGINT NOT NULL,
     doctor_name VARCHAR(60) NOT NULL,
     store_id BIGINT NOT NULL,
-    diagnosis VARCHAR(200) NOT NULL,
+    diagnosis_sealed BYTEA NOT NULL,
     state VARCHAR(10) NOT NULL,
     settlement_id BIGINT,
     issued_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
@@ -655,7 +953,7 @@ CREATE TABLE prescription_line (
     pack_unit VARCHAR(20) NOT NULL,
     pack_size INTEGER NOT NULL,
     price NUMERIC(18, 4) NOT NULL,
-    note VARCHAR(100) NOT NULL,
+    note_sealed BYTEA,
     charge_line_id BIGINT NOT NULL,
     row_mac VARCHAR(64),
     id BIGINT NOT NULL,
@@ -713,6 +1011,27 @@ CREATE TABLE refund_approval (
 CREATE INDEX ix_refund_approval_settlement ON refund_approval (settlement_id);
 CREATE INDEX ix_refund_approval_state ON refund_approval (state, requested_at);
 
+CREATE TABLE refund_case (
+    settlement_id BIGINT NOT NULL,
+    open_marker INTEGER,
+    claim_id BIGINT NOT NULL,
+    uninsure_intent_id BIGINT NOT NULL,
+    new_claim_id BIGINT,
+    state VARCHAR(12) NOT NULL,
+    due NUMERIC(18, 2),
+    plan TEXT NOT NULL,
+    refund_id BIGINT,
+    message VARCHAR(200),
+    opened_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    opened_by BIGINT NOT NULL,
+    opened_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_refund_case PRIMARY KEY (id),
+    CONSTRAINT uq_refund_case_settlement_id_open_marker UNIQUE (settlement_id, open_marker)
+);
+CREATE INDEX ix_refund_case_state ON refund_case (state, changed_at);
+
 CREATE TABLE region (
     code VARCHAR(12) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -763,6 +1082,8 @@ CREATE TABLE registration (
     queue_no INTEGER NOT NULL,
     state VARCHAR(12) NOT NULL,
     channel VARCHAR(20) NOT NULL,
+    way VARCHAR(12) NOT NULL,
+    renews_id BIGINT,
     settlement_id BIGINT,
     registered_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     registered_by BIGINT NOT NULL,
@@ -770,15 +1091,36 @@ CREATE TABLE registration (
     cancelled_at TIMESTAMP WITHOUT TIME ZONE,
     cancelled_by_name VARCHAR(60),
     cancel_reason VARCHAR(200),
+    no_show BOOLEAN NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_registration PRIMARY KEY (id),
     CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no),
+    CONSTRAINT uq_registration_renews_id UNIQUE (renews_id),
     CONSTRAINT uq_registration_number UNIQUE (number),
     CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id)
 );
 CREATE INDEX ix_registration_day ON registration (day, department_id, state);
 CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
+CREATE INDEX ix_registration_listing ON registration (day, id);
 CREATE INDEX ix_registration_person ON registration (person_id, day);
+
+CREATE TABLE registration_count (
+    registration_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    number INTEGER NOT NULL,
+    business_date DATE NOT NULL,
+    counted_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    level VARCHAR(20) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    counted_by BIGINT NOT NULL,
+    counted_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_registration_count PRIMARY KEY (id)
+);
+CREATE INDEX ix_registration_count_day ON registration_count (business_date, department_id);
+CREATE INDEX ix_registration_count_registration ON registration_count (registration_id);
 
 CREATE TABLE request (
     number VARCHAR(32) NOT NULL,
@@ -788,18 +1130,20 @@ CREATE TABLE request (
     doctor_id BIGINT NOT NULL,
     doctor_name VARCHAR(60) NOT NULL,
     performing_department_id BIGINT NOT NULL,
-    diagnosis VARCHAR(200) NOT NULL,
+    diagnosis_sealed BYTEA NOT NULL,
     state VARCHAR(10) NOT NULL,
     settlement_id BIGINT,
     issued_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     business_date DATE NOT NULL,
     changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
+    row_mac VARCHAR(64),
     id BIGINT NOT NULL,
     CONSTRAINT pk_request PRIMARY KEY (id),
     CONSTRAINT uq_request_number UNIQUE (number)
 );
 CREATE INDEX ix_request_encounter ON request (encounter_id);
+CREATE INDEX ix_request_issued ON request (issued_at);
 CREATE INDEX ix_request_person ON request (person_id, issued_at);
 CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
 
@@ -811,8 +1155,9 @@ CREATE TABLE request_line (
     unit VARCHAR(20) NOT NULL,
     quantity NUMERIC(18, 4) NOT NULL,
     price NUMERIC(18, 4) NOT NULL,
-    note VARCHAR(100) NOT NULL,
+    note_sealed BYTEA,
     charge_line_id BIGINT NOT NULL,
+    row_mac VARCHAR(64),
     id BIGINT NOT NULL,
     CONSTRAINT pk_request_line PRIMARY KEY (id),
     CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id)
@@ -869,6 +1214,19 @@ CREATE INDEX ix_security_audit_at ON security_audit (at);
 CREATE INDEX ix_security_audit_event ON security_audit (event, at);
 CREATE INDEX ix_security_audit_object ON security_audit (object_type, object_id);
 CREATE INDEX ix_security_audit_user ON security_audit (user_id, at);
+
+CREATE TABLE security_certificate (
+    fingerprint VARCHAR(64) NOT NULL,
+    public VARCHAR(128) NOT NULL,
+    certificate TEXT NOT NULL,
+    added_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    added_by BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_certificate PRIMARY KEY (id),
+    CONSTRAINT uq_security_certificate_fingerprint UNIQUE (fingerprint)
+);
+CREATE INDEX ix_security_certificate_public ON security_certificate (public);
 
 CREATE TABLE security_installation (
     key VARCHAR(10) NOT NULL,
@@ -961,6 +1319,25 @@ CREATE TABLE security_session (
 );
 CREATE INDEX ix_security_session_expires ON security_session (expires_at);
 CREATE INDEX ix_security_session_user ON security_session (user_id);
+
+CREATE TABLE security_signature (
+    kind VARCHAR(30) NOT NULL,
+    document_id BIGINT NOT NULL,
+    content_sealed BYTEA NOT NULL,
+    signed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60) NOT NULL,
+    means VARCHAR(10) NOT NULL,
+    key_id VARCHAR(64) NOT NULL,
+    public VARCHAR(128) NOT NULL,
+    signature VARCHAR(128) NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_signature PRIMARY KEY (id)
+);
+CREATE INDEX ix_security_signature_document ON security_signature (kind, document_id);
+CREATE INDEX ix_security_signature_signed ON security_signature (signed_at);
+CREATE INDEX ix_security_signature_user ON security_signature (user_id, signed_at);
 
 CREATE TABLE security_signed_nonce (
     key_id VARCHAR(64) NOT NULL,
@@ -1071,6 +1448,7 @@ CREATE TABLE staff (
     role VARCHAR(30) NOT NULL,
     rights VARCHAR(120) NOT NULL,
     active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_staff PRIMARY KEY (id),
     CONSTRAINT uq_staff_code UNIQUE (code),
@@ -1087,6 +1465,26 @@ CREATE TABLE staff_search (
     CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE
 );
 CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
+
+CREATE TABLE statistics_grant (
+    first_day DATE NOT NULL,
+    last_day DATE NOT NULL,
+    department_id BIGINT,
+    doctor_id BIGINT,
+    drug_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    requested_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at TIMESTAMP WITHOUT TIME ZONE,
+    valid_until TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statistics_grant PRIMARY KEY (id)
+);
+CREATE INDEX ix_statistics_grant_state ON statistics_grant (state, requested_at);
 
 CREATE TABLE stock_balance (
     store_id BIGINT NOT NULL,
@@ -1154,12 +1552,85 @@ CREATE TABLE store (
     CONSTRAINT uq_store_code UNIQUE (code)
 );
 
+CREATE TABLE trace_code (
+    code VARCHAR(100) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    store_id BIGINT,
+    state VARCHAR(12) NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    remaining NUMERIC(18, 4) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_code PRIMARY KEY (id),
+    CONSTRAINT uq_trace_code_code UNIQUE (code),
+    CONSTRAINT ck_trace_code_remaining CHECK (remaining >= 0 AND remaining <= quantity)
+);
+CREATE INDEX ix_trace_code_batch ON trace_code (batch_id);
+CREATE INDEX ix_trace_code_store ON trace_code (store_id, drug_id, state);
+
+CREATE TABLE trace_move (
+    code_id BIGINT NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    store_from BIGINT,
+    store_to BIGINT,
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    upload_id BIGINT,
+    moved_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_move PRIMARY KEY (id)
+);
+CREATE INDEX ix_trace_move_code ON trace_move (code_id, moved_at);
+CREATE INDEX ix_trace_move_document ON trace_move (document_kind, document_id, line_id);
+CREATE INDEX ix_trace_move_upload ON trace_move (upload_id);
+
+CREATE TABLE trace_upload (
+    serial VARCHAR(30) NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    store_id BIGINT,
+    drug_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    codes INTEGER NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    attempts INTEGER NOT NULL,
+    message VARCHAR(300) NOT NULL,
+    peer_number VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    created_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    sent_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_upload PRIMARY KEY (id),
+    CONSTRAINT uq_trace_upload_serial UNIQUE (serial)
+);
+CREATE INDEX ix_trace_upload_day ON trace_upload (business_date, act, drug_id);
+CREATE INDEX ix_trace_upload_state ON trace_upload (state, business_date);
+
+CREATE TABLE user_preference (
+    user_id BIGINT NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    chosen VARCHAR(500) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_user_preference PRIMARY KEY (id),
+    CONSTRAINT uq_user_preference_user_id_name UNIQUE (user_id, name)
+);
+
 CREATE TABLE ward (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(60) NOT NULL,
     department_id BIGINT NOT NULL,
     beds INTEGER NOT NULL,
     active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_ward PRIMARY KEY (id),
     CONSTRAINT uq_ward_code UNIQUE (code),
