@@ -257,7 +257,8 @@ class InsuranceClaim(Keyed):
     self_first: Mapped[Decimal] = mapped_column(Money)
     in_scope: Mapped[Decimal] = mapped_column(Money)
     balance: Mapped[Decimal | None] = mapped_column(Money)
-    peer_visit: Mapped[str | None] = mapped_column(String(30))
+    peer_visit: Mapped[str | None] = mapped_column(String(40))
+    answered: Mapped[str | None] = mapped_column(String(200))
     plan: Mapped[str] = mapped_column(Text)
     made_at: Mapped[datetime] = mapped_column(Instant)
 

@@ -20,7 +20,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
-from his_server.actor import SYSTEM, Actor
+from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import Database, now, numbering
 from his_server.errors import Conflict, Forbidden, Invalid, NotFound
@@ -39,7 +39,9 @@ MUST_PASS = ("refund", "uninsure", "issue", "red")
 
 QUESTIONS: dict[str, Callable[[Database, Intent], Outcome]] = {}
 """How to ask the peer what became of an intent, by purpose."""
-AFTER: list[Callable[[Database, Actor], int]] = []
+KEEP: dict[str, Callable[[Session, int, Outcome], None]] = {}
+"""What else is recorded with a confirmed answer, in the same unit of work, by purpose."""
+AFTER: list[Callable[[Database], int]] = []
 """What brings documents forward once their intents are decided; run after a person asked or decided."""
 
 
@@ -65,7 +67,7 @@ def start(session: Session, intent_id: int, before: tuple[str, ...], **values: A
 
 
 def attempt(database: Database, actor: Actor, intent_id: int, act: str, call: Callable[[], Outcome],
-            also: Callable[[Session, Outcome], None] | None = None) -> Outcome:
+            also: Callable[[Session, int, Outcome], None] | None = None) -> Outcome:
     """Make a call with no unit of work open and record what came of it; an exception is an unknown outcome.
 
     ``also`` records more in the same unit of work when the peer confirmed.
@@ -79,7 +81,7 @@ def attempt(database: Database, actor: Actor, intent_id: int, act: str, call: Ca
         session.info["actor"] = actor
         record(session, actor, intent_id, act, answer)
         if also is not None and answer.state == CONFIRMED:
-            also(session, answer)
+            also(session, intent_id, answer)
     return answer
 
 
@@ -90,13 +92,18 @@ def record(session: Session, actor: Actor, intent_id: int, act: str, answer: Out
     """
     before = ["created", "calling", "unknown"] + (["refused"] if answer.state == CONFIRMED else [])
     at = now(session)
-    session.add(IntentTry(intent_id=intent_id, act=act, at=at, outcome=answer.state, message=answer.message[:200],
-                          by_name=actor.name))
-    session.flush()
+    note(session, actor, intent_id, act, answer)
     values = {"state": answer.state, "message": answer.message[:200], "changed_at": at}
     if answer.peer_number:
         values["peer_number"] = answer.peer_number
     portable.guarded_update(session, Intent, (Intent.id == intent_id) & Intent.state.in_(before), values)
+
+
+def note(session: Session, actor: Actor, intent_id: int, act: str, answer: Outcome) -> None:
+    """Keep what was tried, without deciding anything by it."""
+    session.add(IntentTry(intent_id=intent_id, act=act, at=now(session), outcome=answer.state,
+                          message=answer.message[:200], by_name=actor.name))
+    session.flush()
 
 
 def read(database: Database, intent_id: int) -> Intent:
@@ -136,8 +143,10 @@ def ask(database: Database, actor: Actor, intent_id: int) -> Intent:
             return intent
         with database.begin() as session:
             record(session, actor, intent_id, "query", answer)
+            if intent.purpose in KEEP:
+                KEEP[intent.purpose](session, intent_id, answer)
     else:
-        attempt(database, actor, intent_id, "query", call)
+        attempt(database, actor, intent_id, "query", call, KEEP.get(intent.purpose))
     return read(database, intent_id)
 
 
@@ -161,6 +170,7 @@ def needs_somebody(at: Any) -> Any:
     return or_(
         Intent.state == "unknown",
         and_(Intent.state == "calling", Intent.changed_at < at - STALE),
+        and_(Intent.state == CONFIRMED, Intent.purpose == "insure", Intent.changed_at < at - 4 * STALE),
         and_(Intent.state == "refused", Intent.purpose.in_(MUST_PASS), Intent.decided_at.is_(None)))
 
 
@@ -208,6 +218,6 @@ def decide(session: Session, actor: Actor, intent_id: int, *, outcome: str, reas
     return found
 
 
-def go_on(database: Database, actor: Actor = SYSTEM) -> int:
+def go_on(database: Database) -> int:
     """Let documents follow their decided intents now, not at the next run of the recovery."""
-    return sum(step(database, actor) for step in AFTER)
+    return sum(step(database) for step in AFTER)

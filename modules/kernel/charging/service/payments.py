@@ -6,8 +6,10 @@ that no settlement used goes back to the payer by itself.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -20,6 +22,8 @@ from modules.kernel.charging.models import Intent
 from modules.kernel.charging.ports import CHANNELS, REFUSED, Outcome, PaymentPort
 from modules.kernel.charging.service import intents
 from modules.kernel.charging.service.intents import STALE
+
+log = logging.getLogger("his.payment")
 
 UNUSED_FOR = timedelta(minutes=15)
 """A confirmed payment that no settlement used for so long is returned."""
@@ -104,20 +108,27 @@ def recover(database: Database) -> int:
         rows = intents.pending(session, ("pay", "refund"))
     looked = 0
     for row in rows:
-        age = at - row.changed_at
-        if row.purpose == "refund" and row.state in ("created", "unknown", "calling") and (
-                row.state != "calling" or age > STALE):
-            _refund_forward(database, row.id, row.state)
-        elif row.purpose == "pay" and row.state in ("unknown", "calling") and (row.state == "unknown" or age > STALE):
-            query_payment(database, row.id)
-        elif row.purpose == "pay" and row.state == "confirmed" and age > UNUSED_FOR and row.held_by_id is None:
-            with database.begin() as session:
-                back = return_unused(session, SYSTEM, row.id).id
-            send_refund(database, back)
-        else:
-            continue
-        looked += 1
+        try:
+            looked += _forward(database, row, at - row.changed_at)
+        except Exception:  # one that can't move holds nobody else up; the worklist shows it
+            log.exception("payment intent %s can't be brought forward", row.id)
     return looked
+
+
+def _forward(database: Database, row: Any, age: timedelta) -> int:
+    if row.state == "calling" and age <= STALE:
+        return 0
+    if row.purpose == "refund":
+        _refund_forward(database, row.id, row.state)
+    elif row.state in ("unknown", "calling"):
+        query_payment(database, row.id)
+    elif row.state == "confirmed" and age > UNUSED_FOR and row.held_by_id is None:
+        with database.begin() as session:
+            back = return_unused(session, SYSTEM, row.id).id
+        send_refund(database, back)
+    else:
+        return 0
+    return 1
 
 
 def _refund_forward(database: Database, intent_id: int, state: str) -> None:
@@ -141,3 +152,4 @@ def _ask_refund(database: Database, intent: Intent) -> Outcome:
 
 
 intents.QUESTIONS.update({"pay": _ask_pay, "refund": _ask_refund})
+intents.AFTER.append(recover)
