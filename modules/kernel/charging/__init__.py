@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from his_server.module import Check, Job, Module, Permission
 from modules.kernel.charging import queries
-from modules.kernel.charging.service import payments
+from modules.kernel.charging.routes import DECIDE, INSURE, REFUND_INSURED, WORKLIST, routes
+from modules.kernel.charging.service import insured, insured_refunds, payments
 from modules.kernel.charging.service.intents import INTENT_SERIES
 from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import SHIFT_SERIES
@@ -12,12 +13,19 @@ from modules.kernel.charging.service.shifts import SHIFT_SERIES
 module = Module(
     name="kernel.charging",
     title="收费账",
+    routes=(routes,),
     permissions=(
+        Permission(INSURE, "医保结算", ("cashier", "registrar")),
+        Permission(REFUND_INSURED, "医保退费", ("cashier",)),
+        Permission(WORKLIST, "查看、查询未明往来", ("cashier", "finance")),
+        Permission(DECIDE, "人工认定往来结果", ("finance",)),
         Permission("charging.refund_as_cash", "电子支付改退现金", ("finance",)),
         Permission("charging.approve_refund", "审批退费", ("finance",)),
     ),
     numbering=(SETTLEMENT_SERIES, INTENT_SERIES, SHIFT_SERIES),
-    jobs=(Job("payment-recovery", "未明支付查询与退回", payments.recover, every=timedelta(seconds=10)),),
+    jobs=(Job("payment-recovery", "未明支付查询与退回", payments.recover, every=timedelta(seconds=10)),
+          Job("insurance-recovery", "未明医保结算查询、完成或撤销", insured.recover, every=timedelta(seconds=10)),
+          Job("insured-refund-recovery", "未办完的医保退费", insured_refunds.recover, every=timedelta(seconds=10))),
     checks=(
         Check("charging.settlement", "每次结算：费用＝票据＝支付", queries.settlements_balance),
         Check("charging.line_state", "每条费用：已退＝冲销", queries.line_states_agree),
@@ -26,5 +34,6 @@ module = Module(
         Check("charging.numbers", "票据号：不重、不漏", queries.numbers_complete),
         Check("charging.shift", "班次：结账后不变，每次结算只属于一个班次", queries.closed_shifts_frozen),
         Check("charging.intent", "电子支付：只入账一次", queries.intents_used_once),
+        Check("charging.claim", "医保结算：入账＝有效结算，金额平衡", queries.claims_agree),
     ),
 )

@@ -78,6 +78,11 @@ def reassign(session: Session, actor: Actor, encounter_id: int, *, kind: str, de
                  doctor_id=doctor_id, business_date=day)
 
 
+def reopen(session: Session, actor: Actor, encounter_id: int) -> Encounter:
+    """The cancellation did not take place after all: cancelled → waiting. :raises Conflict: it isn't cancelled."""
+    return _move(session, actor, encounter_id, ("cancelled",), "waiting", cancel_reason=None)
+
+
 def _move(session: Session, actor: Actor, encounter_id: int, before: tuple[str, ...], after: str,
           **values: object) -> Encounter:
     moved = portable.guarded_update(

@@ -39,7 +39,7 @@ from modules.kernel.charging.ports import (
     Split,
 )
 from modules.kernel.charging.rules import Pay
-from modules.kernel.charging.service import bills, followers, intents
+from modules.kernel.charging.service import bills, followers, intents, reversing
 from modules.kernel.charging.service.intents import STALE
 from modules.kernel.charging.service.settling import Settled
 
@@ -47,7 +47,7 @@ log = logging.getLogger("his.insurance")
 
 ABANDONED = timedelta(minutes=15)
 """A preview that nobody settled for so long is taken back from the insurer."""
-_AMOUNTS = ("total", "fund", "account", "shared_account", "cash", "hospital", "own_expense", "over_limit", "self_first",
+AMOUNTS = ("total", "fund", "account", "shared_account", "cash", "hospital", "own_expense", "over_limit", "self_first",
             "in_scope", "balance")
 
 
@@ -66,20 +66,12 @@ class _Rehearsed(Exception):
     """Everything would go well; the unit of work is rolled back."""
 
 
-def port(database: Database) -> InsurancePort:
-    """The insurer's adapter. :raises Unavailable: none is bound."""
-    found: InsurancePort | None = database.ports.get("insurance")
-    if found is None:
-        raise Unavailable("insurance.none", "医保接口未开通，请按自费收取或联系医保办")
-    return found
-
-
 def identify(database: Database, credential: Credential, name: str = "") -> Member:
     """Whom a credential belongs to; nothing is written.
 
     :raises Conflict: the insurer doesn't know it. :raises Unavailable: no answer.
     """
-    adapter = port(database)
+    adapter = reversing.port(database)
     try:
         found = adapter.identify(credential, name)
     except Exception as error:
@@ -97,7 +89,7 @@ def preview(database: Database, actor: Actor, *, person_id: int, line_ids: Seque
 
     :raises Conflict: no insurance in force, the lines changed, or the insurer refuses (its reason).
     """
-    adapter = port(database)
+    adapter = reversing.port(database)
     chosen = next((i for i in member.insurances if i.active and insurance in (None, i.kind)), None)
     if chosen is None:
         raise Conflict("insurance.not_active", "该参保人没有有效的参保险种，请按自费收取")
@@ -117,10 +109,10 @@ def preview(database: Database, actor: Actor, *, person_id: int, line_ids: Seque
         claim = claim_of(session, intent, bill, line_ids, diagnoses)
         audit.record(session, actor, "insurance.preview", "intent", intent.id, {"total": str(bill.total)})
         intent_id, claim_id = intent.id, claim.id
-    answer, problem = _previewed(database, actor, intent_id, adapter, bill, credential)
+    answer, problem = previewed(database, actor, intent_id, adapter, bill, credential)
     if problem:
         if answer.state == REFUSED:
-            _give_up(database, intent_id, problem)
+            give_up(database, intent_id, problem)
         raise Conflict("insurance.preview", problem)
     with database.begin(write=False) as session:
         found = session.get(InsuranceClaim, claim_id)
@@ -136,7 +128,7 @@ def claim_of(session: Session, intent: Intent, bill: ports.Bill, line_ids: Seque
     claim = InsuranceClaim(
         intent_id=intent.id, kind=bill.kind, person_id=intent.person_id, encounter_id=encounter_id,
         replaces_id=replaces.id if replaces else None, insurance=bill.insurance, area=bill.area,
-        use_account=bill.use_account, made_at=now(session), **dict.fromkeys(_AMOUNTS[:-1], ZERO),
+        use_account=bill.use_account, made_at=now(session), **dict.fromkeys(AMOUNTS[:-1], ZERO),
         plan=json.dumps({"line_ids": sorted(line_ids), "diagnoses": list(diagnoses)}, ensure_ascii=False))
     claim.member_no = bill.member_no
     session.add(claim)
@@ -144,7 +136,7 @@ def claim_of(session: Session, intent: Intent, bill: ports.Bill, line_ids: Seque
     return claim
 
 
-def _previewed(database: Database, actor: Actor, intent_id: int, adapter: InsurancePort, bill: ports.Bill,
+def previewed(database: Database, actor: Actor, intent_id: int, adapter: InsurancePort, bill: ports.Bill,
                credential: Credential) -> tuple[Outcome, str]:
     """Preview and keep the split; what is wrong with it, in Chinese."""
     try:
@@ -171,11 +163,12 @@ def keep_split(session: Session, intent_id: int, split: Split, answer: Outcome) 
     """Write the insurer's figures into claim and intent."""
     visit = answer.peer_visit if isinstance(answer, ports.Settlement) else None
     portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id,
-                            {**{name: getattr(split, name) for name in _AMOUNTS}, "peer_visit": visit})
+                            {**{name: getattr(split, name) for name in AMOUNTS}, "peer_visit": visit})
     portable.guarded_update(session, Intent, Intent.id == intent_id, {"amount": split.covered})
 
 
-def _give_up(database: Database, intent_id: int, message: str) -> None:
+def give_up(database: Database, intent_id: int, message: str) -> None:
+    """A preview comes to nothing: ``created`` → ``refused``."""
     with database.begin() as session:
         portable.guarded_update(session, Intent, (Intent.id == intent_id) & (Intent.state == "created"),
                                 {"state": REFUSED, "message": message[:200], "changed_at": now(session)})
@@ -183,7 +176,7 @@ def _give_up(database: Database, intent_id: int, message: str) -> None:
 
 def withdraw(database: Database, actor: Actor, claim_id: int) -> Intent:
     """Take a preview back from the insurer: the patient pays otherwise. Harmless to repeat."""
-    adapter = port(database)
+    adapter = reversing.port(database)
     claim, intent = load(database, claim_id)
     if intent.state != "created":
         return intent
@@ -193,7 +186,7 @@ def withdraw(database: Database, actor: Actor, claim_id: int) -> Intent:
         log.warning("withdraw without an answer: %s", type(error).__name__)
         return intent
     if answer.state == CONFIRMED:
-        _give_up(database, claim.intent_id, "预结算已撤回")
+        give_up(database, claim.intent_id, "预结算已撤回")
     return intents.read(database, claim.intent_id)
 
 
@@ -219,7 +212,7 @@ def settle(database: Database, actor: Actor, claim_id: int, *, credential: Crede
     ``unknown`` (being asked about). Repeating it does nothing twice.
     :raises AppError: the ledger could not settle it as offered; the insurer was not called.
     """
-    adapter = port(database)
+    adapter = reversing.port(database)
     claim, intent = load(database, claim_id)
     if intent.state != "created":
         return go_on(database, actor, claim_id)
@@ -228,7 +221,7 @@ def settle(database: Database, actor: Actor, claim_id: int, *, credential: Crede
     if any(pay.method in rules.INSURED for pay in payments):
         raise Invalid("insurance.own_part", "医保支付部分由系统按结算结果入账，不能手工录入")
     told = json.loads(claim.plan)
-    plan = Plan(claim.person_id, tuple(told["line_ids"]), (*rules.insured_pays(_split(claim), intent.id), *payments),
+    plan = Plan(claim.person_id, tuple(told["line_ids"]), (*rules.insured_pays(split_of(claim), intent.id), *payments),
                 claim.total, to_jiao)
     _rehearse(database, actor, intent, plan)
     with database.begin() as session:
@@ -269,7 +262,7 @@ def _rehearse(database: Database, actor: Actor, intent: Intent, plan: Plan) -> N
 
 def _figures(split: Split) -> str:
     """The figures that must not move between preview and settlement."""
-    return " ".join(f"{getattr(split, name):f}" for name in _AMOUNTS[:-1])
+    return " ".join(f"{getattr(split, name):f}" for name in AMOUNTS[:-1])
 
 
 def keep_answer(session: Session, intent_id: int, answer: Outcome) -> None:
@@ -279,16 +272,21 @@ def keep_answer(session: Session, intent_id: int, answer: Outcome) -> None:
                                 {"answered": _figures(answer.split)})
 
 
-def _split(claim: InsuranceClaim) -> Split:
-    return Split(**{name: getattr(claim, name) for name in _AMOUNTS})
+def split_of(claim: InsuranceClaim) -> Split:
+    """What the insurer said that everybody pays."""
+    return Split(**{name: getattr(claim, name) for name in AMOUNTS})
 
 
 def _write_plan(told: dict[str, Any], plan: Plan, actor: Actor) -> str:
     own = [[p.method, str(p.covers), p.intent_id, None if p.tendered is None else str(p.tendered)]
            for p in plan.payments if p.method not in rules.INSURED]
-    who = {name: getattr(actor, name) for name in ("user_id", "login", "name", "staff_id", "department_id", "channel",
-                                                   "terminal")}
-    return json.dumps({**told, "payments": own, "to_jiao": plan.to_jiao, "actor": who}, ensure_ascii=False)
+    return json.dumps({**told, "payments": own, "to_jiao": plan.to_jiao, "actor": who(actor)}, ensure_ascii=False)
+
+
+def who(actor: Actor) -> dict[str, Any]:
+    """What of an actor a plan keeps, to go on in their name."""
+    return {name: getattr(actor, name) for name in ("user_id", "login", "name", "staff_id", "department_id", "channel",
+                                                    "terminal")}
 
 
 def read_plan(claim: InsuranceClaim, intent_id: int) -> tuple[Plan, Actor]:
@@ -296,7 +294,7 @@ def read_plan(claim: InsuranceClaim, intent_id: int) -> tuple[Plan, Actor]:
     told = json.loads(claim.plan)
     own = tuple(Pay(method, Decimal(covers), intent, None if tendered is None else Decimal(tendered))
                 for method, covers, intent, tendered in told["payments"])
-    plan = Plan(claim.person_id, tuple(told["line_ids"]), (*rules.insured_pays(_split(claim), intent_id), *own),
+    plan = Plan(claim.person_id, tuple(told["line_ids"]), (*rules.insured_pays(split_of(claim), intent_id), *own),
                 claim.total, told["to_jiao"])
     return plan, Actor(**told["actor"])
 
@@ -306,7 +304,7 @@ def go_on(database: Database, actor: Actor, claim_id: int) -> tuple[Intent, Sett
     claim, intent = load(database, claim_id)
     if intent.state == REFUSED:
         with database.begin() as session:
-            release(session, intent.id)
+            reversing.release(session, intent.id)
         return intents.read(database, intent.id), None
     if intent.state != CONFIRMED:
         return intent, None
@@ -321,19 +319,19 @@ def go_on(database: Database, actor: Actor, claim_id: int) -> tuple[Intent, Sett
         except AppError as error:
             problem = error.message
     if problem:
-        undo(database, actor, intent.id, f"已撤销医保结算：{problem}")
+        reversing.undo(database, actor, intent.id, f"已撤销医保结算：{problem}")
     return intents.read(database, intent.id), settled
 
 
 def _moved(claim: InsuranceClaim, intent: Intent) -> str:
     """Whether the insurer settled by other figures than it had told. A person's decision is by the told ones."""
-    if claim.answered == _figures(_split(claim)) or (claim.answered is None and intent.decided_at is not None):
+    if claim.answered == _figures(split_of(claim)) or (claim.answered is None and intent.decided_at is not None):
         return ""
     return "医保结算金额与预结算不一致，请重新预结算"
 
 
 def _complete(session: Session, actor: Actor, intent_id: int, plan: Plan) -> Settled:
-    release(session, intent_id)
+    reversing.release(session, intent_id)
     settled = followers.settle_and_follow(session, actor, person_id=plan.person_id, line_ids=plan.line_ids,
                                           payments=plan.payments, to_jiao=plan.to_jiao, expected_total=plan.total)
     if all(pay.method not in rules.INSURED for pay in plan.payments) and not portable.guarded_update(
@@ -345,76 +343,31 @@ def _complete(session: Session, actor: Actor, intent_id: int, plan: Plan) -> Set
     return settled
 
 
-def release(session: Session, intent_id: int) -> None:
-    """Payments that waited for the insurer are free again."""
-    portable.guarded_update(session, Intent, Intent.held_by_id == intent_id, {"held_by_id": None})
-
-
-# Undoing
-
-
-def undo(database: Database, actor: Actor, intent_id: int, message: str) -> None:
-    """Reverse a confirmed settlement that the ledger did not take: ``confirmed`` → ``reversed``, and tell the insurer."""
-    with database.begin() as session:
-        session.info["actor"] = actor
-        if not portable.guarded_update(session, Intent, (Intent.id == intent_id) & (Intent.state == CONFIRMED),
-                                       {"state": "reversed", "message": message[:200], "changed_at": now(session)}):
-            return
-        release(session, intent_id)
-        back = reversal(session, actor, intent_id).id
-        audit.record(session, actor, "insurance.undo", "intent", intent_id, {"why": message})
-    send_reversal(database, actor, back)
-
-
-def reversal(session: Session, actor: Actor, intent_id: int) -> Intent:
-    """The row of a reversal that :func:`send_reversal` sends."""
-    original = session.get(Intent, intent_id)
-    assert original is not None
-    return intents.write_down(
-        session, actor, purpose="uninsure", channel=rules.INSURER, person_id=original.person_id, amount=original.amount,
-        state="created", returns_intent_id=intent_id, settlement_id=original.settlement_id,
-        **({} if actor.user_id else {"owner_id": original.owner_id, "owner_name": original.owner_name}))
-
-
-def send_reversal(database: Database, actor: Actor, intent_id: int) -> Intent:
-    """Send a reversal to the insurer; a repeat undoes nothing twice."""
-    adapter = port(database)
-    with database.begin() as session:
-        intent = session.get(Intent, intent_id)
-        assert intent is not None and intent.returns_intent_id is not None
-        number, original = intent.number, session.get_one(Intent, intent.returns_intent_id).number
-        taken = intents.start(session, intent_id, ("created",))
-    if taken:
-        intents.attempt(database, actor, intent_id, "reverse", lambda: adapter.reverse(number, original))
-    return intents.read(database, intent_id)
-
-
 def _ask_settlement(database: Database, intent: Intent) -> Outcome:
-    return port(database).query(intent.number)
+    return reversing.port(database).query(intent.number)
 
 
-def _ask_reversal(database: Database, intent: Intent) -> Outcome:
-    assert intent.returns_intent_id is not None
-    original = intents.read(database, intent.returns_intent_id)
-    return port(database).query_reversal(intent.number, original.number)
+def recover(database: Database, eager: int = 0) -> int:
+    """Bring every claim and every reversal forward; returns how many moved or were asked about.
 
-
-def recover(database: Database) -> int:
-    """Bring every claim and every reversal forward; returns how many moved or were asked about."""
+    ``eager``: an intent that was decided just now and need not wait for its caller to die.
+    """
     with database.begin(write=False) as session:
         at = now(session)
         rows = intents.pending(session, ("insure", "uninsure"))
         claims = {row.intent_id: row.id for row in session.execute(
             select(InsuranceClaim.intent_id, InsuranceClaim.id).where(
-                InsuranceClaim.intent_id.in_([r.id for r in rows]), InsuranceClaim.kind == kind,
-                InsuranceClaim.replaces_id.is_(None)))}
+                InsuranceClaim.intent_id.in_([r.id for r in rows]), InsuranceClaim.replaces_id.is_(None)))}
     looked = 0
     for row in rows:
         age = at - row.changed_at
-        if row.purpose == "uninsure":
-            looked += _reversal_forward(database, row.id, row.state, age)
-        elif row.id in claims and (age > STALE or row.state == "unknown"):
-            looked += _claim_forward(database, claims[row.id], row, age, complete)
+        try:
+            if row.purpose == "uninsure":
+                looked += reversing.forward(database, row.id, row.state, age)
+            elif row.id in claims and (age > STALE or row.state == "unknown" or row.id == eager):
+                looked += _claim_forward(database, claims[row.id], row, age)
+        except Exception:  # one that can't move holds nobody else up; the worklist shows it
+            log.exception("insurance intent %s can't be brought forward", row.id)
     return looked
 
 
@@ -430,21 +383,6 @@ def _claim_forward(database: Database, claim_id: int, row: Any, age: timedelta) 
     return 1
 
 
-def _reversal_forward(database: Database, intent_id: int, state: str, age: timedelta) -> int:
-    """Ask first whether a reversal arrived; send it only when the settlement still stands."""
-    if state == "calling" and age <= STALE:
-        return 0
-    if state in ("calling", "unknown"):
-        found = intents.ask(database, SYSTEM, intent_id)
-        if found.state != REFUSED:
-            return 1
-        with database.begin() as session:
-            portable.guarded_update(session, Intent, (Intent.id == intent_id) & (Intent.state == REFUSED),
-                                    {"state": "created"})
-    send_reversal(database, SYSTEM, intent_id)
-    return 1
-
-
-intents.QUESTIONS.update({"insure": _ask_settlement, "uninsure": _ask_reversal})
+intents.QUESTIONS["insure"] = _ask_settlement
 intents.KEEP["insure"] = keep_answer
 intents.AFTER.append(recover)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,7 +42,7 @@ QUESTIONS: dict[str, Callable[[Database, Intent], Outcome]] = {}
 """How to ask the peer what became of an intent, by purpose."""
 KEEP: dict[str, Callable[[Session, int, Outcome], None]] = {}
 """What else is recorded with a confirmed answer, in the same unit of work, by purpose."""
-AFTER: list[Callable[[Database], int]] = []
+AFTER: list[Callable[[Database, int], int]] = []
 """What brings documents forward once their intents are decided; run after a person asked or decided."""
 
 
@@ -119,7 +120,8 @@ def read(database: Database, intent_id: int) -> Intent:
 def ask(database: Database, actor: Actor, intent_id: int) -> Intent:
     """Ask the peer what became of an intent that is not decided yet.
 
-    "I don't know it" while the call may still be under way decides nothing.
+    "I don't know it" while the call may still be under way decides nothing; of what must pass it means that it has to be
+    sent (``created``).
     """
     intent = read(database, intent_id)
     if intent.state not in ("calling", "unknown"):
@@ -129,9 +131,12 @@ def ask(database: Database, actor: Actor, intent_id: int) -> Intent:
 
     def call() -> Outcome:
         answer = question(database, intent)
-        if under_way and answer.state == REFUSED:
+        if answer.state != REFUSED:
+            return answer
+        if under_way:
             raise TimeoutError("the call is under way")
-        return answer
+        # what must pass and never arrived is sent again; only an answer to the call itself refuses it
+        return replace(answer, state="created") if intent.purpose in MUST_PASS else answer
 
     if under_way:
         try:
@@ -170,6 +175,7 @@ def needs_somebody(at: Any) -> Any:
     return or_(
         Intent.state == "unknown",
         and_(Intent.state == "calling", Intent.changed_at < at - STALE),
+        and_(Intent.state == "created", Intent.purpose.in_(MUST_PASS), Intent.changed_at < at - 4 * STALE),
         and_(Intent.state == CONFIRMED, Intent.purpose == "insure", Intent.changed_at < at - 4 * STALE),
         and_(Intent.state == "refused", Intent.purpose.in_(MUST_PASS), Intent.decided_at.is_(None)))
 
@@ -218,6 +224,6 @@ def decide(session: Session, actor: Actor, intent_id: int, *, outcome: str, reas
     return found
 
 
-def go_on(database: Database) -> int:
-    """Let documents follow their decided intents now, not at the next run of the recovery."""
-    return sum(step(database) for step in AFTER)
+def go_on(database: Database, intent_id: int) -> int:
+    """Let documents follow a decided intent now, not at the next run of the recovery."""
+    return sum(step(database, intent_id) for step in AFTER)

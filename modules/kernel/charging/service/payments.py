@@ -19,7 +19,7 @@ from his_server.db import Database, now
 from his_server.errors import Conflict, Invalid, NotFound, Unavailable
 from his_server.security import audit
 from modules.kernel.charging.models import Intent
-from modules.kernel.charging.ports import CHANNELS, REFUSED, Outcome, PaymentPort
+from modules.kernel.charging.ports import CHANNELS, Outcome, PaymentPort
 from modules.kernel.charging.service import intents
 from modules.kernel.charging.service.intents import STALE
 
@@ -97,11 +97,12 @@ def return_unused(session: Session, actor: Actor, intent_id: int) -> Intent:
     return back
 
 
-def recover(database: Database) -> int:
+def recover(database: Database, eager: int = 0) -> int:
     """Bring every open payment forward; returns how many were looked at. Runs every few seconds in the worker.
 
     ``unknown`` and stale ``calling`` are queried; unsent returns are sent; confirmed payments that nobody used are
-    returned. A channel that still can't tell leaves the intent where it is, on the worklist.
+    returned. A channel that still can't tell leaves the intent where it is, on the worklist. ``eager``: as in the
+    other recoveries; payments need no hurry.
     """
     with database.begin(write=False) as session:
         at = now(session)
@@ -133,13 +134,8 @@ def _forward(database: Database, row: Any, age: timedelta) -> int:
 
 def _refund_forward(database: Database, intent_id: int, state: str) -> None:
     """Ask first whether a return with an unknown outcome arrived; send it only when it did not."""
-    if state in ("unknown", "calling"):
-        found = query_payment(database, intent_id)
-        if found.state != REFUSED:
-            return
-        with database.begin() as session:  # "refused" by a query means: never arrived
-            portable.guarded_update(session, Intent, (Intent.id == intent_id) & (Intent.state == REFUSED),
-                                    {"state": "created"})
+    if state in ("calling", "unknown") and query_payment(database, intent_id).state != "created":
+        return
     send_refund(database, intent_id)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    InsuranceClaim,
     Payment,
     PaymentState,
     Receipt,
@@ -68,6 +70,35 @@ def refund(session: Session, actor: Actor, settlement_id: int, quantities: Mappi
     original = session.get(Settlement, settlement_id)
     if original is None or original.kind != "charge":
         raise NotFound("charging.settlement", "没有这次结算，请核对结算号")
+    if session.scalar(select(InsuranceClaim.id).where(InsuranceClaim.settlement_id == settlement_id).limit(1)):
+        raise Conflict("charging.insured_refund", "该结算含医保支付，须先撤销医保部分，请用医保退费办理")
+    lines = lines_of(session, settlement_id, quantities)
+    amounts = take_back(session, lines, quantities)
+    total = sum(amounts.values(), ZERO)
+    approver = approved(session, actor, settlement_id, total, approval_from)
+    paid = [rules.Paid(p.id, p.method, p.amount, s.covered, s.returned, p.intent_id) for p, s in session.execute(
+        select(Payment, PaymentState).join(PaymentState, PaymentState.payment_id == Payment.id)
+        .where(Payment.settlement_id == settlement_id).order_by(Payment.id))]
+    if returns and returns.as_cash and not actor.can("charging.refund_as_cash"):
+        raise Forbidden("charging.refund_as_cash", "电子支付改退现金需要授权，请原路退回或请有权限的人员办理")
+    return write(session, actor, shift_id, original, lines, quantities, amounts, reason=reason,
+                 approver=approver[1] if approver else None,
+                 give_back=lambda refund_id: give_back(session, actor, original.person_id, refund_id, total, paid, returns,
+                                                       to_jiao))
+
+
+def left_of(settlement_id: int) -> Any:
+    """Statement: charged and refunded quantity of each line of a settlement."""
+    return (select(ChargeLineState.line_id, ChargeLineState.quantity, ChargeLineState.refunded)
+            .join(ChargeLine, ChargeLine.id == ChargeLineState.line_id)
+            .where(ChargeLine.settlement_id == settlement_id, ChargeLine.reverses_line_id.is_(None)))
+
+
+def lines_of(session: Session, settlement_id: int, quantities: Mapping[int, Decimal]) -> dict[int, ChargeLine]:
+    """The settlement's lines, when all that are to be refunded are among them and unaltered.
+
+    :raises Invalid: nothing, or lines of another settlement. :raises Conflict: a line was altered behind our back.
+    """
     if not quantities:
         raise Invalid("charging.refund_empty", "请选择要退的项目")
     lines = {line.id: line for line in session.scalars(
@@ -76,9 +107,14 @@ def refund(session: Session, actor: Actor, settlement_id: int, quantities: Mappi
         raise Invalid("charging.refund_lines", "所选项目不属于这次结算，请刷新后重试")
     if any(not integrity.holds(of(session).sealer, lines[key]) for key in quantities):
         raise Conflict("integrity.violation", "费用明细校验未通过，不能退费，请立即联系信息科核查")
-    amounts = _take_back(session, lines, quantities)
+    return lines
+
+
+def write(session: Session, actor: Actor, shift_id: int, original: Settlement, lines: Mapping[int, ChargeLine],
+          quantities: Mapping[int, Decimal], amounts: Mapping[int, Decimal], *, reason: str, approver: int | None,
+          give_back: Callable[[int], tuple[list[int], Decimal]]) -> Refunded:
+    """Book a refund whose quantities are taken back already; ``give_back`` writes its payments."""
     total = sum(amounts.values(), ZERO)
-    approver = _approved(session, actor, settlement_id, total, approval_from)
     at, day = now(session), today(session)
     keys = of(session).keys
     refund_id = keys.next()
@@ -92,13 +128,13 @@ def refund(session: Session, actor: Actor, settlement_id: int, quantities: Mappi
         for new, k in zip(new_ids, sorted(amounts), strict=True)])
     session.add(Settlement(id=refund_id, number=number, kind="refund", person_id=original.person_id, total=-total,
                            channel=actor.channel, cashier_id=actor.user_id, cashier_name=actor.name, shift_id=shift_id,
-                           settled_at=at, business_date=day, reverses_id=settlement_id, reason=reason,
+                           settled_at=at, business_date=day, reverses_id=original.id, reason=reason,
                            approver_id=approver))
-    intents, cash = _give_back(session, actor, original, refund_id, total, returns, to_jiao)
+    intents, cash = give_back(refund_id)
     session.flush()
     signing.sign_reds(session, actor, reds.ids)
     outbox.record(session, "RefundMade", original.number, {
-        "refund_id": refund_id, "number": number, "of_settlement_id": settlement_id, "of_number": original.number,
+        "refund_id": refund_id, "number": number, "of_settlement_id": original.id, "of_number": original.number,
         "person_id": original.person_id, "total": str(total),
         "lines": [{"line_id": k, "quantity": str(q)} for k, q in sorted(quantities.items())]})
     audit.record(session, actor, "charge.refund", "settlement", refund_id,
@@ -111,8 +147,8 @@ _COPIED = ("person_id", "encounter_id", "source", "source_id", "source_line_id",
            "ordering_staff_id", "performing_department_id")
 
 
-def _take_back(session: Session, lines: Mapping[int, ChargeLine], quantities: Mapping[int, Decimal]
-               ) -> dict[int, Decimal]:
+def take_back(session: Session, lines: Mapping[int, ChargeLine], quantities: Mapping[int, Decimal]
+              ) -> dict[int, Decimal]:
     """Raise ``refunded`` under guard; the amounts that go back."""
     state = ChargeLineState
     amounts = {}
@@ -201,8 +237,12 @@ def _quantity_left(session: Session, lines: Sequence[ChargeLine]) -> dict[int, D
     return left
 
 
-def _approved(session: Session, actor: Actor, settlement_id: int, total: Decimal, approval_from: Decimal | None
-              ) -> int | None:
+def approved(session: Session, actor: Actor, settlement_id: int, total: Decimal, approval_from: Decimal | None
+             ) -> tuple[int, int | None] | None:
+    """Use up the second person's consent that a large refund needs; the approval and who gave it (FN-10).
+
+    :raises Conflict: it needs one and there is none.
+    """
     if approval_from is None or total < approval_from:
         return None
     approval = session.scalar(
@@ -213,18 +253,17 @@ def _approved(session: Session, actor: Actor, settlement_id: int, total: Decimal
             session, RefundApproval, (RefundApproval.id == approval.id) & (RefundApproval.state == "approved"),
             {"state": "used"}):
         raise Conflict("charging.approval_needed", f"退费 {total} 元须经他人审批，请先提交退费审批")
-    return approval.decided_by
+    return approval.id, approval.decided_by
 
 
-def _give_back(session: Session, actor: Actor, original: Settlement, refund_id: int, total: Decimal,
-               returns: Returns | None, to_jiao: bool) -> tuple[list[int], Decimal]:
+def give_back(session: Session, actor: Actor, person_id: int, refund_id: int, total: Decimal,
+              paid: Sequence[rules.Paid], returns: Returns | None, to_jiao: bool) -> tuple[list[int], Decimal]:
+    """Write the returns to these payments; the electronic ones still have to be sent, the cash goes out now.
+
+    :raises Invalid: the wish does not sum up. :raises Conflict: somebody returned to a payment meanwhile.
+    """
     if total == 0:
         return [], ZERO
-    paid = [rules.Paid(p.id, p.method, p.amount, s.covered, s.returned, p.intent_id) for p, s in session.execute(
-        select(Payment, PaymentState).join(PaymentState, PaymentState.payment_id == Payment.id)
-        .where(Payment.settlement_id == original.id).order_by(Payment.id))]
-    if returns and returns.as_cash and not actor.can("charging.refund_as_cash"):
-        raise Forbidden("charging.refund_as_cash", "电子支付改退现金需要授权，请原路退回或请有权限的人员办理")
     try:
         rows = rules.allocate_returns(total, paid, returns.amounts if returns and returns.amounts else None,
                                       to_jiao=to_jiao, as_cash=returns.as_cash if returns else frozenset())
@@ -245,7 +284,7 @@ def _give_back(session: Session, actor: Actor, original: Settlement, refund_id: 
         if row.method == rules.CASH:
             cash += row.amount
         else:
-            intent = write_down(session, actor, purpose="refund", channel=row.method, person_id=original.person_id,
+            intent = write_down(session, actor, purpose="refund", channel=row.method, person_id=person_id,
                                 amount=row.amount, state="created", settlement_id=refund_id,
                                 returns_intent_id=row.intent_id)
             intents.append(intent.id)

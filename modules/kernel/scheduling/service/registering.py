@@ -5,6 +5,7 @@ Implements: M1.5, M1.10, M9.5
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
@@ -19,13 +20,14 @@ from his_server.errors import Conflict, NotFound
 from his_server.messaging import outbox
 from his_server.money import ZERO
 from his_server.security import audit
-from modules.kernel.charging.service import NewLine, add_lines, void_lines
+from modules.kernel.charging.models import ChargeLine
+from modules.kernel.charging.service import NewLine, Settled, add_lines, followers, void_lines
 from modules.kernel.encounters import service as encounters
 from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import ChargeItem
 from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration
 from modules.kernel.scheduling.service.counting import count
-from modules.kernel.scheduling.service.slots import free_slot, take_slot
+from modules.kernel.scheduling.service.slots import free_slot, retake_slot, take_slot
 
 REGISTRATION_SERIES = numbering.Series("registration", "挂号单号", "GH{date:%y%m%d}{n:06d}", per_day=True)
 EMERGENCY_LEVEL = "急诊"
@@ -174,3 +176,28 @@ def cancel(session: Session, actor: Actor, registration_id: int, reason: str, *,
                    "session_id": found.session_id, "no_show": no_show})
     audit.record(session, actor, "registration.cancel", "registration", found.id, {"reason": reason})
     return found
+
+
+def follow_settlement(session: Session, _actor: Actor, settled: Settled) -> None:
+    """Whose fee was settled is registered, whatever the channel."""
+    for line in settled.lines:
+        if line.source == "registration":
+            mark_paid(session, line.source_id, settled.id)
+
+
+def reopen(session: Session, actor: Actor, lines: Iterable[tuple[int, Decimal]]) -> None:
+    """A cancellation whose fee the insurer would not give back did not take place: place and visit are there again."""
+    keys = session.scalars(select(ChargeLine.source_id).where(
+        ChargeLine.id.in_([key for key, _ in lines]), ChargeLine.source == "registration"))
+    for key in sorted(set(keys)):
+        if portable.guarded_update(session, Registration, (Registration.id == key) & (Registration.state == "cancelled"),
+                                   {"state": "registered", "cancelled_at": None, "cancelled_by_name": None,
+                                    "cancel_reason": None}):
+            found = session.get_one(Registration, key)
+            retake_slot(session, found.session_id, extra=found.way == "extra")
+            count(session, found, "made")
+            encounters.reopen(session, actor, found.encounter_id)
+
+
+followers.SETTLED.append(follow_settlement)
+followers.UNREFUNDED.append(reopen)

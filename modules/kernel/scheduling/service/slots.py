@@ -47,6 +47,12 @@ def free_slot(session: Session, session_id: int, *, extra: bool) -> None:
                             {"taken": ClinicSession.taken - 1, "extra": ClinicSession.extra - (1 if extra else 0)})
 
 
+def retake_slot(session: Session, session_id: int, *, extra: bool) -> None:
+    """Undo :func:`free_slot`, also where the session is full or stopped by now: the person has their place."""
+    portable.guarded_update(session, ClinicSession, ClinicSession.id == session_id,
+                            {"taken": ClinicSession.taken + 1, "extra": ClinicSession.extra + (1 if extra else 0)})
+
+
 def grant_extra(session: Session, actor: Actor, session_id: int, *, person_id: int, reason: str) -> ExtraSlot:
     """加号: the doctor of a session lets one person in beyond its capacity; used by registering, at most once.
 

@@ -12,13 +12,16 @@ from sqlalchemy.orm import Session
 from his_server.db.numbering import NumberRange, NumberVoid
 from his_server.module import Finding
 from his_server.money import ZERO
+from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    InsuranceClaim,
     Intent,
     Payment,
     PaymentState,
     Receipt,
+    RefundCase,
     Settlement,
     Shift,
 )
@@ -45,11 +48,14 @@ def settlements_balance(session: Session) -> Iterator[Finding]:
 
 
 def line_states_agree(session: Session) -> Iterator[Finding]:
-    """Per line: refunded = Σ negative lines that name it; every settled positive line has a state."""
+    """Per line: refunded = Σ negative lines that name it, and what refunds under way hold; each settled one has a state."""
     reversed_: dict[int, Decimal] = dict(session.execute(
         select(ChargeLine.reverses_line_id, -func.sum(ChargeLine.quantity))
         .where(ChargeLine.reverses_line_id.is_not(None)).group_by(ChargeLine.reverses_line_id)
     ).all())  # type: ignore[arg-type]
+    for plan in session.scalars(select(RefundCase.plan).where(RefundCase.open_marker == 1)):
+        for held, quantity in json.loads(plan)["lines"].items():
+            reversed_[int(held)] = reversed_.get(int(held), Decimal(0)) + Decimal(quantity)
     rows = session.execute(
         select(ChargeLine.id, ChargeLine.quantity, ChargeLineState.quantity, ChargeLineState.refunded)
         .outerjoin(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
@@ -113,13 +119,42 @@ def closed_shifts_frozen(session: Session) -> Iterator[Finding]:
 
 
 def intents_used_once(session: Session) -> Iterator[Finding]:
-    """Every used payment intent stands in exactly one payment of the same amount; every return has its intent."""
+    """Every used intent stands in the ledger with its amount: a payment once, the insurer's parts together."""
     rows = session.execute(
-        select(Intent.number, Intent.amount, Intent.purpose, func.count(Payment.id),
-               func.sum(Payment.amount))
+        select(Intent.number, Intent.amount, Intent.purpose, func.count(Payment.id), func.sum(Payment.amount))
         .outerjoin(Payment, Payment.intent_id == Intent.id)
         .where(Intent.state == "used")
         .group_by(Intent.id, Intent.number, Intent.amount, Intent.purpose))
-    for number, amount, _, count, paid in rows:
-        if count != 1 or paid != amount:
-            yield Finding("charging.intent", number, f"金额 {amount}，入账 {count} 笔合计 {paid}")
+    for number, amount, purpose, count, paid in rows:
+        expected = -amount if purpose == "uninsure" else amount
+        if (paid or ZERO) != expected or (purpose == "pay" and count != 1):
+            yield Finding("charging.intent", number, f"金额 {expected}，入账 {count} 笔合计 {paid or ZERO}")
+
+
+def claims_agree(session: Session) -> Iterator[Finding]:
+    """Per insured settlement: what the ledger holds of the insurer's, fund, account and hospital apart, is what its one
+    claim in force says; a claim's figures keep the insurer's identities (YB-01)."""
+    held: dict[tuple[int, str], Decimal] = {}
+    of = func.coalesce(Settlement.reverses_id, Settlement.id)
+    for key, method, amount in session.execute(
+            select(of, Payment.method, func.sum(Payment.amount))
+            .join(Settlement, Settlement.id == Payment.settlement_id)
+            .where(Payment.method.in_(rules.INSURED)).group_by(of, Payment.method)):
+        held[key, method] = amount
+    seen: set[int] = set()
+    for claim in session.scalars(select(InsuranceClaim).join(Intent, Intent.id == InsuranceClaim.intent_id)
+                                 .where(Intent.state == "used")):
+        key = claim.settlement_id or 0
+        if key in seen:
+            yield Finding("charging.claim", f"settlement {key}", "有两笔有效的医保结算")
+        seen.add(key)
+        for method, amount in zip(rules.INSURED, (claim.fund, claim.account, claim.hospital), strict=True):
+            booked = held.pop((key, method), ZERO)
+            if booked != amount:
+                yield Finding("charging.claim", f"settlement {key}", f"{method} 医保 {amount}，入账 {booked}")
+        if (claim.total != claim.fund + claim.account + claim.cash + claim.hospital
+                or claim.total != claim.own_expense + claim.over_limit + claim.self_first + claim.in_scope):
+            yield Finding("charging.claim", f"settlement {key}", "医保金额不平")
+    for (key, method), amount in held.items():
+        if amount:
+            yield Finding("charging.claim", f"settlement {key}", f"{method} {amount} 没有有效的医保结算")

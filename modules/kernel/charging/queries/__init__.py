@@ -1,0 +1,16 @@
+"""Reads of the charging ledger: its invariants, and the lists of its own screens."""
+
+from modules.kernel.charging.queries.balance import (
+    claims_agree,
+    closed_shifts_frozen,
+    intents_used_once,
+    line_states_agree,
+    numbers_complete,
+    payment_states_agree,
+    receipt_chains,
+    settlements_balance,
+)
+from modules.kernel.charging.queries.listings import case, claim, intent, worklist
+
+__all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "intent", "intents_used_once", "line_states_agree",
+           "numbers_complete", "payment_states_agree", "receipt_chains", "settlements_balance", "worklist"]

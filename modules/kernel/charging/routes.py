@@ -1,0 +1,228 @@
+"""Routes of insurance, calls outside that nobody answered, and electronic invoices. The same for every channel."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import select
+
+from his_server.db import today
+from his_server.http import Call, Routes
+from modules.kernel.charging import queries, schemas
+from modules.kernel.charging.models import Receipt, RefundCase, Settlement
+from modules.kernel.charging.service import (
+    Returns,
+    Settled,
+    insured,
+    insured_refunds,
+    intents,
+    members,
+    payments,
+)
+from modules.kernel.patients.queries import brief
+from modules.kernel.patients.rules import mask_name, mask_number
+
+routes = Routes("kernel.charging", "/api/charging", tag="charging")
+INSURE, REFUND_INSURED = "charging.insure", "charging.refund_insured"
+WORKLIST, DECIDE = "charging.worklist", "charging.decide"
+
+
+def _to_jiao() -> bool:
+    return bool(current_app.extensions["his_settings"].cash_to_jiao)
+
+
+def _approval_from() -> Decimal | None:
+    """From how much a refund needs a second person: the strictest that any loaded workstation says (FN-10)."""
+    known = current_app.extensions["his_module_settings"].values()
+    return min((s.refund_approval_from for s in known if hasattr(s, "refund_approval_from")), default=None)
+
+
+@routes.get("/channels", permission=INSURE, out=schemas.ChannelsOut)
+def channels(call: Call) -> dict[str, Any]:
+    """已开通的支付渠道"""
+    return {"items": [{"code": code, "name": name} for code, name in payments.open_channels(call.database)],
+            "insurance": "insurance" in call.database.ports}
+
+
+@routes.post("/insurance/identify", permission=INSURE, body=schemas.CredentialIn, out=schemas.IdentifiedOut,
+             effect="manual")
+def identify(call: Call) -> dict[str, Any]:
+    """读医保卡、电子凭证：查参保信息并找到已有档案"""
+    member = insured.identify(call.database, schemas.credential_of(call.body), call.body["name"])
+    with call.database.begin() as session:
+        session.info["actor"] = call.actor
+        found = members.find(session, call.actor, member)
+        day = today(session)
+        return {"name": mask_name(member.name), "masked_id": mask_number(member.id_no),
+                "insurances": member.insurances, "items": [brief(call.actor, p, day) for p in found.persons],
+                "linked": found.linked, "form": found.form}
+
+
+@routes.post("/insurance/link", permission=INSURE, body=schemas.LinkIn, effect="manual")
+def link(call: Call) -> dict[str, Any]:
+    """把医保身份关联到病人档案"""
+    given = call.body["credential"]
+    member = insured.identify(call.database, schemas.credential_of(given), given["name"])
+    with call.database.begin() as session:
+        session.info["actor"] = call.actor
+        members.link(session, call.actor, call.body["person_id"], member)
+    return {"linked": True}
+
+
+@routes.post("/insurance/claims", permission=INSURE, body=schemas.PreviewIn, out=schemas.ClaimOut, effect="manual",
+             status=201)
+def preview(call: Call) -> dict[str, Any]:
+    """医保预结算"""
+    body = call.body
+    credential = schemas.credential_of(body["credential"])
+    member = insured.identify(call.database, credential, body["credential"]["name"])
+    with call.database.begin(write=False) as session:
+        members.check(session, body["person_id"], member)
+    claim = insured.preview(call.database, call.actor, person_id=body["person_id"], line_ids=body["line_ids"],
+                            credential=credential, member=member, insurance=body["insurance"],
+                            use_account=body["use_account"])
+    return _claim(call, claim.id)
+
+
+@routes.get("/insurance/claims/<int:claim_id>", permission=INSURE, out=schemas.ClaimOut, effect="manual")
+def claim_state(call: Call, claim_id: int) -> dict[str, Any]:
+    """医保结算进展"""
+    return _claim(call, claim_id)
+
+
+@routes.post("/insurance/claims/<int:claim_id>/settle", permission=INSURE, body=schemas.SettleClaimIn,
+             out=schemas.ClaimOut, effect="manual")
+def settle(call: Call, claim_id: int) -> dict[str, Any]:
+    """医保结算并收取个人部分（重复提交不会重复结算）"""
+    _, settled = insured.settle(call.database, call.actor, claim_id,
+                                credential=schemas.credential_of(call.body["credential"]),
+                                payments=schemas.pays(call.body["payments"]), to_jiao=_to_jiao())
+    return _claim(call, claim_id, settled)
+
+
+@routes.post("/insurance/claims/<int:claim_id>/query", permission=INSURE, out=schemas.ClaimOut, effect="manual")
+def query_claim(call: Call, claim_id: int) -> dict[str, Any]:
+    """查询未明的医保结算，有结果即办完"""
+    _, intent = insured.load(call.database, claim_id)
+    intents.ask(call.database, call.actor, intent.id)
+    _, settled = insured.go_on(call.database, call.actor, claim_id)
+    return _claim(call, claim_id, settled)
+
+
+@routes.post("/insurance/claims/<int:claim_id>/withdraw", permission=INSURE, out=schemas.ClaimOut, effect="manual")
+def withdraw(call: Call, claim_id: int) -> dict[str, Any]:
+    """撤回医保预结算（改自费等）"""
+    insured.withdraw(call.database, call.actor, claim_id)
+    return _claim(call, claim_id)
+
+
+def _claim(call: Call, claim_id: int, settled: Settled | None = None) -> dict[str, Any]:
+    with call.database.begin(write=False) as session:
+        claim, intent = queries.claim(session, claim_id)
+        number = session.scalar(select(Settlement.number).where(Settlement.id == claim.settlement_id))
+        receipts = list(session.scalars(select(Receipt.number).where(Receipt.settlement_id == claim.settlement_id)
+                                        .order_by(Receipt.id))) if claim.settlement_id else []
+        amounts = {name: getattr(claim, name) for name in insured.AMOUNTS}
+    return {"id": claim.id, "state": intent.state, "message": intent.message, "number": intent.number,
+            "insurance": claim.insurance, **amounts, "settlement_id": claim.settlement_id, "settlement_number": number,
+            "receipt_numbers": receipts, "change": settled.change if settled else None}
+
+
+# Refunds of insured settlements
+
+
+@routes.post("/insurance/refunds", permission=REFUND_INSURED, body=schemas.OpenCaseIn, out=schemas.CaseOut,
+             effect="manual", status=201)
+def refund_insured(call: Call) -> dict[str, Any]:
+    """医保退费：先撤销医保结算，其余费用重新结算，个人部分原路退回"""
+    body = call.body
+    amounts = {row["payment_id"]: row["amount"] for row in body["returns"]}
+    returns = Returns(amounts, frozenset(r["payment_id"] for r in body["returns"] if r["as_cash"])) if amounts else None
+    with call.database.begin() as session:
+        session.info["actor"] = call.actor
+        case = insured_refunds.open_case(
+            session, call.actor, body["settlement_id"], {r["line_id"]: r["quantity"] for r in body["lines"]},
+            reason=body["reason"], returns=returns, approval_from=_approval_from(), to_jiao=_to_jiao())
+        key = case.id
+    insured_refunds.advance(call.database, call.actor, key)
+    return _case(call, key)
+
+
+@routes.get("/insurance/refunds", permission=REFUND_INSURED, query=schemas.CaseQuery, out=schemas.CasesOut)
+def cases(call: Call) -> dict[str, Any]:
+    """一次结算的医保退费"""
+    found = call.session.scalars(select(RefundCase.id).where(RefundCase.settlement_id == call.query["settlement_id"])
+                                 .order_by(RefundCase.id.desc()).limit(50))
+    return {"items": [queries.case(call.session, key) for key in found]}
+
+
+@routes.post("/insurance/refunds/<int:case_id>/continue", permission=REFUND_INSURED, out=schemas.CaseOut,
+             effect="manual")
+def go_on_with_refund(call: Call, case_id: int) -> dict[str, Any]:
+    """继续办理未办完的医保退费"""
+    insured_refunds.ask(call.database, call.actor, case_id)
+    insured_refunds.advance(call.database, call.actor, case_id)
+    return _case(call, case_id)
+
+
+@routes.post("/insurance/refunds/<int:case_id>/collect", permission=REFUND_INSURED, body=schemas.CollectIn,
+             out=schemas.CaseOut, effect="manual")
+def collect(call: Call, case_id: int) -> dict[str, Any]:
+    """补收差额现金并办完退费"""
+    insured_refunds.advance(call.database, call.actor, case_id, collected=True, tendered=call.body["tendered"])
+    return _case(call, case_id)
+
+
+def _case(call: Call, case_id: int) -> dict[str, Any]:
+    with call.database.begin(write=False) as session:
+        return queries.case(session, case_id)
+
+
+# The worklist of calls outside that nobody answered
+
+
+@routes.get("/intents", permission=WORKLIST, query=schemas.WorklistQuery, out=schemas.WorklistOut)
+def worklist(call: Call) -> dict[str, Any]:
+    """未明往来：没有结果的支付、退款、医保、开票"""
+    query = dict(call.query)
+    owner = call.actor.user_id if query.pop("mine") else None
+    return queries.worklist(call.session, owner_id=owner, **query)
+
+
+@routes.get("/intents/<int:intent_id>", permission=WORKLIST, out=schemas.IntentDetailOut)
+def intent(call: Call, intent_id: int) -> dict[str, Any]:
+    """一笔往来的全部尝试"""
+    return queries.intent(call.session, intent_id)
+
+
+@routes.post("/intents/<int:intent_id>/query", permission=WORKLIST, out=schemas.IntentDetailOut, effect="manual")
+def query_intent(call: Call, intent_id: int) -> dict[str, Any]:
+    """向对方查询结果，有结果即办完"""
+    intents.ask(call.database, call.actor, intent_id)
+    intents.go_on(call.database, intent_id)
+    return _intent(call, intent_id)
+
+
+@routes.post("/intents/<int:intent_id>/take-over", permission=WORKLIST, out=schemas.IntentDetailOut)
+def take_over(call: Call, intent_id: int) -> dict[str, Any]:
+    """由我负责跟进"""
+    intents.take_over(call.session, call.actor, intent_id)
+    return queries.intent(call.session, intent_id)
+
+
+@routes.post("/intents/<int:intent_id>/decide", permission=DECIDE, body=schemas.DecideIn, out=schemas.IntentDetailOut,
+             effect="manual")
+def decide(call: Call, intent_id: int) -> dict[str, Any]:
+    """人工认定结果（须写明依据）"""
+    with call.database.begin() as session:
+        session.info["actor"] = call.actor
+        intents.decide(session, call.actor, intent_id, **call.body)
+    intents.go_on(call.database, intent_id)
+    return _intent(call, intent_id)
+
+
+def _intent(call: Call, intent_id: int) -> dict[str, Any]:
+    with call.database.begin(write=False) as session:
+        return queries.intent(session, intent_id)
