@@ -294,6 +294,75 @@ class RefundCase(Keyed):
     changed_at: Mapped[datetime] = mapped_column(Instant)
 
 
+class ElectronicInvoice(Keyed):
+    """An electronic invoice of a settlement (医疗电子票据): ``blue``, or ``red`` which cancels one other whole (FN-08, FN-09).
+
+    ``settlement_id`` is the settlement or refund that it is of, ``root_id`` the settlement the chain began with,
+    ``after_id`` the one that must be issued before. ``waiting`` → ``issued`` (a blue one → ``red`` once it is cancelled) |
+    ``failed`` (the platform refused it: a person corrects and sends it again).
+    """
+
+    __tablename__ = "electronic_invoice"
+    __table_args__ = (
+        UniqueConstraint("intent_id"),
+        UniqueConstraint("settlement_id", "colour"),
+        UniqueConstraint("original_id"),
+        Index("ix_electronic_invoice_person", "person_id", "business_date", "id"),
+        Index("ix_electronic_invoice_number", "invoice_number"),
+        Index("ix_electronic_invoice_cashier", "cashier_id", "business_date", "id"),
+        Index("ix_electronic_invoice_day", "business_date", "id"),
+        Index("ix_electronic_invoice_state", "state", "business_date", "id"),
+        Index("ix_electronic_invoice_root", "root_id"),
+    )
+    intent_id: Mapped[int] = mapped_column(BigInteger)
+    settlement_id: Mapped[int] = mapped_column(BigInteger)
+    root_id: Mapped[int] = mapped_column(BigInteger)
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    colour: Mapped[str] = mapped_column(String(4))
+    kind: Mapped[str] = mapped_column(String(12))
+    state: Mapped[str] = mapped_column(String(10))
+    amount: Mapped[Decimal] = mapped_column(Money)
+    code: Mapped[str | None] = mapped_column(String(20))
+    invoice_number: Mapped[str | None] = mapped_column(String(20))
+    check_code: Mapped[str | None] = mapped_column(String(20))
+    original_id: Mapped[int | None] = mapped_column(BigInteger)
+    after_id: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(String(200))
+    cashier_id: Mapped[int] = mapped_column(BigInteger)
+    cashier_name: Mapped[str] = mapped_column(String(60))
+    business_date: Mapped[date] = mapped_column(Date)
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    issued_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class InvoiceImage(Base):
+    """An invoice's picture, fetched when somebody first wanted to see it (M1.2)."""
+
+    __tablename__ = "invoice_image"
+    invoice_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class OldDeposit(Keyed):
+    """What the old system still held of an outpatient deposit; it can only go back to its person (R2, YB-08)."""
+
+    __tablename__ = "old_deposit"
+    __table_args__ = (UniqueConstraint("source", "source_number"), Index("ix_old_deposit_state", "state", "id"),
+                      Index("ix_old_deposit_person", "person_id"))
+    source: Mapped[str] = mapped_column(String(20))
+    source_number: Mapped[str] = mapped_column(String(40))
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    balance: Mapped[Decimal] = mapped_column(Money)
+    state: Mapped[str] = mapped_column(String(10))
+    imported_at: Mapped[datetime] = mapped_column(Instant)
+    imported_by_name: Mapped[str] = mapped_column(String(60))
+    cleared_at: Mapped[datetime | None] = mapped_column(Instant)
+    cleared_by: Mapped[int | None] = mapped_column(BigInteger)
+    cleared_by_name: Mapped[str | None] = mapped_column(String(60))
+    method: Mapped[str | None] = mapped_column(String(20))
+    receiver: Mapped[str | None] = mapped_column(String(100))
+
+
 class Shift(Keyed):
     """A cashier's shift: ``open`` → ``closed`` (日结, figures frozen in ``statement``) → ``handed_over``."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from flask import current_app
+from flask import Response, current_app
 from sqlalchemy import select
 
 from his_server.db import today
@@ -15,9 +15,11 @@ from modules.kernel.charging.models import Receipt, RefundCase, Settlement
 from modules.kernel.charging.service import (
     Returns,
     Settled,
+    deposits,
     insured,
     insured_refunds,
     intents,
+    invoices,
     members,
     payments,
 )
@@ -27,6 +29,7 @@ from modules.kernel.patients.rules import mask_name, mask_number
 routes = Routes("kernel.charging", "/api/charging", tag="charging")
 INSURE, REFUND_INSURED = "charging.insure", "charging.refund_insured"
 WORKLIST, DECIDE = "charging.worklist", "charging.decide"
+INVOICES, DEPOSITS = "charging.invoices", "charging.clear_deposits"
 
 
 def _to_jiao() -> bool:
@@ -226,3 +229,43 @@ def decide(call: Call, intent_id: int) -> dict[str, Any]:
 def _intent(call: Call, intent_id: int) -> dict[str, Any]:
     with call.database.begin(write=False) as session:
         return queries.intent(session, intent_id)
+
+
+# Electronic invoices
+
+
+@routes.get("/invoices", permission=INVOICES, query=schemas.InvoicesQuery, out=schemas.InvoicesOut)
+def list_invoices(call: Call) -> dict[str, Any]:
+    """电子票据查询（病人、票号、收费员、日期、状态）"""
+    return queries.invoices(call.session, **call.query)
+
+
+@routes.get("/invoices/<int:invoice_id>/image", permission=INVOICES, effect="manual")
+def invoice_image(call: Call, invoice_id: int) -> Response:
+    """电子票据图片（首次查看时向平台取，之后用缓存）"""
+    return Response(invoices.image(call.database, invoice_id), mimetype="image/png")
+
+
+@routes.post("/invoices/<int:invoice_id>/again", permission=INVOICES, effect="manual", status=204)
+def issue_again(call: Call, invoice_id: int) -> None:
+    """重开失败的电子票据"""
+    with call.database.begin() as session:
+        session.info["actor"] = call.actor
+        invoices.again(session, call.actor, invoice_id)
+    invoices.send(call.database, invoice_id, call.actor)
+
+
+# Outpatient deposits of the old system: none is ever taken here (R2)
+
+
+@routes.get("/old-deposits", permission=DEPOSITS, query=schemas.DepositsQuery, out=schemas.DepositsOut)
+def old_deposits(call: Call) -> dict[str, Any]:
+    """门诊预交金遗留余额"""
+    return queries.old_deposits(call.session, **call.query)
+
+
+@routes.post("/old-deposits/<int:deposit_id>/clear", permission=DEPOSITS, body=schemas.ClearIn, value=True)
+def clear_deposit(call: Call, deposit_id: int) -> dict[str, Any]:
+    """清退门诊预交金余额"""
+    cleared = deposits.clear(call.session, call.actor, deposit_id, **call.body)
+    return {"id": cleared.id, "state": cleared.state}

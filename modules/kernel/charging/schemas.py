@@ -244,3 +244,82 @@ class CasesOut(Schema):
     """Refunds of a settlement."""
 
     items = fields.List(fields.Nested(CaseOut))
+
+
+class InvoicesQuery(PageQuery):
+    """Which electronic invoices."""
+
+    person_id = QueryId(load_default=None)
+    number = Text(load_default="", max=20)
+    cashier_id = QueryId(load_default=None)
+    start = fields.Date(load_default=None)
+    end = fields.Date(load_default=None)
+    state = Choice("waiting", "issued", "red", "failed", load_default=None)
+
+
+class InvoiceItemOut(Schema):
+    """An electronic invoice in the list; its picture is fetched apart."""
+
+    id = fields.Integer()
+    settlement_id = fields.Integer()
+    settlement_number = fields.String()
+    colour = fields.String()
+    kind = fields.String()
+    state = fields.String()
+    amount = MoneyField()
+    code = fields.String(allow_none=True)
+    invoice_number = fields.String(allow_none=True)
+    check_code = fields.String(allow_none=True)
+    original_id = fields.Integer(allow_none=True)
+    reason = fields.String(allow_none=True)
+    name = fields.String()
+    outpatient_no = fields.String()
+    cashier_name = fields.String()
+    business_date = fields.Date()
+    made_at = fields.DateTime()
+    issued_at = fields.DateTime(allow_none=True)
+    intent_id = fields.Integer()
+    intent_state = fields.String()
+    message = fields.String(allow_none=True)
+
+
+InvoicesOut = paged(InvoiceItemOut)
+
+
+class DepositsQuery(PageQuery):
+    """Which old deposits."""
+
+    state = Choice("open", "cleared", load_default="open")
+
+
+class DepositOut(Schema):
+    """A balance of the old system."""
+
+    id = fields.Integer()
+    source = fields.String()
+    source_number = fields.String()
+    person_id = fields.Integer()
+    name = fields.String()
+    outpatient_no = fields.String()
+    balance = MoneyField()
+    state = fields.String()
+    method = fields.String(allow_none=True)
+    receiver = fields.String(allow_none=True)
+    cleared_by_name = fields.String(allow_none=True)
+    cleared_at = fields.DateTime(allow_none=True)
+
+
+class DepositsOut(Schema):
+    """A page of old deposits, and what is left of all of them."""
+
+    items = fields.List(fields.Nested(DepositOut))
+    next = fields.String(allow_none=True)
+    left = MoneyField()
+    count = fields.Integer()
+
+
+class ClearIn(Schema):
+    """How a balance went back to its person."""
+
+    method = Choice("cash", "transfer", required=True)
+    receiver = Text(required=True, min=2, max=100)

@@ -4,13 +4,17 @@ from modules.kernel.charging.queries.balance import (
     claims_agree,
     closed_shifts_frozen,
     intents_used_once,
+    invoice_chains,
     line_states_agree,
     numbers_complete,
     payment_states_agree,
     receipt_chains,
     settlements_balance,
 )
+from modules.kernel.charging.queries.deposits import old_deposits
+from modules.kernel.charging.queries.invoices import invoices
 from modules.kernel.charging.queries.listings import case, claim, intent, worklist
 
-__all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "intent", "intents_used_once", "line_states_agree",
-           "numbers_complete", "payment_states_agree", "receipt_chains", "settlements_balance", "worklist"]
+__all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "intent", "intents_used_once", "invoice_chains",
+           "invoices", "line_states_agree",
+           "numbers_complete", "old_deposits", "payment_states_agree", "receipt_chains", "settlements_balance", "worklist"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -16,6 +17,7 @@ from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    ElectronicInvoice,
     InsuranceClaim,
     Intent,
     Payment,
@@ -158,3 +160,26 @@ def claims_agree(session: Session) -> Iterator[Finding]:
     for (key, method), amount in held.items():
         if amount:
             yield Finding("charging.claim", f"settlement {key}", f"{method} {amount} 没有有效的医保结算")
+
+
+def invoice_chains(session: Session) -> Iterator[Finding]:
+    """Per chain of electronic invoices: at most one in force, a red one cancels all of its original, and their net is that
+    of the settlements they are of (FN-09)."""
+    chains: dict[int, list[ElectronicInvoice]] = defaultdict(list)
+    for one in session.scalars(select(ElectronicInvoice).order_by(ElectronicInvoice.root_id)):
+        chains[one.root_id].append(one)
+    totals: dict[int, Decimal] = dict(session.execute(
+        select(Settlement.id, Settlement.total).where(Settlement.id.in_(
+            select(ElectronicInvoice.settlement_id)))).all())
+    for root, chain in chains.items():
+        by_id = {one.id: one for one in chain}
+        for one in chain:
+            if one.original_id is not None and one.amount != -by_id[one.original_id].amount:
+                yield Finding("charging.invoice", f"invoice {one.id}", "红字金额与原票不符")
+        cancelled = {one.original_id for one in chain}
+        live = [one for one in chain if one.colour == "blue" and one.id not in cancelled]
+        if len(live) > 1:
+            yield Finding("charging.invoice", f"settlement {root}", f"有 {len(live)} 张有效的电子票据")
+        net = sum((totals[key] for key in {one.settlement_id for one in chain}), ZERO)
+        if sum((one.amount for one in chain), ZERO) != net:
+            yield Finding("charging.invoice", f"settlement {root}", f"电子票据净额与结算净额 {net} 不符")

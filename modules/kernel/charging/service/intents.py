@@ -175,7 +175,7 @@ def needs_somebody(at: Any) -> Any:
     return or_(
         Intent.state == "unknown",
         and_(Intent.state == "calling", Intent.changed_at < at - STALE),
-        and_(Intent.state == "created", Intent.purpose.in_(MUST_PASS), Intent.changed_at < at - 4 * STALE),
+        and_(Intent.state == "created", Intent.purpose.in_(("refund", "uninsure")), Intent.changed_at < at - 4 * STALE),
         and_(Intent.state == CONFIRMED, Intent.purpose == "insure", Intent.changed_at < at - 4 * STALE),
         and_(Intent.state == "refused", Intent.purpose.in_(MUST_PASS), Intent.decided_at.is_(None)))
 

@@ -1,0 +1,14 @@
+"""The electronic invoice platform's stand-in. It is bound only when ``simulate_payments`` is set, so that no hospital
+issues invoices that nobody knows."""
+
+from typing import Any
+
+from his_server.module import Module
+from interfaces.einvoice_standin.simulator import Platform
+
+
+def _port(settings: Any, _database: Any) -> Platform | None:
+    return Platform(settings.data_dir / "simulators" / "einvoice.db") if settings.simulate_payments else None
+
+
+module = Module(name="einvoice_standin", title="电子票据（模拟）", ports={"invoice": _port})

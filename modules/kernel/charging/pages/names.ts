@@ -1,0 +1,24 @@
+/** Names of the codes of outside calls, invoices and deposits. */
+import type { Tone } from '@/lib/types'
+
+const PURPOSES: Record<string, string> = { pay: '收款', refund: '退款', insure: '医保结算', uninsure: '医保撤销', issue: '开电子票', red: '冲红' }
+export const purposeName = (code: unknown): string => PURPOSES[String(code)] ?? String(code ?? '')
+export const PURPOSE_OPTIONS = Object.entries(PURPOSES).map(([value, label]) => ({ value, label }))
+
+const CHANNELS: Record<string, string> = { scan: '扫码', ecny: '数字人民币', insurance: '医保', einvoice: '电子票据' }
+export const channelName = (code: unknown): string => CHANNELS[String(code)] ?? String(code ?? '')
+
+const STATES: Record<string, [string, Tone]> = {
+  created: ['待发送', 'warn'], calling: ['没有应答', 'bad'], unknown: ['结果未明', 'bad'], confirmed: ['成功', 'good'],
+  refused: ['被拒绝', 'bad'], used: ['已入账', 'good'], reversed: ['已撤回', 'done'],
+}
+export const stateName = (code: unknown): string => STATES[String(code)]?.[0] ?? String(code ?? '')
+export const stateTone = (code: unknown): Tone => STATES[String(code)]?.[1] ?? 'plain'
+
+const ACTS: Record<string, string> = { pay: '收款', refund: '退款', query: '查询', preview: '预结算', settle: '结算', reverse: '撤销', issue: '开票', red: '冲红', decide: '人工认定' }
+export const actName = (code: unknown): string => ACTS[String(code)] ?? String(code ?? '')
+
+const INVOICES: Record<string, [string, Tone]> = { waiting: ['开具中', 'warn'], issued: ['已开具', 'good'], red: ['已冲红', 'done'], failed: ['开具失败', 'bad'] }
+export const INVOICE_OPTIONS = Object.entries(INVOICES).map(([value, [label]]) => ({ value, label }))
+export const invoiceName = (code: unknown): string => INVOICES[String(code)]?.[0] ?? String(code ?? '')
+export const invoiceTone = (code: unknown): Tone => INVOICES[String(code)]?.[1] ?? 'plain'
