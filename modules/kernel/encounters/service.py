@@ -83,6 +83,11 @@ def reopen(session: Session, actor: Actor, encounter_id: int) -> Encounter:
     return _move(session, actor, encounter_id, ("cancelled",), "waiting", cancel_reason=None)
 
 
+def insure(session: Session, encounter_id: int, insurance: str) -> None:
+    """How the visit is paid, from now on: an insutype code, or 自费."""
+    portable.guarded_update(session, Encounter, Encounter.id == encounter_id, {"insurance": insurance})
+
+
 def _move(session: Session, actor: Actor, encounter_id: int, before: tuple[str, ...], after: str,
           **values: object) -> Encounter:
     moved = portable.guarded_update(

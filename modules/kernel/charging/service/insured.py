@@ -42,6 +42,7 @@ from modules.kernel.charging.rules import Pay
 from modules.kernel.charging.service import bills, followers, intents, reversing
 from modules.kernel.charging.service.intents import STALE
 from modules.kernel.charging.service.settling import Settled
+from modules.kernel.encounters import service as encounters
 
 log = logging.getLogger("his.insurance")
 
@@ -340,6 +341,8 @@ def _complete(session: Session, actor: Actor, intent_id: int, plan: Plan) -> Set
         raise Conflict("insurance.taken", "该医保结算已由他人完成，请刷新")
     portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id,
                             {"settlement_id": settled.id})
+    claim = session.scalars(select(InsuranceClaim).where(InsuranceClaim.intent_id == intent_id)).one()
+    encounters.insure(session, claim.encounter_id, claim.insurance)
     return settled
 
 
