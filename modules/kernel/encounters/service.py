@@ -78,7 +78,7 @@ def reassign(session: Session, actor: Actor, encounter_id: int, *, kind: str, de
                  doctor_id=doctor_id, business_date=day)
 
 
-def reopen(session: Session, actor: Actor, encounter_id: int) -> Encounter:
+def uncancel(session: Session, actor: Actor, encounter_id: int) -> Encounter:
     """The cancellation did not take place after all: cancelled → waiting. :raises Conflict: it isn't cancelled."""
     return _move(session, actor, encounter_id, ("cancelled",), "waiting", cancel_reason=None)
 

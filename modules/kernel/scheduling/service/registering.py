@@ -196,7 +196,7 @@ def reopen(session: Session, actor: Actor, lines: Iterable[tuple[int, Decimal]])
             found = session.get_one(Registration, key)
             retake_slot(session, found.session_id, extra=found.way == "extra")
             count(session, found, "made")
-            encounters.reopen(session, actor, found.encounter_id)
+            encounters.uncancel(session, actor, found.encounter_id)
 
 
 followers.SETTLED.append(follow_settlement)
