@@ -37,6 +37,8 @@ def settlement(found: Mapping[str, Any], *, hospital: str, paper: str, copy: int
                [("支付", "无需支付")], columns=3)
     if refund and found["reason"]:
         page.line(f"退费原因：{found['reason']}")
+    for place in dict.fromkeys(f"{p['store']}　{p['window'] or '窗口待叫号'}" for p in found.get("pickups", ())):
+        page.line(f"取药：{place}", bold=True)
     page.line(f"合计（{'退' if refund else '收'}）：{found['total']} 元", bold=True, align="right")
     page.barcode(found["number"])
     return page.to_bytes()

@@ -10,8 +10,8 @@ from his_server.clock import local
 from his_server.reporting import Column, Document
 
 SEX = {"1": "男", "2": "女", "9": "未说明", "0": "未知"}
-_LINES = (Column("name", "药品", width=22), Column("spec", "规格", width=12), Column("quantity_text", "数量", width=9),
-          Column("directions", "用法用量", width=22), Column("batch", "批号 / 效期 / 数量", width=26))
+_LINES = (Column("shelf", "货位", width=7), Column("name", "药品", width=20), Column("spec", "规格", width=12), Column("quantity_text", "数量", width=9),
+          Column("directions", "用法用量", width=19), Column("batch", "批号 / 效期 / 数量", width=26))
 
 
 def dispensing(found: Mapping[str, Any], *, hospital: str, copy: int) -> bytes:
@@ -27,9 +27,10 @@ def dispensing(found: Mapping[str, Any], *, hospital: str, copy: int) -> bytes:
     ], columns=3)
     if person["allergies"]:
         page.line(f"过敏：{person['allergies']}", bold=True)
-    page.table(_LINES, [{**line, "directions": _directions(line), "batch": _batches(line)} for line in found["lines"]])
-    given = found["state"] == "dispensed"
-    page.pairs([("发药人", found["changed_by_name"] if given else ""), ("核对人", ""), ("领药人", "")], columns=3)
+    page.table(_LINES, [{**line, "directions": _directions(line), "batch": _batches(line)} for line in sorted(found["lines"], key=lambda line: line["shelf"] or "~")])
+    task = found["task"] or {}
+    page.pairs([("审核", task.get("reviewed_by_name", "")), ("调配", task.get("picked_by_name", "")),
+                ("核对发药", task.get("checked_by_name", "")), ("窗口", task.get("window", "")), ("领药人", "")], columns=3)
     page.barcode(found["number"])
     return page.to_bytes()
 

@@ -14,13 +14,22 @@ from modules.kernel.stock.models import Store
 
 
 def pickups(session: Session, settlement_id: int) -> list[dict[str, Any]]:
-    """Where a settlement's prescriptions are handed out: store, building address of the window; one query."""
+    """Where a settlement's prescriptions are handed out: store and window; one query."""
     rows = session.execute(
         select(DispensingTask.prescription_id, DispensingTask.state, Store.name.label("store"),
                PickupWindow.name.label("window"))
         .join(Store, Store.id == DispensingTask.store_id)
         .outerjoin(PickupWindow, PickupWindow.id == DispensingTask.window_id)
         .where(DispensingTask.settlement_id == settlement_id).order_by(DispensingTask.id))
+    return [dict(row._mapping) for row in rows]
+
+
+def returns_of_settlement(session: Session, settlement_id: int) -> list[dict[str, Any]]:
+    """Returns of drugs that this settlement paid: number and the one state that pharmacy and billing share; one query."""
+    rows = session.execute(
+        select(DrugReturn.id, DrugReturn.number, DrugReturn.state, DrugReturn.amount)
+        .join(DispensingTask, DispensingTask.prescription_id == DrugReturn.prescription_id)
+        .where(DispensingTask.settlement_id == settlement_id).order_by(DrugReturn.id))
     return [dict(row._mapping) for row in rows]
 
 

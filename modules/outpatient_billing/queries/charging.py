@@ -24,6 +24,7 @@ from modules.kernel.charging.models import (
     Settlement,
     Shift,
 )
+from modules.kernel.dispensing import queries as dispensing
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata.models import Department, Staff
 from modules.kernel.patients.models import Person
@@ -71,7 +72,8 @@ def settlements(session: Session, *, person_id: int | None, shift_id: int | None
 
 
 def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
-    """A settlement with lines (and what of them can be refunded), receipts, payments, prints; six queries."""
+    """A settlement with lines (and what of them can be refunded), receipts, payments, prints, where its
+    drugs are fetched and what of them came back; eight queries."""
     head = session.execute(
         select(Settlement, Person.name, Person.sex, Person.birth_date, Person.outpatient_no)
         .join(Person, Person.id == Settlement.person_id).where(Settlement.id == settlement_id)).first()
@@ -109,6 +111,8 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
                      for p, returned, covered, intent, message in payments],
         "refunds": [dict(r._mapping) for r in refunds],
         "prints": prints,
+        "pickups": dispensing.pickups(session, settlement_id),
+        "drug_returns": dispensing.returns_of_settlement(session, found.reverses_id or settlement_id),
     }
 
 

@@ -258,6 +258,24 @@ class RefundItemOut(Schema):
     reason = fields.String(allow_none=True)
 
 
+class PickupOut(Schema):
+    """Where a prescription of the settlement is handed out (M7.1)."""
+
+    prescription_id = fields.Integer()
+    state = fields.String()
+    store = fields.String()
+    window = fields.String(allow_none=True)
+
+
+class DrugReturnBrief(Schema):
+    """A return of drugs of the settlement: the pharmacy's document and its one state."""
+
+    id = fields.Integer()
+    number = fields.String()
+    state = fields.String()
+    amount = MoneyField()
+
+
 class SettlementOut(Schema):
     """A settlement, whole."""
 
@@ -278,6 +296,8 @@ class SettlementOut(Schema):
     payments = fields.List(fields.Nested(PaymentOut))
     refunds = fields.List(fields.Nested(RefundItemOut))
     prints = fields.Integer()
+    pickups = fields.List(fields.Nested(PickupOut))
+    drug_returns = fields.List(fields.Nested(DrugReturnBrief))
 
 
 class SupplementLineIn(Schema):

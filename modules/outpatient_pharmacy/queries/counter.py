@@ -249,7 +249,7 @@ def bounced(session: Session, actor: Actor) -> list[dict[str, Any]]:
     if actor.staff_id is None:
         return []
     rows = session.execute(
-        select(Prescription.id, Prescription.number, Prescription.diagnosis, Person.name, Person.outpatient_no,
+        select(Prescription, Person.name, Person.outpatient_no,
                DispensingTask.review_note.label("reason"), DispensingTask.reviewed_by_name.label("reviewer"),
                DispensingTask.reviewed_at.label("at"))
         .join(DispensingTask, DispensingTask.prescription_id == Prescription.id)
@@ -259,6 +259,9 @@ def bounced(session: Session, actor: Actor) -> list[dict[str, Any]]:
     drugs: dict[int, list[str]] = {}
     for line in session.execute(
             select(PrescriptionLine.prescription_id, PrescriptionLine.name)
-            .where(PrescriptionLine.prescription_id.in_([r.id for r in rows])).order_by(PrescriptionLine.position)):
+            .where(PrescriptionLine.prescription_id.in_([r.Prescription.id for r in rows]))
+            .order_by(PrescriptionLine.position)):
         drugs.setdefault(line.prescription_id, []).append(line.name)
-    return [{**row._mapping, "drugs": "、".join(drugs.get(row.id, []))} for row in rows]
+    return [{"id": p.id, "number": p.number, "diagnosis": p.diagnosis, "name": row.name,
+             "outpatient_no": row.outpatient_no, "reason": row.reason, "reviewer": row.reviewer, "at": row.at,
+             "drugs": "、".join(drugs.get(p.id, []))} for row in rows for p in (row.Prescription,)]

@@ -24,6 +24,7 @@ from modules.kernel.orders.models import Prescription, PrescriptionLine, Request
 from modules.kernel.orders.service import skin_tests
 from modules.kernel.orders.service.prescribing import not_in_state
 from modules.kernel.stock import service as stock
+from modules.kernel.stock.models import Store
 from modules.kernel.stock.rules import Demand
 from modules.kernel.stock.service import BatchQuantity, Document
 
@@ -71,14 +72,14 @@ def follow_settlement(session: Session, actor: Actor, settled: Settled) -> list[
         _refuse_expired(session, prescriptions, "issued")
         raise Conflict("orders.state", "部分处方或申请刚被他人收费或作废，请刷新费用清单后重试")
     if prescriptions:
-        rows = _reserve(session, prescriptions, {line.id for line in settled.lines})
-        dispensing.arrive(session, actor, settled.id, [_arrival(key, rows) for key in prescriptions])
+        rows, places = _reserve(session, prescriptions, {line.id for line in settled.lines})
+        dispensing.arrive(session, actor, settled.id, [_arrival(key, rows, places[key]) for key in prescriptions])
     return prescriptions
 
 
-def _arrival(key: int, rows: Sequence[Row[Any]]) -> Arrival:
+def _arrival(key: int, rows: Sequence[Row[Any]], store_id: int) -> Arrival:
     mine = [row for row in rows if row.prescription_id == key]
-    return Arrival(key, mine[0].number, mine[0].person_id, mine[0].store_id,
+    return Arrival(key, mine[0].number, mine[0].person_id, store_id,
                    {row.id: (row.drug_id, row.quantity) for row in mine})
 
 
@@ -93,14 +94,39 @@ def _refuse_expired(session: Session, prescription_ids: Iterable[int], state: st
                        f"{row.doctor_name} 延长有效期（最长 3 天）或重新开具")
 
 
-def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]) -> Sequence[Row[Any]]:
+def _fix_stores(session: Session, rows: Sequence[Row[Any]]) -> dict[int, int]:
+    """The store of each prescription, fixed here for good (M7.1). What was written for a store that is closed by now goes
+    to the emergency store, if that has everything (M7.8). One query while all are open.
+    """
+    places = {row.prescription_id: row.store_id for row in rows}
+    shut = set(places.values()) & dispensing.closed_now(session)
+    if not shut:
+        return places
+    night = session.scalar(select(Store.id).where(Store.kind == "emergency", Store.active).order_by(Store.code).limit(1))
+    if night is None or night in shut:
+        return places
+    for key in sorted(key for key, store in places.items() if store in shut):
+        need: dict[int, Decimal] = defaultdict(Decimal)
+        for row in rows:
+            if row.prescription_id == key:
+                need[row.drug_id] += row.quantity
+        free = stock.available(session, night, need)
+        if all(free[drug] >= quantity for drug, quantity in need.items()):
+            places[key] = night
+            portable.guarded_update(session, Prescription, Prescription.id == key, {"store_id": night})
+    return places
+
+
+def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]
+             ) -> tuple[Sequence[Row[Any]], dict[int, int]]:
     rows = session.connection().execute(_DRUGS, {"b_ids": prescription_ids}).all()
     if {row.charge_line_id for row in rows} - settled_lines:
         raise Conflict("orders.whole_prescription", "同一张处方的药品须一起收费，请勾选整张处方")
+    places = _fix_stores(session, rows)
     for key in prescription_ids:
         mine = [row for row in rows if row.prescription_id == key]
-        stock.reserve(session, mine[0].store_id, [Demand(r.id, r.drug_id, r.quantity) for r in mine], document(key))
-    return rows
+        stock.reserve(session, places[key], [Demand(r.id, r.drug_id, r.quantity) for r in mine], document(key))
+    return rows, places
 
 
 def hold(session: Session, actor: Actor, line_ids: Iterable[int]) -> None:

@@ -17,6 +17,7 @@ from his_server.db import now, numbering, of, today
 from his_server.errors import Conflict, FieldError, Invalid, NotFound
 from his_server.security import audit, signatures
 from modules.kernel.charging.service import NewLine, add_lines, void_lines
+from modules.kernel.dispensing import service as dispensing
 from modules.kernel.encounters import service as encounters
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata import service as masterdata
@@ -47,9 +48,14 @@ GROUP_USAGES = frozenset({"静滴", "静注", "泵入", "肌注", "皮下", "雾
 
 
 def pharmacy_for(session: Session, encounter: Encounter, *, night: bool = False) -> Store:
-    """The pharmacy that serves an encounter: emergencies, and at night everybody, the emergency store (M7.1, M7.8)."""
-    kind = "emergency" if encounter.kind == "emergency" or night else "outpatient"
-    store = session.scalar(select(Store).where(Store.kind == kind, Store.active).order_by(Store.code).limit(1))
+    """The pharmacy that serves an encounter: emergencies, and at night everybody, the emergency store (M7.1, M7.8). Night
+    is the hospital's (``night``), or when the outpatient store is closed by its own hours.
+    """
+    wanted = ("emergency",) if encounter.kind == "emergency" or night else ("outpatient", "emergency")
+    found = list(session.scalars(select(Store).where(Store.kind.in_(wanted), Store.active).order_by(Store.code)))
+    found.sort(key=lambda store: wanted.index(store.kind))
+    closed = dispensing.closed_now(session) if len(found) > 1 else set()
+    store = next((one for one in found if one.id not in closed), None)
     if store is None:
         raise Conflict("orders.no_store", "没有可用的药房，请联系药剂科")
     return store
