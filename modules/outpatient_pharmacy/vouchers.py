@@ -27,7 +27,8 @@ def dispensing(found: Mapping[str, Any], *, hospital: str, copy: int) -> bytes:
     ], columns=3)
     if person["allergies"]:
         page.line(f"过敏：{person['allergies']}", bold=True)
-    page.table(_LINES, [{**line, "directions": _directions(line), "batch": _batches(line)} for line in sorted(found["lines"], key=lambda line: line["shelf"] or "~")])
+    walk = sorted(found["lines"], key=lambda line: line["shelf"] or "~")  # along the shelves; without one at the end
+    page.table(_LINES, [{**line, "directions": _directions(line), "batch": _batches(line)} for line in walk])
     task = found["task"] or {}
     page.pairs([("审核", task.get("reviewed_by_name", "")), ("调配", task.get("picked_by_name", "")),
                 ("核对发药", task.get("checked_by_name", "")), ("窗口", task.get("window", "")), ("领药人", "")], columns=3)

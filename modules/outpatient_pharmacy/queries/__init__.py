@@ -9,7 +9,9 @@ from modules.outpatient_pharmacy.queries.counter import (
     queue,
     queue_state,
     stores,
+    trace_code,
 )
 from modules.outpatient_pharmacy.queries.stocks import stock_list
 
-__all__ = ["bounced", "counts", "dispensed", "find", "prescription", "queue", "queue_state", "stock_list", "stores"]
+__all__ = ["bounced", "counts", "dispensed", "find", "prescription", "queue", "queue_state", "stock_list", "stores",
+           "trace_code"]

@@ -23,7 +23,8 @@ from modules.kernel.orders.models import Prescription, PrescriptionLine
 from modules.kernel.patients.models import Person
 from modules.kernel.patients.rules import mask_name
 from modules.kernel.stock.models import Batch, Reservation, StockMove, Store
-from modules.kernel.stock.rules import show_quantity
+from modules.kernel.stock.rules import TRACE_STATES, show_quantity
+from modules.kernel.stock.service import tracing
 from modules.outpatient_pharmacy.models import DrugLocation
 from modules.outpatient_pharmacy.service import checking
 from modules.outpatient_pharmacy.service.dispensing import DISPENSE, kept_codes
@@ -265,3 +266,12 @@ def bounced(session: Session, actor: Actor) -> list[dict[str, Any]]:
     return [{"id": p.id, "number": p.number, "diagnosis": p.diagnosis, "name": row.name,
              "outpatient_no": row.outpatient_no, "reason": row.reason, "reviewer": row.reviewer, "at": row.at,
              "drugs": "、".join(drugs.get(p.id, []))} for row in rows for p in (row.Prescription,)]
+
+
+def trace_code(session: Session, text: str) -> dict[str, Any]:
+    """What is known of a scanned pack; a code that nobody collected yet says so; one query."""
+    found = tracing.find(session, [text]).get(text)
+    if found is None:
+        return {"drug_id": None, "state": "unknown", "text": "未采集过", "remaining": None}
+    return {"drug_id": found.drug_id, "state": found.state, "text": TRACE_STATES[found.state],
+            "remaining": found.remaining}

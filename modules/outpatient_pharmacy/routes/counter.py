@@ -47,6 +47,12 @@ def prescription(call: Call, prescription_id: int) -> dict[str, Any]:
     return queries.prescription(call.session, call.actor, prescription_id)
 
 
+@routes.get("/codes", permission=DISPENSE, query=schemas.CodeQuery, out=schemas.CodeOut)
+def code(call: Call) -> dict[str, Any]:
+    """查追溯码（是哪种药、是否已售）"""
+    return queries.trace_code(call.session, call.query["code"])
+
+
 @routes.post(f"{SCOPED}/check", permission=DISPENSE, out=schemas.PrescriptionOut, effect="manual")
 def check(call: Call, prescription_id: int) -> dict[str, Any]:
     """合理用药审查（请求外部系统，结果或无应答都会记录）"""

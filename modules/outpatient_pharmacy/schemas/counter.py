@@ -83,6 +83,21 @@ class FoundOut(Schema):
     id = fields.Integer()
 
 
+class CodeQuery(Schema):
+    """A scanned trace code."""
+
+    code = Text(required=True, min=1, max=100)
+
+
+class CodeOut(Schema):
+    """What we know of a pack: whose drug it is, where it is, what is left of it."""
+
+    drug_id = fields.Integer(allow_none=True)
+    state = fields.String()
+    text = fields.String()
+    remaining = QuantityField(allow_none=True)
+
+
 class DispensedQuery(Schema):
     """Dispensed prescriptions: the one with this number, or those of a person."""
 
