@@ -10,7 +10,8 @@ from his_server.clock import local
 from his_server.reporting import Column, Document
 
 SEX = {"1": "男", "2": "女", "9": "未说明", "0": "未知"}
-_LINES = (Column("shelf", "货位", width=7), Column("name", "药品", width=20), Column("spec", "规格", width=12), Column("quantity_text", "数量", width=9),
+_LINES = (Column("shelf", "货位", width=7),
+          Column("name", "药品", width=20), Column("spec", "规格", width=12), Column("quantity_text", "数量", width=9),
           Column("directions", "用法用量", width=19), Column("batch", "批号 / 效期 / 数量", width=26))
 
 

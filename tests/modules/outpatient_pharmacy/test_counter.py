@@ -108,7 +108,7 @@ def test_at_night_doctors_prescribe_from_the_emergency_store(world: World, clock
     by_day = world.prescribe(encounter)
     clock.move(hours=10)
     world.sign_in_again()
-    at_night = world.prescribe(encounter, drug="pill", quantity="3")
+    at_night = world.prescribe(encounter, drug="pill", quantity="3", days=3)
     with world.db.begin(write=False) as session:
         stores = {p.id: p.store_id for p in session.scalars(select(Prescription))}
     assert stores == {by_day["id"]: world.ids["store"], at_night["id"]: world.ids["emergency_store"]}
