@@ -54,7 +54,7 @@ ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
     ("registrar01", "registrar", "registrar"), ("pharmacist01", "pharmacist", "pharmacist"),
     ("pharmacist02", "pharmacist", "pharmacist"), ("nurse01", "nurse", "nurse"),
     ("technician01", "medical_technician", "technician"), ("finance01", "finance", "finance"),
-    ("insurance01", "insurance", "insurance"))
+    ("insurance01", "insurance", "insurance"), ("integration01", "integration", "admin"))
 ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员"), ("auditadmin", "审计管理员"))
 
 
