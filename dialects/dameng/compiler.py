@@ -23,7 +23,12 @@ _PREDICATE_OPERATORS = {
     operators.not_contains_op, operators.not_startswith_op, operators.not_endswith_op,
 }  # fmt: skip
 
-_TYPED_IN_CASE = (sqltypes.Integer, sqltypes.Numeric, sqltypes.DateTime, sqltypes.Date)
+_NOT_TEXT = (sqltypes.Integer, sqltypes.Numeric, sqltypes.DateTime, sqltypes.Date)
+
+
+def _untyped(element: Any) -> bool:
+    """True for a parameter that would be text where its context doesn't say what it is."""
+    return isinstance(element, elements.BindParameter) and element.type._type_affinity in _NOT_TEXT
 
 
 def is_predicate(element: Any) -> bool:
@@ -63,6 +68,11 @@ class DamengCompiler(compiler.SQLCompiler):
             value.element = sql.case((label.element, sql.literal_column("1")), else_=sql.literal_column("0"))
             kw["result_map_targets"] = (*kw.get("result_map_targets", ()), label, label.element)
             label = value
+        elif kw.get("within_columns_clause") and _untyped(label.element) and kw.get("render_label_as_label") is not label:
+            value = copy.copy(label)
+            value.element = sql.cast(label.element, label.element.type)
+            kw["result_map_targets"] = (*kw.get("result_map_targets", ()), label, label.element)
+            label = value
         return super().visit_label(label, *args, **kw)
 
     def visit_case(self, clause: Any, **kw: Any) -> str:
@@ -76,8 +86,7 @@ class DamengCompiler(compiler.SQLCompiler):
 
     def _typed(self, value: Any, **kw: Any) -> str:
         text = self.process(value, **kw)
-        kind = value.type._type_affinity if isinstance(value, elements.BindParameter) else None
-        if kind in _TYPED_IN_CASE:
+        if _untyped(value):
             return f"CAST({text} AS {self.dialect.type_compiler_instance.process(value.type)})"
         return text
 

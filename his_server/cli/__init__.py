@@ -27,6 +27,7 @@ COMMANDS = {
     "integrity": "his_server.security.cli:integrity",
     "signatures": "his_server.security.signature_cli:signed_documents",
     "partner": "his_server.security.cli:partner",
+    "dameng": "his_server.cli.dameng:dameng",
     "demo": "demo.cli:demo",
     "compliance": "his_server.compliance.cli:compliance",
 }

@@ -19,7 +19,18 @@ CREATE DOMAIN sys.blob AS bytea;
 CREATE TABLE "DUAL" ("DUMMY" varchar(1));
 INSERT INTO "DUAL" VALUES ('X');
 CREATE VIEW "V$INSTANCE" AS SELECT 'STANDIN'::varchar AS "NAME", 'NORMAL'::varchar AS "MODE$", 'OPEN'::varchar AS "STATUS$";
-CREATE FUNCTION sys.page() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 32768';
+CREATE TABLE "STANDIN_SETTING" ("PARA_NAME" varchar(40) PRIMARY KEY, "PARA_VALUE" varchar(40));
+INSERT INTO "STANDIN_SETTING" VALUES ('PAGE_SIZE', '32768'), ('CHARSET', '1'), ('COMPATIBLE_MODE', '0'),
+  ('LENGTH_IN_CHAR', '0'), ('MAX_SESSIONS', '1000'), ('ROLES', 'RESOURCE'), ('PRIVILEGES', 'CREATE SESSION,CREATE TABLE');
+CREATE FUNCTION sys.setting(varchar) RETURNS varchar LANGUAGE sql STABLE AS
+  'SELECT "PARA_VALUE" FROM sys."STANDIN_SETTING" WHERE "PARA_NAME" = $1';
+CREATE VIEW "V$DM_INI" AS SELECT "PARA_NAME", "PARA_VALUE" FROM "STANDIN_SETTING";
+CREATE VIEW "V$VERSION" AS SELECT 'DM Database Server 64 V8 (stand-in)'::varchar AS "BANNER";
+CREATE VIEW "USER_ROLE_PRIVS" AS SELECT unnest(string_to_array(sys.setting('ROLES'), ','))::varchar AS "GRANTED_ROLE";
+CREATE VIEW "USER_SYS_PRIVS" AS SELECT unnest(string_to_array(sys.setting('PRIVILEGES'), ','))::varchar AS "PRIVILEGE";
+CREATE FUNCTION sys.page() RETURNS integer LANGUAGE sql STABLE AS 'SELECT sys.setting(''PAGE_SIZE'')::integer';
+CREATE FUNCTION sys.octets(varchar) RETURNS integer LANGUAGE sql STABLE AS
+  'SELECT CASE sys.setting(''CHARSET'') WHEN ''1'' THEN octet_length($1) ELSE 2 * char_length($1) END';
 CREATE FUNCTION sys.set_session_identity_check(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION sys.now_local() RETURNS timestamp LANGUAGE sql STABLE AS 'SELECT localtimestamp(6)';
 CREATE VIEW "ALL_TABLES" AS SELECT n.nspname::varchar AS "OWNER", c.relname::varchar AS "TABLE_NAME",

@@ -232,6 +232,8 @@ def _rewrite_node(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Column) and node.name in ("NEXTVAL", "CURRVAL") and node.table:
         sequence = f'"{node.args["db"].name}"."{node.table}"' if node.args.get("db") else f'"{node.table}"'
         return exp.Anonymous(this=node.name.lower(), expressions=[exp.Literal.string(sequence)])
+    if isinstance(node, exp.Column) and node.name == "USER" and not node.table:
+        return exp.Anonymous(this="current_schema")
     if isinstance(node, exp.Var) and node.name.upper() in ("NOMINVALUE", "NOMAXVALUE", "NOCYCLE"):
         return exp.Var(this=f"NO {node.name[2:]}")
     if isinstance(node, exp.GeneratedAsIdentityColumnConstraint):
@@ -279,6 +281,8 @@ def _rewrite_function(node: exp.Anonymous) -> exp.Expression:
     name, arguments = node.name.upper(), node.expressions
     if name == "SYS_CONTEXT":
         return exp.Anonymous(this="current_schema")
+    if name == "LENGTHB":
+        return exp.Anonymous(this="sys.octets", expressions=arguments)
     if name == "DM_DATEADD":
         return _plus(arguments[1], arguments[2], arguments[0].name)
     return node

@@ -122,7 +122,7 @@ SELECT patient.id, patient.name, patient.born, patient.active, patient.created, 
 FROM patient
 
 -- select literal
-SELECT ? AS anon_1 FROM DUAL
+SELECT CAST(? AS INTEGER) AS anon_1 FROM DUAL
 
 -- select null
 SELECT NULL AS anon_1 FROM DUAL
@@ -288,7 +288,7 @@ FROM patient JOIN recent ON recent.patient_id = patient.id
 
 -- recursive cte
 WITH tree(id, depth) AS
-(SELECT patient.id AS id, ? AS depth
+(SELECT patient.id AS id, CAST(? AS INTEGER) AS depth
 FROM patient
 WHERE patient.id = ? UNION ALL SELECT patient.id AS id, tree.depth + ? AS anon_1
 FROM patient, tree

@@ -1,3 +1,22 @@
+CREATE TABLE antimicrobial_override (
+    prescription_id BIGINT NOT NULL,
+    level VARCHAR(10) NOT NULL,
+    reason_sealed BYTEA NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    due_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    done_at TIMESTAMP WITHOUT TIME ZONE,
+    done_by_name VARCHAR(60) NOT NULL,
+    note_sealed BYTEA,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_antimicrobial_override PRIMARY KEY (id),
+    CONSTRAINT uq_antimicrobial_override_prescription_id UNIQUE (prescription_id),
+    CONSTRAINT fk_antimicrobial_override_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id)
+);
+CREATE INDEX ix_antimicrobial_override_due ON antimicrobial_override (state, due_at);
+
 CREATE TABLE batch (
     drug_id BIGINT NOT NULL,
     lot_no VARCHAR(40) NOT NULL,
@@ -112,6 +131,9 @@ CREATE TABLE clinic_session (
     taken INTEGER NOT NULL,
     issued INTEGER NOT NULL,
     state VARCHAR(10) NOT NULL,
+    reason VARCHAR(200),
+    changed_at TIMESTAMP WITHOUT TIME ZONE,
+    changed_by_name VARCHAR(60),
     id BIGINT NOT NULL,
     CONSTRAINT pk_clinic_session PRIMARY KEY (id),
     CONSTRAINT ck_clinic_session_capacity CHECK (taken >= 0 AND taken <= capacity + extra),
@@ -283,6 +305,29 @@ CREATE TABLE drug (
     CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
     CONSTRAINT uq_drug_code UNIQUE (code)
 );
+
+CREATE TABLE drug_check (
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    checked_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    checked_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check PRIMARY KEY (id)
+);
+CREATE INDEX ix_drug_check_person ON drug_check (person_id, checked_at);
+
+CREATE TABLE drug_check_finding (
+    check_id BIGINT NOT NULL,
+    level VARCHAR(10) NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    field VARCHAR(60) NOT NULL,
+    message_sealed BYTEA NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check_finding PRIMARY KEY (id),
+    CONSTRAINT fk_drug_check_finding_check_id FOREIGN KEY(check_id) REFERENCES drug_check (id)
+);
+CREATE INDEX ix_drug_check_finding_check_id ON drug_check_finding (check_id);
 
 CREATE TABLE drug_location (
     store_id BIGINT NOT NULL,
@@ -575,6 +620,46 @@ CREATE TABLE intent_try (
 );
 CREATE INDEX ix_intent_try_intent ON intent_try (intent_id, at);
 
+CREATE TABLE interface_call (
+    started_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    hour VARCHAR(10) NOT NULL,
+    trace_id VARCHAR(40) NOT NULL,
+    interface VARCHAR(40) NOT NULL,
+    operation VARCHAR(40) NOT NULL,
+    direction VARCHAR(3) NOT NULL,
+    business_key VARCHAR(60) NOT NULL,
+    person_id BIGINT,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60) NOT NULL,
+    outcome VARCHAR(10) NOT NULL,
+    peer_number VARCHAR(64),
+    message VARCHAR(300) NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    request_size INTEGER NOT NULL,
+    answer_size INTEGER NOT NULL,
+    request_masked TEXT NOT NULL,
+    answer_masked TEXT NOT NULL,
+    request_sealed BYTEA NOT NULL,
+    answer_sealed BYTEA NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call PRIMARY KEY (id)
+);
+CREATE INDEX ix_interface_call_at ON interface_call (started_at, id);
+CREATE INDEX ix_interface_call_business ON interface_call (business_key, started_at);
+CREATE INDEX ix_interface_call_hour ON interface_call (hour, interface);
+CREATE INDEX ix_interface_call_interface ON interface_call (interface, started_at, id);
+CREATE INDEX ix_interface_call_operation ON interface_call (operation, started_at, id);
+CREATE INDEX ix_interface_call_outcome ON interface_call (outcome, started_at, id);
+CREATE INDEX ix_interface_call_person ON interface_call (person_id, started_at, id);
+CREATE INDEX ix_interface_call_trace ON interface_call (trace_id);
+
+CREATE TABLE interface_call_term (
+    term VARCHAR(64) NOT NULL,
+    call_id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call_term PRIMARY KEY (term, call_id)
+);
+CREATE INDEX ix_interface_call_term_call ON interface_call_term (call_id);
+
 CREATE TABLE item_set (
     code VARCHAR(40) NOT NULL,
     name VARCHAR(80) NOT NULL,
@@ -690,6 +775,35 @@ CREATE TABLE number_void (
     CONSTRAINT uq_number_void_series_number UNIQUE (series, number)
 );
 CREATE INDEX ix_number_void_range_id ON number_void (range_id);
+
+CREATE TABLE order_template (
+    name VARCHAR(60) NOT NULL,
+    scope VARCHAR(12) NOT NULL,
+    staff_id BIGINT NOT NULL,
+    staff_name VARCHAR(60) NOT NULL,
+    department_id BIGINT,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    active BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template PRIMARY KEY (id)
+);
+CREATE INDEX ix_order_template_department ON order_template (department_id);
+CREATE INDEX ix_order_template_owner ON order_template (staff_id);
+
+CREATE TABLE order_template_line (
+    template_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    dose NUMERIC(18, 4) NOT NULL,
+    usage VARCHAR(20) NOT NULL,
+    frequency VARCHAR(20) NOT NULL,
+    days INTEGER NOT NULL,
+    group_no INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template_line PRIMARY KEY (id),
+    CONSTRAINT fk_order_template_line_template_id FOREIGN KEY(template_id) REFERENCES order_template (id)
+);
+CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
 
 CREATE TABLE outbox_delivery (
     event_id BIGINT NOT NULL,
@@ -927,6 +1041,20 @@ CREATE TABLE prescription (
     changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
     revision INTEGER NOT NULL,
+    valid_until DATE NOT NULL,
+    extended_by_name VARCHAR(60) NOT NULL,
+    extension_reason VARCHAR(100) NOT NULL,
+    diagnosis_code_sealed BYTEA,
+    chronic_reason VARCHAR(100) NOT NULL,
+    long_term BOOLEAN NOT NULL,
+    assessment_sealed BYTEA,
+    signed_by VARCHAR(60) NOT NULL,
+    at_night BOOLEAN NOT NULL,
+    override_reason_sealed BYTEA,
+    consultant_name VARCHAR(60) NOT NULL,
+    check_state VARCHAR(12) NOT NULL,
+    check_text_sealed BYTEA,
+    check_reason_sealed BYTEA,
     row_mac VARCHAR(64),
     id BIGINT NOT NULL,
     CONSTRAINT pk_prescription PRIMARY KEY (id),
@@ -955,6 +1083,10 @@ CREATE TABLE prescription_line (
     price NUMERIC(18, 4) NOT NULL,
     note_sealed BYTEA,
     charge_line_id BIGINT NOT NULL,
+    group_no INTEGER NOT NULL,
+    turns INTEGER NOT NULL,
+    skin_test BOOLEAN NOT NULL,
+    in_hospital BOOLEAN NOT NULL,
     row_mac VARCHAR(64),
     id BIGINT NOT NULL,
     CONSTRAINT pk_prescription_line PRIMARY KEY (id),
@@ -1065,6 +1197,7 @@ CREATE TABLE register_level (
     item_id BIGINT NOT NULL,
     position INTEGER NOT NULL,
     active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_register_level PRIMARY KEY (id),
     CONSTRAINT uq_register_level_code UNIQUE (code)
@@ -1184,6 +1317,7 @@ CREATE TABLE schedule_template (
     level VARCHAR(20) NOT NULL,
     capacity INTEGER NOT NULL,
     active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_schedule_template PRIMARY KEY (id),
     CONSTRAINT uq_schedule_template_department_id_doctor_id_weekday_pe_d5a9 UNIQUE (department_id, doctor_id, weekday, period, level)
@@ -1354,6 +1488,12 @@ CREATE TABLE security_spent_nonce (
 );
 CREATE INDEX ix_security_spent_nonce_expires ON security_spent_nonce (expires_at);
 
+CREATE TABLE security_syslog (
+    target VARCHAR(200) NOT NULL,
+    seq BIGINT NOT NULL,
+    CONSTRAINT pk_security_syslog PRIMARY KEY (target)
+);
+
 CREATE TABLE security_user (
     login VARCHAR(40) NOT NULL,
     login_key VARCHAR(40) NOT NULL,
@@ -1438,6 +1578,40 @@ CREATE TABLE shift (
 );
 CREATE INDEX ix_shift_cashier ON shift (cashier_id, opened_at);
 CREATE INDEX ix_shift_state ON shift (state, closed_at);
+
+CREATE TABLE skin_test (
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    ingredient VARCHAR(60) NOT NULL,
+    drug_name VARCHAR(120) NOT NULL,
+    lot_no VARCHAR(60) NOT NULL,
+    claim VARCHAR(60),
+    state VARCHAR(10) NOT NULL,
+    result VARCHAR(4) NOT NULL,
+    note VARCHAR(100) NOT NULL,
+    business_date DATE NOT NULL,
+    started_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    started_by BIGINT NOT NULL,
+    started_by_name VARCHAR(60) NOT NULL,
+    due_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    read_at TIMESTAMP WITHOUT TIME ZONE,
+    read_by BIGINT,
+    read_by_name VARCHAR(60) NOT NULL,
+    confirmed_at TIMESTAMP WITHOUT TIME ZONE,
+    confirmed_by_name VARCHAR(60) NOT NULL,
+    valid_until TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_skin_test PRIMARY KEY (id),
+    CONSTRAINT uq_skin_test_claim UNIQUE (claim)
+);
+CREATE INDEX ix_skin_test_day ON skin_test (business_date, state);
+CREATE INDEX ix_skin_test_line ON skin_test (prescription_line_id);
+CREATE INDEX ix_skin_test_list ON skin_test (state, due_at);
+CREATE INDEX ix_skin_test_person ON skin_test (person_id, drug_id, state);
 
 CREATE TABLE staff (
     code VARCHAR(20) NOT NULL,
