@@ -15,6 +15,7 @@ _titles = {
     "partner.register": "登记外部系统密钥", "partner.revoke": "停用外部系统密钥", "partner.refused": "外部系统请求被拒绝",
     "audit.query": "查询审计记录", "audit.verify": "校验审计记录", "audit.archive": "审计归档",
     "patient.create": "建立病人档案", "patient.edit": "修改病人资料", "patient.view": "调阅病人",
+    "patient.refused": "调阅被拒绝", "patient.protect": "设定病人保护", "patient.break_glass": "紧急调阅",
     "patient.unmask": "查看敏感信息", "patient.search": "按证件号或电话查找病人", "patient.recognise": "读卡识别病人",
     "signature.person": "本人证书签名", "signature.certificate": "登记签名证书", "signature.export": "导出电子签名",
     "signature.check": "检查电子签名",

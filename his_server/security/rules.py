@@ -16,6 +16,7 @@ ROLE_TITLES = {
     "cashier": "收费员", "registrar": "挂号员", "pharmacist": "药师", "doctor": "医生", "nurse": "护士",
     "finance": "财务", "discipline": "纪检", "insurance": "医保", "warehouse": "药库", "medical_technician": "医技",
     "catalogue": "目录管理", "integration": "接口管理员",
+    "medical_affairs": "医务管理",
 }
 """The standard roles of a new installation; modules may declare more."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -20,6 +21,25 @@ KINDS = ("outpatient", "emergency", "inpatient")
 STATES = {"waiting": "候诊", "seen": "就诊中", "finished": "已结束", "cancelled": "已取消"}
 
 ports.number_lookups.append(lambda number: select(Encounter.person_id).where(Encounter.visit_no == number))
+
+
+RELATION_DAYS = 7
+"""So long after a visit whoever treated the person may still open the file (PR-04)."""
+
+
+def _treats(session: Session, actor: Actor, person_ids: Sequence[int]) -> bool:
+    """Whether the person visits, or lately visited, the actor or his department."""
+    theirs = [Encounter.doctor_id == actor.staff_id] if actor.staff_id else []
+    theirs += [Encounter.department_id == actor.department_id] if actor.department_id else []
+    if not theirs:
+        return False
+    since = today(session) - timedelta(days=RELATION_DAYS)
+    return session.scalar(select(Encounter.id).where(
+        Encounter.person_id.in_(person_ids), Encounter.business_date >= since, Encounter.state != "cancelled",
+        or_(*theirs)).limit(1)) is not None
+
+
+ports.relations.append(_treats)
 
 
 def open_encounter(session: Session, actor: Actor, *, person_id: int, kind: str, department_id: int,

@@ -14,6 +14,7 @@ from modules.kernel.orders import queries, schemas, service
 from modules.kernel.orders.models import AntimicrobialOverride, Prescription, Request
 from modules.kernel.orders.schemas import law
 from modules.kernel.orders.settings import Settings
+from modules.kernel.patients.service import access
 from modules.kernel.stock.rules import show_quantity
 
 routes = Routes("kernel.orders", "/api/orders", tag="orders")
@@ -49,6 +50,7 @@ def reopen_visit(call: Call, encounter_id: int) -> Encounter:
 @routes.get("/visits/<int:encounter_id>", permission="orders.view", out=schemas.VisitOrdersOut)
 def visit_orders(call: Call, encounter_id: int) -> dict[str, Any]:
     """一次就诊的处方和申请"""
+    access.open_file(call.session, call.actor, encounters.get(call.session, encounter_id).person_id, "orders")
     return queries.orders_of_visit(call.session, encounter_id)
 
 

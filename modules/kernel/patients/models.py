@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from his_server.db import Instant, Keyed, SealedText
 from his_server.search import make_search_table
+from his_server.security import integrity, seals
 from modules.kernel.patients.rules import normalise_number
 
 
@@ -125,4 +126,48 @@ class PersonMerge(Keyed):
     undo_reason: Mapped[str | None] = mapped_column(String(200))
 
 
+class PersonProtection(integrity.Guarded, Keyed):
+    """A decision on who may open a person's file. The newest one, ``in_force`` = 1, counts; former ones
+    hold their own id there and are otherwise untouched.
+
+    ``level`` 1 to 5 as GB/T 39725 has them; from 4 on the file is for those who treat the person (PR-02). ``kinds``
+    why (sealed: they name diseases). ``locked``: 封存, for nobody but those who decide on it (PR-06).
+    """
+
+    __tablename__ = "person_protection"
+    __guarded__ = ("id", "person_id", "level", "kinds", "locked", "reason", "decided_at", "decided_by")
+    __table_args__ = (UniqueConstraint("person_id", "in_force"), Index("ix_person_protection_decided", "decided_at"))
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    level: Mapped[int]
+    kinds_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    locked: Mapped[bool]
+    reason_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    decided_at: Mapped[datetime] = mapped_column(Instant)
+    decided_by: Mapped[int] = mapped_column(BigInteger)
+    decided_by_name: Mapped[str] = mapped_column(String(60))
+    in_force: Mapped[int] = mapped_column(BigInteger)
+
+    kinds = SealedText(blank=True)
+    reason = SealedText()
+
+
+class EmergencyAccess(integrity.Guarded, Keyed):
+    """紧急调阅: somebody opened a restricted file for a reason, until ``until``. Append-only."""
+
+    __tablename__ = "person_emergency_access"
+    __guarded__ = ("id", "person_id", "user_id", "reason", "opened_at", "until")
+    __table_args__ = (Index("ix_person_emergency_access_user", "user_id", "person_id", "until"),
+                      Index("ix_person_emergency_access_opened", "opened_at", "id"))
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    user_name: Mapped[str] = mapped_column(String(60))
+    reason_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    opened_at: Mapped[datetime] = mapped_column(Instant)
+    until: Mapped[datetime] = mapped_column(Instant)
+
+    reason = SealedText()
+
+
+seals.declare("person_protection", "病人保护决定", PersonProtection, at="decided_at")
+seals.declare("emergency_access", "紧急调阅", EmergencyAccess, at="opened_at")
 person_search = make_search_table("person_search", Person.__table__)

@@ -13,10 +13,17 @@ from sqlalchemy.orm import Session, aliased
 from his_server.actor import Actor
 from his_server.db import history, today
 from his_server.search import classify, matching
+from his_server.security import audit
 from modules.kernel.masterdata import service as masterdata
 from modules.kernel.patients import ports, rules
-from modules.kernel.patients.models import Person, PersonIdentifier, PersonMerge, person_search
-from modules.kernel.patients.service import identifiers, merging
+from modules.kernel.patients.models import (
+    Person,
+    PersonIdentifier,
+    PersonMerge,
+    PersonProtection,
+    person_search,
+)
+from modules.kernel.patients.service import access, identifiers, merging
 from modules.kernel.patients.service.records import DICTIONARY_FIELDS, REGION_FIELDS, SEALED_FIELDS
 
 NAMES = "patients.names"
@@ -32,8 +39,9 @@ TITLES = {
 _asked = aliased(Person)
 _BRIEF = (
     select(_asked.id.label("asked"), Person.id, Person.outpatient_no, Person.name, Person.sex, Person.birth_date,
-           Person.unknown, Person.id_no_sealed, Person.phone_sealed)
+           Person.unknown, Person.id_no_sealed, Person.phone_sealed, PersonProtection.level, PersonProtection.locked)
     .join(Person, Person.id == func.coalesce(_asked.merged_into_id, _asked.id))
+    .outerjoin(PersonProtection, (PersonProtection.person_id == Person.id) & (PersonProtection.in_force == 1))
     .where(_asked.id.in_(bindparam("ids", expanding=True))))
 """What lists show, of those whom the asked ids stand for today; built once, because building costs more than asking."""
 _ADDRESSES = frozenset({"home_detail", "household_detail", "birth_detail", "work_detail"})
@@ -63,9 +71,19 @@ def _brief(session: Session, actor: Actor, ids: Iterable[int]) -> list[dict[str,
     rows = {row.asked: row for row in session.execute(_BRIEF, {"ids": order})}
     found = {rows[key].id: rows[key] for key in order if key in rows}
     day, people = today(session), list(found.values())
+    if any(row.locked for row in people) and not actor.can(access.LOCKED):  # 封存: not even in a list (PR-06)
+        for row in people:
+            if row.locked:
+                audit.record(session, actor, "patient.refused", "person", row.id, {"part": "search", "why": "patients.locked"},
+                             success=False)
+        people = [row for row in people if not row.locked]
     ids_no = Person.id_no.reveal_many([(row.id, row.id_no_sealed) for row in people])
     phones = Person.phone.reveal_many([(row.id, row.phone_sealed) for row in people])
-    return [_shown(actor, *each, day) for each in zip(people, ids_no, phones, strict=True)]
+    shown = [_shown(actor, *each, day) for each in zip(people, ids_no, phones, strict=True)]
+    for one in shown:
+        if one["restricted"] and not actor.can(access.DECIDE):
+            one |= {"masked_id": None, "masked_phone": None}
+    return shown
 
 
 def brief(actor: Actor, person: Person, day: date) -> dict[str, Any]:
@@ -82,7 +100,7 @@ def _shown(actor: Actor, person: Person | Any, id_no: str | None, phone: str | N
         "age": rules.age(person.birth_date, day) if person.birth_date else None,
         "masked_id": rules.mask_number(id_no) if id_no else None,
         "masked_phone": rules.mask_number(phone) if phone else None,
-        "unknown": person.unknown,
+        "unknown": person.unknown, "restricted": (getattr(person, "level", None) or 0) >= access.RESTRICTED,
     }
 
 

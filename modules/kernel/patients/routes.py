@@ -8,6 +8,7 @@ from his_server.db import today
 from his_server.http import Call, Routes
 from his_server.security import audit
 from modules.kernel.patients import queries, rules, schemas, service
+from modules.kernel.patients.service import access
 
 routes = Routes("kernel.patients", "/api/patients", tag="patients")
 VIEW, EDIT, MERGE, UNMASK = "patients.view", "patients.edit", "patients.merge", "patients.unmask"
@@ -33,8 +34,8 @@ def search(call: Call) -> dict[str, Any]:
 @routes.get("/<int:person_id>", permission=VIEW, out=schemas.PersonOut)
 def show(call: Call, person_id: int) -> dict[str, Any]:
     """病人档案（脱敏）"""
+    access.open_file(call.session, call.actor, person_id)
     person = service.get(call.session, person_id)
-    audit.record(call.session, call.actor, "patient.view", "person", person_id)
     return queries.detail(call.session, call.actor, person)
 
 
@@ -51,6 +52,7 @@ def create(call: Call) -> dict[str, Any]:
 def change(call: Call, person_id: int) -> dict[str, Any]:
     """修改病人档案"""
     body = dict(call.body)
+    access.open_file(call.session, call.actor, person_id, "edit")
     person = service.update_person(call.session, call.actor, person_id, body.pop("revision"), body)
     call.session.refresh(person)
     return queries.detail(call.session, call.actor, person)
@@ -59,28 +61,28 @@ def change(call: Call, person_id: int) -> dict[str, Any]:
 @routes.post("/<int:person_id>/unmask", permission=UNMASK, body=schemas.UnmaskIn)
 def unmask(call: Call, person_id: int) -> dict[str, Any]:
     """查看脱敏信息的原文（留痕）"""
+    access.open_file(call.session, call.actor, person_id, "unmask")
     return service.unmask(call.session, call.actor, person_id, call.body["fields_"], call.body["reason"])
 
 
 @routes.get("/<int:person_id>/timeline", permission=VIEW, out=schemas.TimelineOut)
 def timeline(call: Call, person_id: int) -> dict[str, Any]:
     """病人信息变更记录"""
-    service.get(call.session, person_id)
-    audit.record(call.session, call.actor, "patient.view", "person", person_id, {"part": "timeline"})
+    access.open_file(call.session, call.actor, person_id, "timeline")
     return {"items": queries.timeline(call.session, call.actor, person_id)}
 
 
 @routes.get("/<int:person_id>/identifiers", permission=VIEW, out=schemas.NumbersOut)
 def numbers(call: Call, person_id: int) -> dict[str, Any]:
     """病人的全部号码"""
-    service.get(call.session, person_id)
-    audit.record(call.session, call.actor, "patient.view", "person", person_id, {"part": "identifiers"})
+    access.open_file(call.session, call.actor, person_id, "identifiers")
     return {"items": queries.numbers(call.session, person_id)}
 
 
 @routes.post("/<int:person_id>/identifiers", permission=EDIT, body=schemas.NumberIn, value=True, status=201)
 def add_number(call: Call, person_id: int) -> dict[str, Any]:
     """登记号码（就诊卡、社保卡等）"""
+    access.open_file(call.session, call.actor, person_id, "identifiers")
     added = service.add_identifier(call.session, call.actor, person_id, call.body["kind"], call.body["number"])
     return {"id": added.id, "kind": added.kind}
 
@@ -95,6 +97,7 @@ def end_number(call: Call, identifier_id: int) -> dict[str, Any]:
 @routes.get("/<int:person_id>/merges", permission=VIEW, out=schemas.MergesOut)
 def merges(call: Call, person_id: int) -> dict[str, Any]:
     """合并记录"""
+    access.open_file(call.session, call.actor, person_id, "merges")
     return {"items": queries.merges(call.session, person_id)}
 
 
@@ -117,3 +120,31 @@ def recognise(call: Call) -> dict[str, Any]:
     day = today(call.session)
     return {"items": [queries.brief(call.actor, p, day) for p in found.persons], "linked": found.linked,
             "form": found.form}
+
+
+@routes.post("/<int:person_id>/protection", permission=access.DECIDE, body=schemas.ProtectIn, status=201)
+def protect(call: Call, person_id: int) -> dict[str, Any]:
+    """设定病人的保护级别，封存或解除封存"""
+    return {"id": access.protect(call.session, call.actor, person_id, **call.body).id}
+
+
+@routes.get("/<int:person_id>/protection", permission=access.DECIDE, out=schemas.ProtectionsOut)
+def protections(call: Call, person_id: int) -> dict[str, Any]:
+    """病人的保护决定，新的在前"""
+    return {"items": [{**{name: getattr(row, name) for name in ("level", "locked", "reason", "decided_at",
+                                                                "decided_by_name")},
+                       "kinds": row.kinds.split(), "in_force": row.in_force == 1}
+                      for row in access.history(call.session, person_id)]}
+
+
+@routes.post("/<int:person_id>/break-glass", permission=VIEW, body=schemas.EmergencyIn, status=201)
+def break_glass(call: Call, person_id: int) -> dict[str, Any]:
+    """紧急调阅受限的病人资料（留痕，60 分钟）"""
+    made = access.break_glass(call.session, call.actor, person_id, call.body["reason"])
+    return {"id": made.id, "until": made.until}
+
+
+@routes.get("/emergencies", permission=access.DECIDE, out=schemas.EmergenciesOut)
+def emergencies(call: Call) -> dict[str, Any]:
+    """最近的紧急调阅"""
+    return {"items": access.emergencies(call.session)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from his_server.wire import Choice, Id, Text
+from modules.kernel.patients.service.access import KINDS as PROTECTION_KINDS
 from modules.kernel.patients.service.identifiers import KINDS
 from modules.kernel.patients.service.recognising import CARD_KINDS
 from modules.kernel.patients.service.records import SEALED_FIELDS
@@ -28,6 +29,7 @@ class BriefOut(Schema):
     masked_id = fields.String(allow_none=True)
     masked_phone = fields.String(allow_none=True)
     unknown = fields.Boolean()
+    restricted = fields.Boolean()
 
 
 class FoundOut(Schema):
@@ -249,3 +251,53 @@ class RecognisedOut(Schema):
     items = fields.List(fields.Nested(BriefOut))
     linked = fields.Boolean()
     form = fields.Dict(keys=fields.String())
+
+
+class ProtectIn(Schema):
+    """A decision on a person's protection. ``level`` 1 to 5 (GB/T 39725); ``locked``: 封存."""
+
+    level = fields.Integer(required=True, validate=validate.Range(1, 5, error="级别为 1 至 5 级"))
+    kinds = fields.List(Choice(*PROTECTION_KINDS), load_default=list, validate=validate.Length(0, 8, error="最多 8 类"))
+    locked = fields.Boolean(load_default=False)
+    reason = Text(required=True, min=2, max=200)
+
+
+class ProtectionOut(Schema):
+    """A decision."""
+
+    level = fields.Integer()
+    kinds = fields.List(fields.String())
+    locked = fields.Boolean()
+    reason = fields.String()
+    decided_at = fields.DateTime()
+    decided_by_name = fields.String()
+    in_force = fields.Boolean()
+
+
+class ProtectionsOut(Schema):
+    """All decisions on a person."""
+
+    items = fields.List(fields.Nested(ProtectionOut))
+
+
+class EmergencyIn(Schema):
+    """Why a restricted file must be opened now."""
+
+    reason = Text(required=True, min=4, max=200)
+
+
+class EmergencyOut(Schema):
+    """An emergency access."""
+
+    id = fields.Integer()
+    person_id = fields.Integer()
+    user_name = fields.String()
+    reason = fields.String()
+    opened_at = fields.DateTime()
+    until = fields.DateTime()
+
+
+class EmergenciesOut(Schema):
+    """The latest emergency accesses."""
+
+    items = fields.List(fields.Nested(EmergencyOut))

@@ -18,7 +18,7 @@ from his_server.db import now
 from his_server.errors import Conflict, NotFound, invalid
 from his_server.messaging import outbox
 from his_server.security import audit
-from modules.kernel.patients.models import Person, PersonMerge
+from modules.kernel.patients.models import Person, PersonMerge, PersonProtection
 
 
 def survivors(session: Session, person_ids: Iterable[int]) -> dict[int, Person]:
@@ -59,6 +59,10 @@ def merge(session: Session, actor: Actor, survivor_id: int, merged_id: int, reas
             raise NotFound("patients.none", "没有这位病人，请重新查找")
         if people[person_id].id != person_id:
             raise Conflict("patients.merged", f"该档案已并入门诊号 {people[person_id].outpatient_no}，请刷新后核对")
+    if session.scalar(select(PersonProtection.id).where(
+            PersonProtection.person_id == merged_id, PersonProtection.in_force == 1,
+            (PersonProtection.level >= 4) | PersonProtection.locked).limit(1)) is not None:
+        raise Conflict("patients.protected", "被并入的档案设有保护级别或已封存，请医务部门先在保留的档案上设置并解除后再合并")
     # Both rows are written, in the order of their ids, so that two merges of the same files take turns.
     for person_id in sorted((survivor_id, merged_id)):
         free = (Person.id == person_id) & Person.merged_into_id.is_(None)
