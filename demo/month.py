@@ -176,7 +176,7 @@ def _visit(database: Database, people: People, catalogue: Catalogue, cashier: Ac
     with _acting(database, rng.choice(list(people.pharmacists))) as session:
         pharmacy.dispense(session, session.info["actor"], prescription.id)
     if rng.random() < 0.04:
-        _take_back_and_refund(database, pharmacist, cashier, prescription, settled)
+        _take_back_and_refund(database, people.pharmacists, cashier, prescription, settled)
     return 1
 
 
@@ -251,13 +251,19 @@ def _cash(total: Decimal) -> list[Pay]:
     return [Pay("cash", total)] if total else []
 
 
-def _take_back_and_refund(database: Database, pharmacist: Actor, cashier: Actor, prescription: Any, settled: Any
-                          ) -> None:
-    """A box comes back and its money goes the way it came."""
+def _take_back_and_refund(database: Database, pharmacists: Sequence[Actor], cashier: Actor, prescription: Any,
+                          settled: Any) -> None:
+    """A box comes back, a second pharmacist agrees, and its money goes the way it came."""
+    asks, reviews = pharmacists[0], pharmacists[1]
     line = prescription.lines[0]
     charged = next(entry for entry in settled.lines if entry.id == line.charge_line_id)
-    with _acting(database, pharmacist) as session:
-        pharmacy.take_back(session, pharmacist, prescription.id, lines={line.id: line.quantity}, reason="医嘱更改")
+    with _acting(database, asks) as session:
+        made = pharmacy.request_return(session, asks, prescription.id, lines={line.id: line.quantity}, reason="医嘱更改")
+    if made.state == "requested":
+        with _acting(database, reviews) as session:
+            pharmacy.decide_return(session, reviews, made.id, approve=True)
+    with _acting(database, asks) as session:
+        pharmacy.accept(session, asks, made.id)
     with _acting(database, cashier) as session:
         done = billing.refund(session, cashier, settled.id, lines={charged.id: charged.quantity}, reason="退药退费",
                               approval_from=Decimal(10_000), to_jiao=True)
