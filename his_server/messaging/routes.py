@@ -10,7 +10,7 @@ from typing import Any
 from his_server.http import Call, Routes
 from his_server.messaging import queries, schemas, service
 from his_server.messaging.outbox import Delivery
-from his_server.module import Job, Module, Permission
+from his_server.module import Job, MenuItem, Module, Permission
 
 MANAGE = "messaging.manage"
 routes = Routes("messaging", "/api/messaging", tag="messaging")
@@ -56,5 +56,6 @@ module = Module(
     title="接口消息",
     routes=(routes,),
     permissions=(Permission(MANAGE, "查看与处理接口消息", ("sysadmin",)),),
+    menu=(MenuItem("系统", "接口消息", "/deliveries", "platform/messaging/deliveries", MANAGE, 96),),
     jobs=(Job("messaging-purge", "清理过期消息", service.purge, at="03:10"),),
 )

@@ -21,6 +21,7 @@ module = Module(
     menu=(
         MenuItem("收费", "挂号", "/register", "outpatient_billing/register", REGISTER, 10),
         MenuItem("收费", "收费", "/cashier", "outpatient_billing/cashier", CHARGE, 11),
+        MenuItem("收费", "挂号查询与退号", "/registrations", "outpatient_billing/registrations", REGISTER, 12),
         MenuItem("收费", "退费与补打", "/settlements", "outpatient_billing/settlements", LOOK, 12),
         MenuItem("收费", "日结交账", "/shifts", "outpatient_billing/shifts", LOOK, 13),
         MenuItem("收费", "退费审批", "/approvals", "outpatient_billing/approvals", "charging.approve_refund", 14),

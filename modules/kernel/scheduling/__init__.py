@@ -11,7 +11,8 @@ from modules.kernel.scheduling.service import MANAGE, REGISTRATION_SERIES
 
 events.name_events({
     "register_level.create": "新增号别", "register_level.change": "修改号别", "schedule.create": "新增排班",
-    "schedule.change": "修改排班", "sessions.generate": "生成号源", "session.add": "新增临时出诊",
+    "schedule.change": "修改排班", "registration.change": "换号", "registration.extra": "加号", "registration.extra_withdraw": "撤回加号",
+    "sessions.generate": "生成号源", "session.add": "新增临时出诊",
     "session.stop": "停诊", "session.resume": "恢复出诊", "session.capacity": "调整号数"})
 
 
@@ -30,7 +31,8 @@ module = Module(
         Permission("scheduling.add_slot_for_others", "给他人号源加号", ("catalogue",)),
         Permission(MANAGE, "维护号别、排班和号源", ("catalogue",)),
     ),
-    menu=(MenuItem("基础数据", "排班与号源", "/schedule", "kernel/scheduling/schedule", MANAGE, 62),),
+    menu=(MenuItem("基础数据", "排班与号源", "/schedule", "kernel/scheduling/schedule", MANAGE, 62),
+          MenuItem("医生", "加号", "/extra-slots", "kernel/scheduling/extra", "scheduling.add_slot", 31)),
     numbering=(REGISTRATION_SERIES,),
     jobs=(Job("open-sessions", "生成未来号源", _open_coming_days, at="00:05"),
           Job("release-no-shows", "释放逾期未取的预约号", service.release_no_shows, every=timedelta(minutes=5))),
