@@ -215,6 +215,8 @@ class Day:
             hands.get("pharmacy queue", f"/api/outpatient-pharmacy/queue?store_id={self.place.store}")
             path = f"/api/outpatient-pharmacy/prescriptions/{prescription}"
             hands.get("open prescription", path)
+            if hands.post("review", f"{path}/review", {"note": "已与医师核实，同意发药"}) is None:
+                return
             if hands.post("dispense", f"{path}/dispense") is not None:
                 self.count("dispensed")
         return act
@@ -316,7 +318,7 @@ def work_a_day(place: Place, scale: float, minutes: float, seed: int, processes:
         print(f"  SHORT of {short}")
     flat = watch.growth() <= MOST_GROWTH
     if not flat:
-        print("  MEMORY GREW")
+        print("  MEMORY GREW (a run of a few minutes is all warming up)")
     return not day.watch.errors and not findings and not short and flat
 
 
