@@ -72,8 +72,8 @@ class Racer:
     def run(self, seconds: float) -> dict[str, int]:
         """Act for so long; what was done and refused, counted."""
         acts = [self.register, self.order, self.order, self.settle, self.settle, self.dispense, self.dispense,
-                self.take_back, self.refund, self.perform, self.cancel, self.close]
-        weights = [6, 5, 5, 8, 8, 8, 8, 4, 8, 3, 1, 0.3]
+                self.take_back, self.refund, self.perform, self.cancel, self.change, self.close]
+        weights = [6, 5, 5, 8, 8, 8, 8, 4, 8, 3, 1, 2, 0.3]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.rng.choices(acts, weights)[0]()
@@ -178,6 +178,17 @@ class Racer:
             select(Registration.id).where(Registration.state == "registered").order_by(func.random()).limit(1)).first())
         if key is not None:
             self.unit("cancel", lambda s: billing.cancel_registration(s, self.actor, key, reason="退号", to_jiao=True))
+
+    def change(self) -> None:
+        """换号 between clinic and emergency: the fee of one department goes back, the other's is charged."""
+        row = self.read(lambda s: s.execute(
+            select(Registration.id, Registration.session_id).where(Registration.state == "registered")
+            .order_by(func.random()).limit(1)).first())
+        if row is not None:
+            other = next(self.ids[n] for n in ("session", "emergency_session") if self.ids[n] != row.session_id)
+            self.unit("change", lambda s: billing.change_registration(
+                s, self.actor, row.id, other, reason="换号", payments=[Pay("cash", Decimal("20.00"))], to_jiao=True,
+                expected_total=Decimal("20.00")))
 
     def close(self) -> None:
         """日结 in the middle of everything."""
