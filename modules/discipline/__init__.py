@@ -2,8 +2,12 @@
 and on record (防统方)."""
 
 from his_server.module import MenuItem, Module, Permission
+from his_server.security import events
 from modules.discipline.reports import SOURCE, STATISTICS
 from modules.discipline.routes import APPROVE, routes
+
+events.name_events({"drug_statistics.ask": "申请医生用药统计", "drug_statistics.decide": "审批医生用药统计",
+                    "drug_statistics.run": "查看医生用药统计"})
 
 module = Module(
     name="discipline",

@@ -11,7 +11,8 @@ from modules.kernel.scheduling.service import MANAGE, REGISTRATION_SERIES
 
 events.name_events({
     "register_level.create": "新增号别", "register_level.change": "修改号别", "schedule.create": "新增排班",
-    "schedule.change": "修改排班", "registration.change": "换号", "registration.extra": "加号", "registration.extra_withdraw": "撤回加号",
+    "schedule.change": "修改排班", "registration.change": "换号", "registration.extra": "加号",
+    "registration.extra_withdraw": "撤回加号",
     "sessions.generate": "生成号源", "session.add": "新增临时出诊",
     "session.stop": "停诊", "session.resume": "恢复出诊", "session.capacity": "调整号数"})
 

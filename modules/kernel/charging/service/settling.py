@@ -97,8 +97,10 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
     numbers = numbering.take_from_range(session, RECEIPT_SERIES, actor.user_id, len(parts))
     marks: list[portable.Write] = [(_MARK, {"b_ids": part.line_ids, "b_settlement": settlement_id, "b_receipt": receipt_id})
              for receipt_id, part in zip(receipt_ids, parts, strict=True)]
-    counts = portable.run_together(session.connection(), [
-        *marks,
+    # the guard stands alone: who loses the race for a line learns from it by whom, not from a broken key further on
+    if sum(portable.run_together(session.connection(), marks)) != len(wanted):
+        raise _taken(session, wanted)
+    portable.run_together(session.connection(), [
         portable.inserting(ChargeLineState, [
             {"line_id": r.id, "quantity": r.quantity, "performed": Decimal(0), "refunded": Decimal(0)} for r in lines]),
         portable.inserting(Settlement, [{
@@ -111,8 +113,6 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
              "issued_at": at, "issued_by": actor.user_id}
             for key, receipt_number, part in zip(receipt_ids, numbers, parts, strict=True)]),
         *_payments(settlement_id, rows, list(keys), at)])
-    if sum(counts[:len(marks)]) != len(wanted):
-        raise _taken(session, wanted)
     portable.forget(session, [_LINE])
     _use_intents(session, settlement_id, person_id, rows)
     outbox.record(session, "ChargeSettled", number, {
