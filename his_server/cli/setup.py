@@ -63,7 +63,7 @@ def _first_password() -> str:
 
 
 @click.command()
-@click.option("--sql", "dialect", metavar="DIALECT", help="只输出 SQL：sqlite、postgresql 或 dm")
+@click.option("--sql", "dialect", type=click.Choice(sorted(migrations.DIALECT_URLS)), help="只输出 SQL，供管理员审阅")
 @click.option("--check", is_flag=True, help="只检查数据库是否为最新版本")
 def migrate(dialect: str | None, check: bool) -> None:
     """升级数据库结构到本版本"""

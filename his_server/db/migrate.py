@@ -20,7 +20,7 @@ from his_server.db.database import Database
 from his_server.db.types import _Exact
 
 FOLDER = Path(__file__).parent / "migrations"
-DIALECT_URLS = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://", "dm": "dm+dmpython://"}
+DIALECT_URLS = {"postgresql": "postgresql+psycopg://", "dm": "dm+dmpython://"}
 
 
 def configuration(database: Database | None = None) -> Config:
@@ -63,7 +63,10 @@ def prepare(database: Database) -> None:
 
 
 def print_sql(dialect: str) -> None:
-    """Print the statements of all revisions. :raises KeyError: another dialect than the three."""
+    """Print the statements of all revisions for a server. Not for SQLite, where changing a table copies it and needs it.
+
+    :raises KeyError: another dialect than the two.
+    """
     config = configuration()
     config.attributes["url"] = DIALECT_URLS[dialect]
     command.upgrade(config, "head", sql=True)

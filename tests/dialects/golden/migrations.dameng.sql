@@ -1098,3 +1098,658 @@ CREATE TABLE staff_search (
 );
 CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
 INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING alembic_version.version_num INTO ?;
+-- Running upgrade 0001 -> 0002
+CREATE TABLE controlled_return (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    store_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    kind VARCHAR(10 CHAR) NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    brought_by VARCHAR(60 CHAR) NOT NULL,
+    received_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    received_by BIGINT NOT NULL,
+    received_by_name VARCHAR(60 CHAR) NOT NULL,
+    witness_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_controlled_return PRIMARY KEY (id),
+    CONSTRAINT ck_controlled_return_positive CHECK (quantity > 0),
+    CONSTRAINT uq_controlled_return_number UNIQUE ("number")
+);
+CREATE INDEX ix_controlled_return_day ON controlled_return (store_id, business_date);
+CREATE INDEX ix_controlled_return_line ON controlled_return (prescription_line_id);
+CREATE TABLE dispensing_scan (
+    task_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_scan PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_scan_task_id_line_id_code UNIQUE (task_id, line_id, code)
+);
+CREATE TABLE dispensing_task (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    window_id BIGINT,
+    state VARCHAR(10 CHAR) NOT NULL,
+    arrived_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    call_state VARCHAR(10 CHAR) NOT NULL,
+    called_at TIMESTAMP(6),
+    calls INTEGER NOT NULL,
+    reviewed_by BIGINT,
+    reviewed_by_name VARCHAR(60 CHAR) NOT NULL,
+    reviewed_at TIMESTAMP(6),
+    review_note VARCHAR(200 CHAR) NOT NULL,
+    answered_by_name VARCHAR(60 CHAR) NOT NULL,
+    answered_at TIMESTAMP(6),
+    answer VARCHAR(200 CHAR) NOT NULL,
+    picked_by BIGINT,
+    picked_by_name VARCHAR(60 CHAR) NOT NULL,
+    picked_at TIMESTAMP(6),
+    checked_by BIGINT,
+    checked_by_name VARCHAR(60 CHAR) NOT NULL,
+    finished_at TIMESTAMP(6),
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_task PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_task_prescription_id_settlement_id UNIQUE (prescription_id, settlement_id)
+);
+CREATE INDEX ix_dispensing_task_day ON dispensing_task (store_id, business_date);
+CREATE INDEX ix_dispensing_task_person ON dispensing_task (person_id, business_date);
+CREATE INDEX ix_dispensing_task_queue ON dispensing_task (store_id, state, arrived_at);
+CREATE INDEX ix_dispensing_task_settlement ON dispensing_task (settlement_id);
+CREATE TABLE drug_check (
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64 CHAR) NOT NULL,
+    state VARCHAR(12 CHAR) NOT NULL,
+    checked_at TIMESTAMP(6) NOT NULL,
+    checked_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check PRIMARY KEY (id)
+);
+CREATE INDEX ix_drug_check_person ON drug_check (person_id, checked_at);
+CREATE TABLE drug_location (
+    store_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    shelf VARCHAR(20 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_location PRIMARY KEY (id),
+    CONSTRAINT uq_drug_location_store_id_drug_id UNIQUE (store_id, drug_id)
+);
+CREATE TABLE drug_notice (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    kind VARCHAR(12 CHAR) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    reason VARCHAR(300 CHAR) NOT NULL,
+    substitute VARCHAR(200 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    made_at TIMESTAMP(6) NOT NULL,
+    made_by_name VARCHAR(60 CHAR) NOT NULL,
+    ended_at TIMESTAMP(6),
+    ended_by_name VARCHAR(60 CHAR),
+    end_reason VARCHAR(200 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_number UNIQUE ("number")
+);
+CREATE INDEX ix_drug_notice_drug ON drug_notice (drug_id, state);
+CREATE INDEX ix_drug_notice_made ON drug_notice (made_at);
+CREATE TABLE drug_notice_read (
+    notice_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60 CHAR) NOT NULL,
+    read_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice_read PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_read_notice_id_user_id UNIQUE (notice_id, user_id)
+);
+CREATE INDEX ix_drug_notice_read_user_id ON drug_notice_read (user_id);
+CREATE TABLE insurance_claim (
+    intent_id BIGINT NOT NULL,
+    kind VARCHAR(12 CHAR) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    settlement_id BIGINT,
+    replaces_id BIGINT,
+    insurance VARCHAR(6 CHAR) NOT NULL,
+    area VARCHAR(6 CHAR) NOT NULL,
+    use_account BIT NOT NULL,
+    member_no_sealed BLOB,
+    total DECIMAL(18, 2) NOT NULL,
+    fund DECIMAL(18, 2) NOT NULL,
+    account DECIMAL(18, 2) NOT NULL,
+    shared_account DECIMAL(18, 2) NOT NULL,
+    cash DECIMAL(18, 2) NOT NULL,
+    hospital DECIMAL(18, 2) NOT NULL,
+    own_expense DECIMAL(18, 2) NOT NULL,
+    over_limit DECIMAL(18, 2) NOT NULL,
+    self_first DECIMAL(18, 2) NOT NULL,
+    in_scope DECIMAL(18, 2) NOT NULL,
+    balance DECIMAL(18, 2),
+    peer_visit VARCHAR(30 CHAR),
+    plan CLOB NOT NULL,
+    made_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_claim PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_claim_intent_id UNIQUE (intent_id)
+);
+CREATE INDEX ix_insurance_claim_person ON insurance_claim (person_id);
+CREATE INDEX ix_insurance_claim_settled ON insurance_claim (settlement_id);
+CREATE TABLE intent (
+    "number" VARCHAR(40 CHAR) NOT NULL,
+    purpose VARCHAR(10 CHAR) NOT NULL,
+    channel VARCHAR(20 CHAR) NOT NULL,
+    person_id BIGINT NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    state VARCHAR(12 CHAR) NOT NULL,
+    settlement_id BIGINT,
+    returns_intent_id BIGINT,
+    held_by_id BIGINT,
+    peer_number VARCHAR(64 CHAR),
+    message VARCHAR(200 CHAR),
+    tries INTEGER NOT NULL,
+    created_at TIMESTAMP(6) NOT NULL,
+    created_by BIGINT NOT NULL,
+    created_by_name VARCHAR(60 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    owner_id BIGINT,
+    owner_name VARCHAR(60 CHAR),
+    decision VARCHAR(200 CHAR),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60 CHAR),
+    decided_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent PRIMARY KEY (id),
+    CONSTRAINT uq_intent_number UNIQUE ("number")
+);
+CREATE INDEX ix_intent_held_by ON intent (held_by_id);
+CREATE INDEX ix_intent_person ON intent (person_id);
+CREATE INDEX ix_intent_state ON intent (state, changed_at);
+CREATE TABLE intent_try (
+    intent_id BIGINT NOT NULL,
+    act VARCHAR(12 CHAR) NOT NULL,
+    at TIMESTAMP(6) NOT NULL,
+    outcome VARCHAR(12 CHAR) NOT NULL,
+    message VARCHAR(200 CHAR),
+    by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent_try PRIMARY KEY (id)
+);
+CREATE INDEX ix_intent_try_intent ON intent_try (intent_id, at);
+CREATE TABLE interface_call (
+    started_at TIMESTAMP(6) NOT NULL,
+    hour VARCHAR(10 CHAR) NOT NULL,
+    trace_id VARCHAR(40 CHAR) NOT NULL,
+    interface VARCHAR(40 CHAR) NOT NULL,
+    operation VARCHAR(40 CHAR) NOT NULL,
+    direction VARCHAR(3 CHAR) NOT NULL,
+    business_key VARCHAR(60 CHAR) NOT NULL,
+    person_id BIGINT,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60 CHAR) NOT NULL,
+    outcome VARCHAR(10 CHAR) NOT NULL,
+    peer_number VARCHAR(64 CHAR),
+    message VARCHAR(300 CHAR) NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    request_size INTEGER NOT NULL,
+    answer_size INTEGER NOT NULL,
+    request_masked CLOB NOT NULL,
+    answer_masked CLOB NOT NULL,
+    request_sealed BLOB NOT NULL,
+    answer_sealed BLOB NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call PRIMARY KEY (id)
+);
+CREATE INDEX ix_interface_call_at ON interface_call (started_at, id);
+CREATE INDEX ix_interface_call_business ON interface_call (business_key, started_at);
+CREATE INDEX ix_interface_call_hour ON interface_call (hour, interface);
+CREATE INDEX ix_interface_call_interface ON interface_call (interface, started_at, id);
+CREATE INDEX ix_interface_call_operation ON interface_call (operation, started_at, id);
+CREATE INDEX ix_interface_call_outcome ON interface_call (outcome, started_at, id);
+CREATE INDEX ix_interface_call_person ON interface_call (person_id, started_at, id);
+CREATE INDEX ix_interface_call_trace ON interface_call (trace_id);
+CREATE TABLE interface_call_term (
+    term VARCHAR(64 CHAR) NOT NULL,
+    call_id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call_term PRIMARY KEY (term, call_id)
+);
+CREATE INDEX ix_interface_call_term_call ON interface_call_term (call_id);
+CREATE TABLE medication_check (
+    task_id BIGINT NOT NULL,
+    outcome VARCHAR(10 CHAR) NOT NULL,
+    checked_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_check PRIMARY KEY (id),
+    CONSTRAINT uq_medication_check_task_id UNIQUE (task_id)
+);
+CREATE TABLE no_code_entry (
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    made_at TIMESTAMP(6) NOT NULL,
+    made_by_name VARCHAR(60 CHAR) NOT NULL,
+    ended_at TIMESTAMP(6),
+    ended_by_name VARCHAR(60 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_no_code_entry PRIMARY KEY (id)
+);
+CREATE INDEX ix_no_code_entry_drug ON no_code_entry (drug_id, ended_at);
+CREATE TABLE order_template (
+    name VARCHAR(60 CHAR) NOT NULL,
+    scope VARCHAR(12 CHAR) NOT NULL,
+    staff_id BIGINT NOT NULL,
+    staff_name VARCHAR(60 CHAR) NOT NULL,
+    department_id BIGINT,
+    made_at TIMESTAMP(6) NOT NULL,
+    active BIT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template PRIMARY KEY (id)
+);
+CREATE INDEX ix_order_template_department ON order_template (department_id);
+CREATE INDEX ix_order_template_owner ON order_template (staff_id);
+CREATE TABLE paper_destruction (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    kind VARCHAR(10 CHAR) NOT NULL,
+    from_day DATE NOT NULL,
+    until_day DATE NOT NULL,
+    prescriptions INTEGER NOT NULL,
+    approved_by VARCHAR(60 CHAR) NOT NULL,
+    witness VARCHAR(60 CHAR) NOT NULL,
+    done_at TIMESTAMP(6) NOT NULL,
+    done_by BIGINT NOT NULL,
+    done_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_paper_destruction PRIMARY KEY (id),
+    CONSTRAINT uq_paper_destruction_number UNIQUE ("number")
+);
+CREATE INDEX ix_paper_destruction_kind ON paper_destruction (kind, until_day);
+CREATE TABLE pharmacy_rule (
+    store_id BIGINT NOT NULL,
+    review_first BIT NOT NULL,
+    return_review BIT NOT NULL,
+    night_start VARCHAR(5 CHAR) NOT NULL,
+    night_end VARCHAR(5 CHAR) NOT NULL,
+    night_amount DECIMAL(18, 2) NOT NULL,
+    opens VARCHAR(5 CHAR) NOT NULL,
+    closes VARCHAR(5 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pharmacy_rule PRIMARY KEY (id),
+    CONSTRAINT ck_pharmacy_rule_amount CHECK (night_amount >= 0),
+    CONSTRAINT uq_pharmacy_rule_store_id UNIQUE (store_id)
+);
+CREATE TABLE pickup_window (
+    store_id BIGINT NOT NULL,
+    "number" INTEGER NOT NULL,
+    name VARCHAR(40 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pickup_window PRIMARY KEY (id),
+    CONSTRAINT uq_pickup_window_store_id_number UNIQUE (store_id, "number")
+);
+CREATE TABLE refund_case (
+    settlement_id BIGINT NOT NULL,
+    open_marker INTEGER,
+    claim_id BIGINT NOT NULL,
+    uninsure_intent_id BIGINT NOT NULL,
+    new_claim_id BIGINT,
+    state VARCHAR(12 CHAR) NOT NULL,
+    due DECIMAL(18, 2),
+    plan CLOB NOT NULL,
+    refund_id BIGINT,
+    message VARCHAR(200 CHAR),
+    opened_at TIMESTAMP(6) NOT NULL,
+    opened_by BIGINT NOT NULL,
+    opened_by_name VARCHAR(60 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_refund_case PRIMARY KEY (id),
+    CONSTRAINT uq_refund_case_settlement_id_open_marker UNIQUE (settlement_id, open_marker)
+);
+CREATE INDEX ix_refund_case_state ON refund_case (state, changed_at);
+CREATE TABLE registration_count (
+    registration_id BIGINT NOT NULL,
+    kind VARCHAR(12 CHAR) NOT NULL,
+    "number" INTEGER NOT NULL,
+    business_date DATE NOT NULL,
+    counted_at TIMESTAMP(6) NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    "level" VARCHAR(20 CHAR) NOT NULL,
+    channel VARCHAR(20 CHAR) NOT NULL,
+    counted_by BIGINT NOT NULL,
+    counted_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_registration_count PRIMARY KEY (id)
+);
+CREATE INDEX ix_registration_count_day ON registration_count (business_date, department_id);
+CREATE INDEX ix_registration_count_registration ON registration_count (registration_id);
+CREATE TABLE security_certificate (
+    fingerprint VARCHAR(64 CHAR) NOT NULL,
+    "public" VARCHAR(128 CHAR) NOT NULL,
+    certificate CLOB NOT NULL,
+    added_at TIMESTAMP(6) NOT NULL,
+    added_by BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_certificate PRIMARY KEY (id),
+    CONSTRAINT uq_security_certificate_fingerprint UNIQUE (fingerprint)
+);
+CREATE INDEX ix_security_certificate_public ON security_certificate ("public");
+CREATE TABLE security_signature (
+    kind VARCHAR(30 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    content_sealed BLOB NOT NULL,
+    signed_at TIMESTAMP(6) NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60 CHAR) NOT NULL,
+    means VARCHAR(10 CHAR) NOT NULL,
+    key_id VARCHAR(64 CHAR) NOT NULL,
+    "public" VARCHAR(128 CHAR) NOT NULL,
+    signature VARCHAR(128 CHAR) NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_signature PRIMARY KEY (id)
+);
+CREATE INDEX ix_security_signature_document ON security_signature (kind, document_id);
+CREATE INDEX ix_security_signature_signed ON security_signature (signed_at);
+CREATE INDEX ix_security_signature_user ON security_signature (user_id, signed_at);
+CREATE TABLE security_syslog (
+    target VARCHAR(200 CHAR) NOT NULL,
+    seq BIGINT NOT NULL,
+    CONSTRAINT pk_security_syslog PRIMARY KEY (target)
+);
+CREATE TABLE skin_test (
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    ingredient VARCHAR(60 CHAR) NOT NULL,
+    drug_name VARCHAR(120 CHAR) NOT NULL,
+    lot_no VARCHAR(60 CHAR) NOT NULL,
+    claim VARCHAR(60 CHAR),
+    state VARCHAR(10 CHAR) NOT NULL,
+    result VARCHAR(4 CHAR) NOT NULL,
+    note VARCHAR(100 CHAR) NOT NULL,
+    business_date DATE NOT NULL,
+    started_at TIMESTAMP(6) NOT NULL,
+    started_by BIGINT NOT NULL,
+    started_by_name VARCHAR(60 CHAR) NOT NULL,
+    due_at TIMESTAMP(6) NOT NULL,
+    read_at TIMESTAMP(6),
+    read_by BIGINT,
+    read_by_name VARCHAR(60 CHAR) NOT NULL,
+    confirmed_at TIMESTAMP(6),
+    confirmed_by_name VARCHAR(60 CHAR) NOT NULL,
+    valid_until TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_skin_test PRIMARY KEY (id),
+    CONSTRAINT uq_skin_test_claim UNIQUE (claim)
+);
+CREATE INDEX ix_skin_test_day ON skin_test (business_date, state);
+CREATE INDEX ix_skin_test_line ON skin_test (prescription_line_id);
+CREATE INDEX ix_skin_test_list ON skin_test (state, due_at);
+CREATE INDEX ix_skin_test_person ON skin_test (person_id, drug_id, state);
+CREATE TABLE statistics_grant (
+    first_day DATE NOT NULL,
+    last_day DATE NOT NULL,
+    department_id BIGINT,
+    doctor_id BIGINT,
+    drug_id BIGINT,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60 CHAR) NOT NULL,
+    requested_at TIMESTAMP(6) NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60 CHAR),
+    decided_at TIMESTAMP(6),
+    valid_until TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statistics_grant PRIMARY KEY (id)
+);
+CREATE INDEX ix_statistics_grant_state ON statistics_grant (state, requested_at);
+CREATE TABLE trace_code (
+    code VARCHAR(100 CHAR) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    store_id BIGINT,
+    state VARCHAR(12 CHAR) NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    remaining DECIMAL(18, 4) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_code PRIMARY KEY (id),
+    CONSTRAINT ck_trace_code_remaining CHECK (remaining >= 0 AND remaining <= quantity),
+    CONSTRAINT uq_trace_code_code UNIQUE (code)
+);
+CREATE INDEX ix_trace_code_batch ON trace_code (batch_id);
+CREATE INDEX ix_trace_code_store ON trace_code (store_id, drug_id, state);
+CREATE TABLE trace_move (
+    code_id BIGINT NOT NULL,
+    act VARCHAR(12 CHAR) NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    store_from BIGINT,
+    store_to BIGINT,
+    document_kind VARCHAR(20 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    upload_id BIGINT,
+    moved_at TIMESTAMP(6) NOT NULL,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_move PRIMARY KEY (id)
+);
+CREATE INDEX ix_trace_move_code ON trace_move (code_id, moved_at);
+CREATE INDEX ix_trace_move_document ON trace_move (document_kind, document_id, line_id);
+CREATE INDEX ix_trace_move_upload ON trace_move (upload_id);
+CREATE TABLE trace_upload (
+    serial VARCHAR(30 CHAR) NOT NULL,
+    act VARCHAR(12 CHAR) NOT NULL,
+    document_kind VARCHAR(20 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    store_id BIGINT,
+    drug_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    codes INTEGER NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    attempts INTEGER NOT NULL,
+    message VARCHAR(300 CHAR) NOT NULL,
+    peer_number VARCHAR(60 CHAR) NOT NULL,
+    business_date DATE NOT NULL,
+    created_at TIMESTAMP(6) NOT NULL,
+    sent_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_upload PRIMARY KEY (id),
+    CONSTRAINT uq_trace_upload_serial UNIQUE (serial)
+);
+CREATE INDEX ix_trace_upload_day ON trace_upload (business_date, act, drug_id);
+CREATE INDEX ix_trace_upload_state ON trace_upload (state, business_date);
+CREATE TABLE user_preference (
+    user_id BIGINT NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    chosen VARCHAR(500 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_user_preference PRIMARY KEY (id),
+    CONSTRAINT uq_user_preference_user_id_name UNIQUE (user_id, name)
+);
+CREATE TABLE antimicrobial_override (
+    prescription_id BIGINT NOT NULL,
+    "level" VARCHAR(10 CHAR) NOT NULL,
+    reason_sealed BLOB NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60 CHAR) NOT NULL,
+    made_at TIMESTAMP(6) NOT NULL,
+    due_at TIMESTAMP(6) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    done_at TIMESTAMP(6),
+    done_by_name VARCHAR(60 CHAR) NOT NULL,
+    note_sealed BLOB,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_antimicrobial_override PRIMARY KEY (id),
+    CONSTRAINT fk_antimicrobial_override_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
+    CONSTRAINT uq_antimicrobial_override_prescription_id UNIQUE (prescription_id)
+);
+CREATE INDEX ix_antimicrobial_override_due ON antimicrobial_override (state, due_at);
+CREATE TABLE drug_check_finding (
+    check_id BIGINT NOT NULL,
+    "level" VARCHAR(10 CHAR) NOT NULL,
+    kind VARCHAR(20 CHAR) NOT NULL,
+    field VARCHAR(60 CHAR) NOT NULL,
+    message_sealed BLOB NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check_finding PRIMARY KEY (id),
+    CONSTRAINT fk_drug_check_finding_check_id FOREIGN KEY(check_id) REFERENCES drug_check (id)
+);
+CREATE INDEX ix_drug_check_finding_check_id ON drug_check_finding (check_id);
+CREATE TABLE medication_alert (
+    check_id BIGINT NOT NULL,
+    kind VARCHAR(12 CHAR) NOT NULL,
+    text VARCHAR(300 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_alert PRIMARY KEY (id),
+    CONSTRAINT fk_medication_alert_check_id FOREIGN KEY(check_id) REFERENCES medication_check (id)
+);
+CREATE INDEX ix_medication_alert_check_id ON medication_alert (check_id);
+CREATE TABLE order_template_line (
+    template_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    dose DECIMAL(18, 4) NOT NULL,
+    usage VARCHAR(20 CHAR) NOT NULL,
+    frequency VARCHAR(20 CHAR) NOT NULL,
+    days INTEGER NOT NULL,
+    group_no INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template_line PRIMARY KEY (id),
+    CONSTRAINT fk_order_template_line_template_id FOREIGN KEY(template_id) REFERENCES order_template (id)
+);
+CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
+CREATE TABLE drug_return_batch (
+    return_line_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return_batch PRIMARY KEY (id),
+    CONSTRAINT fk_drug_return_batch_return_line_id FOREIGN KEY(return_line_id) REFERENCES drug_return_line (id)
+);
+CREATE INDEX ix_drug_return_batch_return_line_id ON drug_return_batch (return_line_id);
+CREATE TABLE extra_slot (
+    session_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    granted_at TIMESTAMP(6) NOT NULL,
+    granted_by BIGINT NOT NULL,
+    granted_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_extra_slot PRIMARY KEY (id),
+    CONSTRAINT fk_extra_slot_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT uq_extra_slot_session_id_person_id UNIQUE (session_id, person_id)
+);
+CREATE INDEX ix_extra_slot_person_id ON extra_slot (person_id);
+DROP INDEX ix_payment_intent_person;
+DROP INDEX ix_payment_intent_state;
+DROP TABLE payment_intent;
+ALTER TABLE batch ADD pack_cost DECIMAL(18, 4) NOT NULL;
+ALTER TABLE batch ADD pack_size INTEGER NOT NULL;
+ALTER TABLE batch DROP CONSTRAINT uq_batch_drug_id_lot_no_expiry_cost;
+ALTER TABLE batch ADD CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size);
+ALTER TABLE batch DROP COLUMN cost;
+CREATE INDEX ix_charge_line_created ON charge_line (created_at);
+ALTER TABLE clinic_session ADD reason VARCHAR(200 CHAR);
+ALTER TABLE clinic_session ADD changed_at TIMESTAMP(6);
+ALTER TABLE clinic_session ADD changed_by_name VARCHAR(60 CHAR);
+ALTER TABLE department ADD revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE diagnosis ADD revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE dictionary_entry ADD revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE drug ADD ingredient VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE drug ADD drug_class VARCHAR(30 CHAR) NOT NULL;
+ALTER TABLE drug ADD release VARCHAR(10 CHAR) NOT NULL;
+ALTER TABLE drug ADD max_dose DECIMAL(18, 4);
+ALTER TABLE drug ADD max_daily DECIMAL(18, 4);
+ALTER TABLE drug ADD chronic_infections VARCHAR(20 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD state VARCHAR(10 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD amount DECIMAL(18, 2) NOT NULL;
+ALTER TABLE drug_return ADD controlled BIT NOT NULL;
+ALTER TABLE drug_return ADD automatic BIT NOT NULL;
+ALTER TABLE drug_return ADD requested_at TIMESTAMP(6) NOT NULL;
+ALTER TABLE drug_return ADD requested_by BIGINT NOT NULL;
+ALTER TABLE drug_return ADD requested_by_name VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD reviewed_at TIMESTAMP(6);
+ALTER TABLE drug_return ADD reviewed_by_name VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD review_note VARCHAR(200 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD refunded_at TIMESTAMP(6);
+ALTER TABLE drug_return ADD rereviewed_at TIMESTAMP(6);
+ALTER TABLE drug_return ADD rereviewed_by_name VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD rereview VARCHAR(10 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD rereview_note VARCHAR(200 CHAR) NOT NULL;
+ALTER TABLE drug_return ADD changed_at TIMESTAMP(6) NOT NULL;
+ALTER TABLE drug_return ADD changed_by_name VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE drug_return ALTER COLUMN accepted_at SET NULL;
+ALTER TABLE drug_return ALTER COLUMN accepted_by SET NULL;
+DROP INDEX ix_drug_return_store;
+CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
+CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
+ALTER TABLE drug_return_line ADD charge_line_id BIGINT NOT NULL;
+ALTER TABLE drug_return_line ADD refunded DECIMAL(18, 4) NOT NULL;
+CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
+ALTER TABLE drug_return_line DROP COLUMN batch_id;
+ALTER TABLE encounter ADD row_mac VARCHAR(64 CHAR);
+ALTER TABLE idempotency_key ADD body_sealed BLOB NOT NULL;
+ALTER TABLE idempotency_key DROP COLUMN body;
+ALTER TABLE prescription ADD diagnosis_sealed BLOB NOT NULL;
+ALTER TABLE prescription ADD valid_until DATE NOT NULL;
+ALTER TABLE prescription ADD extended_by_name VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE prescription ADD extension_reason VARCHAR(100 CHAR) NOT NULL;
+ALTER TABLE prescription ADD diagnosis_code_sealed BLOB;
+ALTER TABLE prescription ADD chronic_reason VARCHAR(100 CHAR) NOT NULL;
+ALTER TABLE prescription ADD long_term BIT NOT NULL;
+ALTER TABLE prescription ADD assessment_sealed BLOB;
+ALTER TABLE prescription ADD signed_by VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE prescription ADD at_night BIT NOT NULL;
+ALTER TABLE prescription ADD override_reason_sealed BLOB;
+ALTER TABLE prescription ADD consultant_name VARCHAR(60 CHAR) NOT NULL;
+ALTER TABLE prescription ADD check_state VARCHAR(12 CHAR) NOT NULL;
+ALTER TABLE prescription ADD check_text_sealed BLOB;
+ALTER TABLE prescription ADD check_reason_sealed BLOB;
+ALTER TABLE prescription DROP COLUMN diagnosis;
+ALTER TABLE prescription_line ADD note_sealed BLOB;
+ALTER TABLE prescription_line ADD group_no INTEGER NOT NULL;
+ALTER TABLE prescription_line ADD turns INTEGER NOT NULL;
+ALTER TABLE prescription_line ADD skin_test BIT NOT NULL;
+ALTER TABLE prescription_line ADD in_hospital BIT NOT NULL;
+ALTER TABLE prescription_line DROP COLUMN note;
+ALTER TABLE register_level ADD revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE registration ADD way VARCHAR(12 CHAR) NOT NULL;
+ALTER TABLE registration ADD renews_id BIGINT;
+ALTER TABLE registration ADD no_show BIT NOT NULL;
+CREATE INDEX ix_registration_listing ON registration (day, id);
+ALTER TABLE registration ADD CONSTRAINT uq_registration_renews_id UNIQUE (renews_id);
+ALTER TABLE request ADD diagnosis_sealed BLOB NOT NULL;
+ALTER TABLE request ADD row_mac VARCHAR(64 CHAR);
+CREATE INDEX ix_request_issued ON request (issued_at);
+ALTER TABLE request DROP COLUMN diagnosis;
+ALTER TABLE request_line ADD note_sealed BLOB;
+ALTER TABLE request_line ADD row_mac VARCHAR(64 CHAR);
+ALTER TABLE request_line DROP COLUMN note;
+ALTER TABLE schedule_template ADD revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE staff ADD revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE ward ADD revision INTEGER DEFAULT '1' NOT NULL;
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';

@@ -1100,3 +1100,660 @@ CREATE TABLE staff_search (
 CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
 INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING alembic_version.version_num;
 COMMIT;
+BEGIN;
+-- Running upgrade 0001 -> 0002
+CREATE TABLE controlled_return (
+    number VARCHAR(32) NOT NULL,
+    store_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    brought_by VARCHAR(60) NOT NULL,
+    received_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    business_date DATE NOT NULL,
+    received_by BIGINT NOT NULL,
+    received_by_name VARCHAR(60) NOT NULL,
+    witness_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_controlled_return PRIMARY KEY (id),
+    CONSTRAINT ck_controlled_return_positive CHECK (quantity > 0),
+    CONSTRAINT uq_controlled_return_number UNIQUE (number)
+);
+CREATE INDEX ix_controlled_return_day ON controlled_return (store_id, business_date);
+CREATE INDEX ix_controlled_return_line ON controlled_return (prescription_line_id);
+CREATE TABLE dispensing_scan (
+    task_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_scan PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_scan_task_id_line_id_code UNIQUE (task_id, line_id, code)
+);
+CREATE TABLE dispensing_task (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    window_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    arrived_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    business_date DATE NOT NULL,
+    call_state VARCHAR(10) NOT NULL,
+    called_at TIMESTAMP WITHOUT TIME ZONE,
+    calls INTEGER NOT NULL,
+    reviewed_by BIGINT,
+    reviewed_by_name VARCHAR(60) NOT NULL,
+    reviewed_at TIMESTAMP WITHOUT TIME ZONE,
+    review_note VARCHAR(200) NOT NULL,
+    answered_by_name VARCHAR(60) NOT NULL,
+    answered_at TIMESTAMP WITHOUT TIME ZONE,
+    answer VARCHAR(200) NOT NULL,
+    picked_by BIGINT,
+    picked_by_name VARCHAR(60) NOT NULL,
+    picked_at TIMESTAMP WITHOUT TIME ZONE,
+    checked_by BIGINT,
+    checked_by_name VARCHAR(60) NOT NULL,
+    finished_at TIMESTAMP WITHOUT TIME ZONE,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_task PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_task_prescription_id_settlement_id UNIQUE (prescription_id, settlement_id)
+);
+CREATE INDEX ix_dispensing_task_day ON dispensing_task (store_id, business_date);
+CREATE INDEX ix_dispensing_task_person ON dispensing_task (person_id, business_date);
+CREATE INDEX ix_dispensing_task_queue ON dispensing_task (store_id, state, arrived_at);
+CREATE INDEX ix_dispensing_task_settlement ON dispensing_task (settlement_id);
+CREATE TABLE drug_check (
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    checked_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    checked_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check PRIMARY KEY (id)
+);
+CREATE INDEX ix_drug_check_person ON drug_check (person_id, checked_at);
+CREATE TABLE drug_location (
+    store_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    shelf VARCHAR(20) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_location PRIMARY KEY (id),
+    CONSTRAINT uq_drug_location_store_id_drug_id UNIQUE (store_id, drug_id)
+);
+CREATE TABLE drug_notice (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    reason VARCHAR(300) NOT NULL,
+    substitute VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    ended_at TIMESTAMP WITHOUT TIME ZONE,
+    ended_by_name VARCHAR(60),
+    end_reason VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_number UNIQUE (number)
+);
+CREATE INDEX ix_drug_notice_drug ON drug_notice (drug_id, state);
+CREATE INDEX ix_drug_notice_made ON drug_notice (made_at);
+CREATE TABLE drug_notice_read (
+    notice_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60) NOT NULL,
+    read_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice_read PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_read_notice_id_user_id UNIQUE (notice_id, user_id)
+);
+CREATE INDEX ix_drug_notice_read_user_id ON drug_notice_read (user_id);
+CREATE TABLE insurance_claim (
+    intent_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    settlement_id BIGINT,
+    replaces_id BIGINT,
+    insurance VARCHAR(6) NOT NULL,
+    area VARCHAR(6) NOT NULL,
+    use_account BOOLEAN NOT NULL,
+    member_no_sealed BYTEA,
+    total NUMERIC(18, 2) NOT NULL,
+    fund NUMERIC(18, 2) NOT NULL,
+    account NUMERIC(18, 2) NOT NULL,
+    shared_account NUMERIC(18, 2) NOT NULL,
+    cash NUMERIC(18, 2) NOT NULL,
+    hospital NUMERIC(18, 2) NOT NULL,
+    own_expense NUMERIC(18, 2) NOT NULL,
+    over_limit NUMERIC(18, 2) NOT NULL,
+    self_first NUMERIC(18, 2) NOT NULL,
+    in_scope NUMERIC(18, 2) NOT NULL,
+    balance NUMERIC(18, 2),
+    peer_visit VARCHAR(30),
+    plan TEXT NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_claim PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_claim_intent_id UNIQUE (intent_id)
+);
+CREATE INDEX ix_insurance_claim_person ON insurance_claim (person_id);
+CREATE INDEX ix_insurance_claim_settled ON insurance_claim (settlement_id);
+CREATE TABLE intent (
+    number VARCHAR(40) NOT NULL,
+    purpose VARCHAR(10) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    person_id BIGINT NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    settlement_id BIGINT,
+    returns_intent_id BIGINT,
+    held_by_id BIGINT,
+    peer_number VARCHAR(64),
+    message VARCHAR(200),
+    tries INTEGER NOT NULL,
+    created_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    created_by BIGINT NOT NULL,
+    created_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    owner_id BIGINT,
+    owner_name VARCHAR(60),
+    decision VARCHAR(200),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent PRIMARY KEY (id),
+    CONSTRAINT uq_intent_number UNIQUE (number)
+);
+CREATE INDEX ix_intent_held_by ON intent (held_by_id);
+CREATE INDEX ix_intent_person ON intent (person_id);
+CREATE INDEX ix_intent_state ON intent (state, changed_at);
+CREATE TABLE intent_try (
+    intent_id BIGINT NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    outcome VARCHAR(12) NOT NULL,
+    message VARCHAR(200),
+    by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent_try PRIMARY KEY (id)
+);
+CREATE INDEX ix_intent_try_intent ON intent_try (intent_id, at);
+CREATE TABLE interface_call (
+    started_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    hour VARCHAR(10) NOT NULL,
+    trace_id VARCHAR(40) NOT NULL,
+    interface VARCHAR(40) NOT NULL,
+    operation VARCHAR(40) NOT NULL,
+    direction VARCHAR(3) NOT NULL,
+    business_key VARCHAR(60) NOT NULL,
+    person_id BIGINT,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60) NOT NULL,
+    outcome VARCHAR(10) NOT NULL,
+    peer_number VARCHAR(64),
+    message VARCHAR(300) NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    request_size INTEGER NOT NULL,
+    answer_size INTEGER NOT NULL,
+    request_masked TEXT NOT NULL,
+    answer_masked TEXT NOT NULL,
+    request_sealed BYTEA NOT NULL,
+    answer_sealed BYTEA NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call PRIMARY KEY (id)
+);
+CREATE INDEX ix_interface_call_at ON interface_call (started_at, id);
+CREATE INDEX ix_interface_call_business ON interface_call (business_key, started_at);
+CREATE INDEX ix_interface_call_hour ON interface_call (hour, interface);
+CREATE INDEX ix_interface_call_interface ON interface_call (interface, started_at, id);
+CREATE INDEX ix_interface_call_operation ON interface_call (operation, started_at, id);
+CREATE INDEX ix_interface_call_outcome ON interface_call (outcome, started_at, id);
+CREATE INDEX ix_interface_call_person ON interface_call (person_id, started_at, id);
+CREATE INDEX ix_interface_call_trace ON interface_call (trace_id);
+CREATE TABLE interface_call_term (
+    term VARCHAR(64) NOT NULL,
+    call_id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call_term PRIMARY KEY (term, call_id)
+);
+CREATE INDEX ix_interface_call_term_call ON interface_call_term (call_id);
+CREATE TABLE medication_check (
+    task_id BIGINT NOT NULL,
+    outcome VARCHAR(10) NOT NULL,
+    checked_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_check PRIMARY KEY (id),
+    CONSTRAINT uq_medication_check_task_id UNIQUE (task_id)
+);
+CREATE TABLE no_code_entry (
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    ended_at TIMESTAMP WITHOUT TIME ZONE,
+    ended_by_name VARCHAR(60),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_no_code_entry PRIMARY KEY (id)
+);
+CREATE INDEX ix_no_code_entry_drug ON no_code_entry (drug_id, ended_at);
+CREATE TABLE order_template (
+    name VARCHAR(60) NOT NULL,
+    scope VARCHAR(12) NOT NULL,
+    staff_id BIGINT NOT NULL,
+    staff_name VARCHAR(60) NOT NULL,
+    department_id BIGINT,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    active BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template PRIMARY KEY (id)
+);
+CREATE INDEX ix_order_template_department ON order_template (department_id);
+CREATE INDEX ix_order_template_owner ON order_template (staff_id);
+CREATE TABLE paper_destruction (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    from_day DATE NOT NULL,
+    until_day DATE NOT NULL,
+    prescriptions INTEGER NOT NULL,
+    approved_by VARCHAR(60) NOT NULL,
+    witness VARCHAR(60) NOT NULL,
+    done_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    done_by BIGINT NOT NULL,
+    done_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_paper_destruction PRIMARY KEY (id),
+    CONSTRAINT uq_paper_destruction_number UNIQUE (number)
+);
+CREATE INDEX ix_paper_destruction_kind ON paper_destruction (kind, until_day);
+CREATE TABLE pharmacy_rule (
+    store_id BIGINT NOT NULL,
+    review_first BOOLEAN NOT NULL,
+    return_review BOOLEAN NOT NULL,
+    night_start VARCHAR(5) NOT NULL,
+    night_end VARCHAR(5) NOT NULL,
+    night_amount NUMERIC(18, 2) NOT NULL,
+    opens VARCHAR(5) NOT NULL,
+    closes VARCHAR(5) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pharmacy_rule PRIMARY KEY (id),
+    CONSTRAINT ck_pharmacy_rule_amount CHECK (night_amount >= 0),
+    CONSTRAINT uq_pharmacy_rule_store_id UNIQUE (store_id)
+);
+CREATE TABLE pickup_window (
+    store_id BIGINT NOT NULL,
+    number INTEGER NOT NULL,
+    name VARCHAR(40) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pickup_window PRIMARY KEY (id),
+    CONSTRAINT uq_pickup_window_store_id_number UNIQUE (store_id, number)
+);
+CREATE TABLE refund_case (
+    settlement_id BIGINT NOT NULL,
+    open_marker INTEGER,
+    claim_id BIGINT NOT NULL,
+    uninsure_intent_id BIGINT NOT NULL,
+    new_claim_id BIGINT,
+    state VARCHAR(12) NOT NULL,
+    due NUMERIC(18, 2),
+    plan TEXT NOT NULL,
+    refund_id BIGINT,
+    message VARCHAR(200),
+    opened_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    opened_by BIGINT NOT NULL,
+    opened_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_refund_case PRIMARY KEY (id),
+    CONSTRAINT uq_refund_case_settlement_id_open_marker UNIQUE (settlement_id, open_marker)
+);
+CREATE INDEX ix_refund_case_state ON refund_case (state, changed_at);
+CREATE TABLE registration_count (
+    registration_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    number INTEGER NOT NULL,
+    business_date DATE NOT NULL,
+    counted_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    level VARCHAR(20) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    counted_by BIGINT NOT NULL,
+    counted_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_registration_count PRIMARY KEY (id)
+);
+CREATE INDEX ix_registration_count_day ON registration_count (business_date, department_id);
+CREATE INDEX ix_registration_count_registration ON registration_count (registration_id);
+CREATE TABLE security_certificate (
+    fingerprint VARCHAR(64) NOT NULL,
+    public VARCHAR(128) NOT NULL,
+    certificate TEXT NOT NULL,
+    added_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    added_by BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_certificate PRIMARY KEY (id),
+    CONSTRAINT uq_security_certificate_fingerprint UNIQUE (fingerprint)
+);
+CREATE INDEX ix_security_certificate_public ON security_certificate (public);
+CREATE TABLE security_signature (
+    kind VARCHAR(30) NOT NULL,
+    document_id BIGINT NOT NULL,
+    content_sealed BYTEA NOT NULL,
+    signed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60) NOT NULL,
+    means VARCHAR(10) NOT NULL,
+    key_id VARCHAR(64) NOT NULL,
+    public VARCHAR(128) NOT NULL,
+    signature VARCHAR(128) NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_signature PRIMARY KEY (id)
+);
+CREATE INDEX ix_security_signature_document ON security_signature (kind, document_id);
+CREATE INDEX ix_security_signature_signed ON security_signature (signed_at);
+CREATE INDEX ix_security_signature_user ON security_signature (user_id, signed_at);
+CREATE TABLE security_syslog (
+    target VARCHAR(200) NOT NULL,
+    seq BIGINT NOT NULL,
+    CONSTRAINT pk_security_syslog PRIMARY KEY (target)
+);
+CREATE TABLE skin_test (
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    ingredient VARCHAR(60) NOT NULL,
+    drug_name VARCHAR(120) NOT NULL,
+    lot_no VARCHAR(60) NOT NULL,
+    claim VARCHAR(60),
+    state VARCHAR(10) NOT NULL,
+    result VARCHAR(4) NOT NULL,
+    note VARCHAR(100) NOT NULL,
+    business_date DATE NOT NULL,
+    started_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    started_by BIGINT NOT NULL,
+    started_by_name VARCHAR(60) NOT NULL,
+    due_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    read_at TIMESTAMP WITHOUT TIME ZONE,
+    read_by BIGINT,
+    read_by_name VARCHAR(60) NOT NULL,
+    confirmed_at TIMESTAMP WITHOUT TIME ZONE,
+    confirmed_by_name VARCHAR(60) NOT NULL,
+    valid_until TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_skin_test PRIMARY KEY (id),
+    CONSTRAINT uq_skin_test_claim UNIQUE (claim)
+);
+CREATE INDEX ix_skin_test_day ON skin_test (business_date, state);
+CREATE INDEX ix_skin_test_line ON skin_test (prescription_line_id);
+CREATE INDEX ix_skin_test_list ON skin_test (state, due_at);
+CREATE INDEX ix_skin_test_person ON skin_test (person_id, drug_id, state);
+CREATE TABLE statistics_grant (
+    first_day DATE NOT NULL,
+    last_day DATE NOT NULL,
+    department_id BIGINT,
+    doctor_id BIGINT,
+    drug_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    requested_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at TIMESTAMP WITHOUT TIME ZONE,
+    valid_until TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statistics_grant PRIMARY KEY (id)
+);
+CREATE INDEX ix_statistics_grant_state ON statistics_grant (state, requested_at);
+CREATE TABLE trace_code (
+    code VARCHAR(100) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    store_id BIGINT,
+    state VARCHAR(12) NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    remaining NUMERIC(18, 4) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_code PRIMARY KEY (id),
+    CONSTRAINT ck_trace_code_remaining CHECK (remaining >= 0 AND remaining <= quantity),
+    CONSTRAINT uq_trace_code_code UNIQUE (code)
+);
+CREATE INDEX ix_trace_code_batch ON trace_code (batch_id);
+CREATE INDEX ix_trace_code_store ON trace_code (store_id, drug_id, state);
+CREATE TABLE trace_move (
+    code_id BIGINT NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    store_from BIGINT,
+    store_to BIGINT,
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    upload_id BIGINT,
+    moved_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_move PRIMARY KEY (id)
+);
+CREATE INDEX ix_trace_move_code ON trace_move (code_id, moved_at);
+CREATE INDEX ix_trace_move_document ON trace_move (document_kind, document_id, line_id);
+CREATE INDEX ix_trace_move_upload ON trace_move (upload_id);
+CREATE TABLE trace_upload (
+    serial VARCHAR(30) NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    store_id BIGINT,
+    drug_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    codes INTEGER NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    attempts INTEGER NOT NULL,
+    message VARCHAR(300) NOT NULL,
+    peer_number VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    created_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    sent_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_upload PRIMARY KEY (id),
+    CONSTRAINT uq_trace_upload_serial UNIQUE (serial)
+);
+CREATE INDEX ix_trace_upload_day ON trace_upload (business_date, act, drug_id);
+CREATE INDEX ix_trace_upload_state ON trace_upload (state, business_date);
+CREATE TABLE user_preference (
+    user_id BIGINT NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    chosen VARCHAR(500) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_user_preference PRIMARY KEY (id),
+    CONSTRAINT uq_user_preference_user_id_name UNIQUE (user_id, name)
+);
+CREATE TABLE antimicrobial_override (
+    prescription_id BIGINT NOT NULL,
+    level VARCHAR(10) NOT NULL,
+    reason_sealed BYTEA NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    due_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    done_at TIMESTAMP WITHOUT TIME ZONE,
+    done_by_name VARCHAR(60) NOT NULL,
+    note_sealed BYTEA,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_antimicrobial_override PRIMARY KEY (id),
+    CONSTRAINT fk_antimicrobial_override_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
+    CONSTRAINT uq_antimicrobial_override_prescription_id UNIQUE (prescription_id)
+);
+CREATE INDEX ix_antimicrobial_override_due ON antimicrobial_override (state, due_at);
+CREATE TABLE drug_check_finding (
+    check_id BIGINT NOT NULL,
+    level VARCHAR(10) NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    field VARCHAR(60) NOT NULL,
+    message_sealed BYTEA NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check_finding PRIMARY KEY (id),
+    CONSTRAINT fk_drug_check_finding_check_id FOREIGN KEY(check_id) REFERENCES drug_check (id)
+);
+CREATE INDEX ix_drug_check_finding_check_id ON drug_check_finding (check_id);
+CREATE TABLE medication_alert (
+    check_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    text VARCHAR(300) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_alert PRIMARY KEY (id),
+    CONSTRAINT fk_medication_alert_check_id FOREIGN KEY(check_id) REFERENCES medication_check (id)
+);
+CREATE INDEX ix_medication_alert_check_id ON medication_alert (check_id);
+CREATE TABLE order_template_line (
+    template_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    dose NUMERIC(18, 4) NOT NULL,
+    usage VARCHAR(20) NOT NULL,
+    frequency VARCHAR(20) NOT NULL,
+    days INTEGER NOT NULL,
+    group_no INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template_line PRIMARY KEY (id),
+    CONSTRAINT fk_order_template_line_template_id FOREIGN KEY(template_id) REFERENCES order_template (id)
+);
+CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
+CREATE TABLE drug_return_batch (
+    return_line_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return_batch PRIMARY KEY (id),
+    CONSTRAINT fk_drug_return_batch_return_line_id FOREIGN KEY(return_line_id) REFERENCES drug_return_line (id)
+);
+CREATE INDEX ix_drug_return_batch_return_line_id ON drug_return_batch (return_line_id);
+CREATE TABLE extra_slot (
+    session_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    granted_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    granted_by BIGINT NOT NULL,
+    granted_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_extra_slot PRIMARY KEY (id),
+    CONSTRAINT fk_extra_slot_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT uq_extra_slot_session_id_person_id UNIQUE (session_id, person_id)
+);
+CREATE INDEX ix_extra_slot_person_id ON extra_slot (person_id);
+DROP INDEX ix_payment_intent_person;
+DROP INDEX ix_payment_intent_state;
+DROP TABLE payment_intent;
+ALTER TABLE batch ADD COLUMN pack_cost NUMERIC(18, 4) NOT NULL;
+ALTER TABLE batch ADD COLUMN pack_size INTEGER NOT NULL;
+ALTER TABLE batch DROP CONSTRAINT uq_batch_drug_id_lot_no_expiry_cost;
+ALTER TABLE batch ADD CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size);
+ALTER TABLE batch DROP COLUMN cost;
+CREATE INDEX ix_charge_line_created ON charge_line (created_at);
+ALTER TABLE clinic_session ADD COLUMN reason VARCHAR(200);
+ALTER TABLE clinic_session ADD COLUMN changed_at TIMESTAMP WITHOUT TIME ZONE;
+ALTER TABLE clinic_session ADD COLUMN changed_by_name VARCHAR(60);
+ALTER TABLE department ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE diagnosis ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE dictionary_entry ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE drug ADD COLUMN ingredient VARCHAR(60) NOT NULL;
+ALTER TABLE drug ADD COLUMN drug_class VARCHAR(30) NOT NULL;
+ALTER TABLE drug ADD COLUMN release VARCHAR(10) NOT NULL;
+ALTER TABLE drug ADD COLUMN max_dose NUMERIC(18, 4);
+ALTER TABLE drug ADD COLUMN max_daily NUMERIC(18, 4);
+ALTER TABLE drug ADD COLUMN chronic_infections VARCHAR(20) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN state VARCHAR(10) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN amount NUMERIC(18, 2) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN controlled BOOLEAN NOT NULL;
+ALTER TABLE drug_return ADD COLUMN automatic BOOLEAN NOT NULL;
+ALTER TABLE drug_return ADD COLUMN requested_at TIMESTAMP WITHOUT TIME ZONE NOT NULL;
+ALTER TABLE drug_return ADD COLUMN requested_by BIGINT NOT NULL;
+ALTER TABLE drug_return ADD COLUMN requested_by_name VARCHAR(60) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN reviewed_at TIMESTAMP WITHOUT TIME ZONE;
+ALTER TABLE drug_return ADD COLUMN reviewed_by_name VARCHAR(60) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN review_note VARCHAR(200) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN refunded_at TIMESTAMP WITHOUT TIME ZONE;
+ALTER TABLE drug_return ADD COLUMN rereviewed_at TIMESTAMP WITHOUT TIME ZONE;
+ALTER TABLE drug_return ADD COLUMN rereviewed_by_name VARCHAR(60) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN rereview VARCHAR(10) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN rereview_note VARCHAR(200) NOT NULL;
+ALTER TABLE drug_return ADD COLUMN changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL;
+ALTER TABLE drug_return ADD COLUMN changed_by_name VARCHAR(60) NOT NULL;
+ALTER TABLE drug_return ALTER COLUMN accepted_at DROP NOT NULL;
+ALTER TABLE drug_return ALTER COLUMN accepted_by DROP NOT NULL;
+DROP INDEX ix_drug_return_store;
+CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
+CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
+ALTER TABLE drug_return_line ADD COLUMN charge_line_id BIGINT NOT NULL;
+ALTER TABLE drug_return_line ADD COLUMN refunded NUMERIC(18, 4) NOT NULL;
+CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
+ALTER TABLE drug_return_line DROP COLUMN batch_id;
+ALTER TABLE encounter ADD COLUMN row_mac VARCHAR(64);
+ALTER TABLE idempotency_key ADD COLUMN body_sealed BYTEA NOT NULL;
+ALTER TABLE idempotency_key DROP COLUMN body;
+ALTER TABLE prescription ADD COLUMN diagnosis_sealed BYTEA NOT NULL;
+ALTER TABLE prescription ADD COLUMN valid_until DATE NOT NULL;
+ALTER TABLE prescription ADD COLUMN extended_by_name VARCHAR(60) NOT NULL;
+ALTER TABLE prescription ADD COLUMN extension_reason VARCHAR(100) NOT NULL;
+ALTER TABLE prescription ADD COLUMN diagnosis_code_sealed BYTEA;
+ALTER TABLE prescription ADD COLUMN chronic_reason VARCHAR(100) NOT NULL;
+ALTER TABLE prescription ADD COLUMN long_term BOOLEAN NOT NULL;
+ALTER TABLE prescription ADD COLUMN assessment_sealed BYTEA;
+ALTER TABLE prescription ADD COLUMN signed_by VARCHAR(60) NOT NULL;
+ALTER TABLE prescription ADD COLUMN at_night BOOLEAN NOT NULL;
+ALTER TABLE prescription ADD COLUMN override_reason_sealed BYTEA;
+ALTER TABLE prescription ADD COLUMN consultant_name VARCHAR(60) NOT NULL;
+ALTER TABLE prescription ADD COLUMN check_state VARCHAR(12) NOT NULL;
+ALTER TABLE prescription ADD COLUMN check_text_sealed BYTEA;
+ALTER TABLE prescription ADD COLUMN check_reason_sealed BYTEA;
+ALTER TABLE prescription DROP COLUMN diagnosis;
+ALTER TABLE prescription_line ADD COLUMN note_sealed BYTEA;
+ALTER TABLE prescription_line ADD COLUMN group_no INTEGER NOT NULL;
+ALTER TABLE prescription_line ADD COLUMN turns INTEGER NOT NULL;
+ALTER TABLE prescription_line ADD COLUMN skin_test BOOLEAN NOT NULL;
+ALTER TABLE prescription_line ADD COLUMN in_hospital BOOLEAN NOT NULL;
+ALTER TABLE prescription_line DROP COLUMN note;
+ALTER TABLE register_level ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE registration ADD COLUMN way VARCHAR(12) NOT NULL;
+ALTER TABLE registration ADD COLUMN renews_id BIGINT;
+ALTER TABLE registration ADD COLUMN no_show BOOLEAN NOT NULL;
+CREATE INDEX ix_registration_listing ON registration (day, id);
+ALTER TABLE registration ADD CONSTRAINT uq_registration_renews_id UNIQUE (renews_id);
+ALTER TABLE request ADD COLUMN diagnosis_sealed BYTEA NOT NULL;
+ALTER TABLE request ADD COLUMN row_mac VARCHAR(64);
+CREATE INDEX ix_request_issued ON request (issued_at);
+ALTER TABLE request DROP COLUMN diagnosis;
+ALTER TABLE request_line ADD COLUMN note_sealed BYTEA;
+ALTER TABLE request_line ADD COLUMN row_mac VARCHAR(64);
+ALTER TABLE request_line DROP COLUMN note;
+ALTER TABLE schedule_template ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE staff ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+ALTER TABLE ward ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+COMMIT;

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
--- Running upgrade  -> 0001
+
 CREATE TABLE batch (
     drug_id BIGINT NOT NULL,
     lot_no VARCHAR(40) NOT NULL,
@@ -14,6 +14,7 @@ CREATE TABLE batch (
     CONSTRAINT pk_batch PRIMARY KEY (id),
     CONSTRAINT uq_batch_drug_id_lot_no_expiry_cost UNIQUE (drug_id, lot_no, expiry, cost)
 );
+
 CREATE TABLE charge_item (
     code VARCHAR(40) NOT NULL,
     name VARCHAR(120) NOT NULL,
@@ -28,6 +29,7 @@ CREATE TABLE charge_item (
     CONSTRAINT pk_charge_item PRIMARY KEY (id),
     CONSTRAINT uq_charge_item_code UNIQUE (code)
 );
+
 CREATE TABLE charge_line (
     person_id BIGINT NOT NULL,
     encounter_id BIGINT NOT NULL,
@@ -60,10 +62,15 @@ CREATE TABLE charge_line (
     CONSTRAINT pk_charge_line PRIMARY KEY (id),
     CONSTRAINT ck_charge_line_settlement CHECK (state = 'settled' OR settlement_id IS NULL)
 );
+
 CREATE INDEX ix_charge_line_person ON charge_line (person_id, state);
+
 CREATE INDEX ix_charge_line_reverses ON charge_line (reverses_line_id);
+
 CREATE INDEX ix_charge_line_settlement ON charge_line (settlement_id);
+
 CREATE INDEX ix_charge_line_source ON charge_line (source, source_id);
+
 CREATE TABLE charge_line_state (
     line_id BIGINT NOT NULL,
     quantity BIGINT NOT NULL,
@@ -72,6 +79,7 @@ CREATE TABLE charge_line_state (
     CONSTRAINT pk_charge_line_state PRIMARY KEY (line_id),
     CONSTRAINT ck_charge_line_state_bounds CHECK (performed >= 0 AND refunded >= 0 AND performed + refunded <= quantity)
 );
+
 CREATE TABLE department (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -86,6 +94,7 @@ CREATE TABLE department (
     CONSTRAINT fk_department_parent_id FOREIGN KEY(parent_id) REFERENCES department (id),
     CONSTRAINT uq_department_code UNIQUE (code)
 );
+
 CREATE TABLE diagnosis (
     code VARCHAR(40) NOT NULL,
     name VARCHAR(120) NOT NULL,
@@ -96,6 +105,7 @@ CREATE TABLE diagnosis (
     CONSTRAINT pk_diagnosis PRIMARY KEY (id),
     CONSTRAINT uq_diagnosis_code UNIQUE (code)
 );
+
 CREATE TABLE dictionary_entry (
     dictionary VARCHAR(30) NOT NULL,
     code VARCHAR(30) NOT NULL,
@@ -107,6 +117,7 @@ CREATE TABLE dictionary_entry (
     CONSTRAINT pk_dictionary_entry PRIMARY KEY (id),
     CONSTRAINT uq_dictionary_entry_dictionary_code UNIQUE (dictionary, code)
 );
+
 CREATE TABLE drug (
     code VARCHAR(40) NOT NULL,
     name VARCHAR(120) NOT NULL,
@@ -136,6 +147,7 @@ CREATE TABLE drug (
     CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
     CONSTRAINT uq_drug_code UNIQUE (code)
 );
+
 CREATE TABLE drug_return (
     number VARCHAR(32) NOT NULL,
     prescription_id BIGINT NOT NULL,
@@ -150,8 +162,11 @@ CREATE TABLE drug_return (
     CONSTRAINT pk_drug_return PRIMARY KEY (id),
     CONSTRAINT uq_drug_return_number UNIQUE (number)
 );
+
 CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
+
 CREATE INDEX ix_drug_return_store ON drug_return (store_id, business_date);
+
 CREATE TABLE encounter (
     visit_no VARCHAR(20) NOT NULL,
     person_id BIGINT NOT NULL,
@@ -170,8 +185,11 @@ CREATE TABLE encounter (
     CONSTRAINT pk_encounter PRIMARY KEY (id),
     CONSTRAINT uq_encounter_visit_no UNIQUE (visit_no)
 );
+
 CREATE INDEX ix_encounter_day ON encounter (business_date, department_id, state);
+
 CREATE INDEX ix_encounter_person ON encounter (person_id, business_date);
+
 CREATE TABLE field_change (
     entity VARCHAR(60) NOT NULL,
     entity_id BIGINT NOT NULL,
@@ -185,7 +203,9 @@ CREATE TABLE field_change (
     id BIGINT NOT NULL,
     CONSTRAINT pk_field_change PRIMARY KEY (id)
 );
+
 CREATE INDEX ix_field_change_row ON field_change (entity, entity_id, changed_at);
+
 CREATE TABLE frequency (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(40) NOT NULL,
@@ -195,6 +215,7 @@ CREATE TABLE frequency (
     CONSTRAINT pk_frequency PRIMARY KEY (id),
     CONSTRAINT uq_frequency_code UNIQUE (code)
 );
+
 CREATE TABLE idempotency_key (
     actor_id BIGINT NOT NULL,
     "key" VARCHAR(80) NOT NULL,
@@ -204,7 +225,9 @@ CREATE TABLE idempotency_key (
     created_at DATETIME NOT NULL,
     CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, "key")
 );
+
 CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
+
 CREATE TABLE integrity_head (
     scope VARCHAR(40) NOT NULL,
     version BIGINT NOT NULL,
@@ -212,6 +235,7 @@ CREATE TABLE integrity_head (
     digest VARCHAR(64) NOT NULL,
     CONSTRAINT pk_integrity_head PRIMARY KEY (scope)
 );
+
 CREATE TABLE integrity_set (
     scope VARCHAR(40) NOT NULL,
     owner VARCHAR(60) NOT NULL,
@@ -219,17 +243,20 @@ CREATE TABLE integrity_set (
     mac VARCHAR(64) NOT NULL,
     CONSTRAINT pk_integrity_set PRIMARY KEY (scope, owner)
 );
+
 CREATE TABLE key_block (
     name VARCHAR(30) NOT NULL,
     next BIGINT NOT NULL,
     CONSTRAINT pk_key_block PRIMARY KEY (name)
 );
+
 CREATE TABLE number_counter (
     series VARCHAR(40) NOT NULL,
     scope VARCHAR(40) NOT NULL,
     next BIGINT NOT NULL,
     CONSTRAINT pk_number_counter PRIMARY KEY (series, scope)
 );
+
 CREATE TABLE number_range (
     series VARCHAR(40) NOT NULL,
     holder_id BIGINT NOT NULL,
@@ -245,7 +272,9 @@ CREATE TABLE number_range (
     CONSTRAINT ck_number_range_order CHECK (first <= next AND next <= last + 1),
     CONSTRAINT uq_number_range_series_first UNIQUE (series, first)
 );
+
 CREATE INDEX ix_number_range_holder ON number_range (series, holder_id, state);
+
 CREATE TABLE number_void (
     series VARCHAR(40) NOT NULL,
     number VARCHAR(32) NOT NULL,
@@ -257,7 +286,9 @@ CREATE TABLE number_void (
     CONSTRAINT pk_number_void PRIMARY KEY (id),
     CONSTRAINT uq_number_void_series_number UNIQUE (series, number)
 );
+
 CREATE INDEX ix_number_void_range_id ON number_void (range_id);
+
 CREATE TABLE outbox_delivery (
     event_id BIGINT NOT NULL,
     destination VARCHAR(60) NOT NULL,
@@ -276,8 +307,11 @@ CREATE TABLE outbox_delivery (
     CONSTRAINT pk_outbox_delivery PRIMARY KEY (id),
     CONSTRAINT uq_outbox_delivery_event_id_destination UNIQUE (event_id, destination)
 );
+
 CREATE INDEX ix_outbox_delivery_due ON outbox_delivery (state, next_at);
+
 CREATE INDEX ix_outbox_delivery_order ON outbox_delivery (destination, business_key, occurred_at);
+
 CREATE TABLE outbox_event (
     type VARCHAR(60) NOT NULL,
     business_key VARCHAR(60) NOT NULL,
@@ -289,8 +323,11 @@ CREATE TABLE outbox_event (
     id BIGINT NOT NULL,
     CONSTRAINT pk_outbox_event PRIMARY KEY (id)
 );
+
 CREATE INDEX ix_outbox_event_key ON outbox_event (business_key);
+
 CREATE INDEX ix_outbox_event_pending ON outbox_event (fanned_out, occurred_at);
+
 CREATE TABLE payment (
     settlement_id BIGINT NOT NULL,
     method VARCHAR(20) NOT NULL,
@@ -303,9 +340,13 @@ CREATE TABLE payment (
     id BIGINT NOT NULL,
     CONSTRAINT pk_payment PRIMARY KEY (id)
 );
+
 CREATE INDEX ix_payment_intent ON payment (intent_id);
+
 CREATE INDEX ix_payment_returns ON payment (returns_payment_id);
+
 CREATE INDEX ix_payment_settlement ON payment (settlement_id);
+
 CREATE TABLE payment_intent (
     number VARCHAR(40) NOT NULL,
     purpose VARCHAR(10) NOT NULL,
@@ -325,8 +366,11 @@ CREATE TABLE payment_intent (
     CONSTRAINT pk_payment_intent PRIMARY KEY (id),
     CONSTRAINT uq_payment_intent_number UNIQUE (number)
 );
+
 CREATE INDEX ix_payment_intent_person ON payment_intent (person_id);
+
 CREATE INDEX ix_payment_intent_state ON payment_intent (state, created_at);
+
 CREATE TABLE payment_state (
     payment_id BIGINT NOT NULL,
     covered BIGINT NOT NULL,
@@ -334,6 +378,7 @@ CREATE TABLE payment_state (
     CONSTRAINT pk_payment_state PRIMARY KEY (payment_id),
     CONSTRAINT ck_payment_state_bounds CHECK (returned >= 0 AND returned <= covered)
 );
+
 CREATE TABLE person (
     name VARCHAR(100) NOT NULL,
     sex VARCHAR(1) NOT NULL,
@@ -380,11 +425,17 @@ CREATE TABLE person (
     CONSTRAINT fk_person_mother_id FOREIGN KEY(mother_id) REFERENCES person (id),
     CONSTRAINT uq_person_outpatient_no UNIQUE (outpatient_no)
 );
+
 CREATE INDEX ix_person_birth ON person (birth_date, sex);
+
 CREATE INDEX ix_person_home_region ON person (home_region);
+
 CREATE INDEX ix_person_household_region ON person (household_region);
+
 CREATE INDEX ix_person_merged_into_id ON person (merged_into_id);
+
 CREATE INDEX ix_person_work_region ON person (work_region);
+
 CREATE TABLE postal_area (
     place VARCHAR(60) NOT NULL,
     region_code VARCHAR(12) NOT NULL,
@@ -394,7 +445,9 @@ CREATE TABLE postal_area (
     CONSTRAINT pk_postal_area PRIMARY KEY (id),
     CONSTRAINT uq_postal_area_region_code_postcode UNIQUE (region_code, postcode)
 );
+
 CREATE INDEX ix_postal_area_postcode ON postal_area (postcode);
+
 CREATE TABLE prescription (
     number VARCHAR(32) NOT NULL,
     kind VARCHAR(10) NOT NULL,
@@ -419,10 +472,15 @@ CREATE TABLE prescription (
     CONSTRAINT pk_prescription PRIMARY KEY (id),
     CONSTRAINT uq_prescription_number UNIQUE (number)
 );
+
 CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
+
 CREATE INDEX ix_prescription_issued ON prescription (issued_at);
+
 CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
+
 CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
+
 CREATE TABLE print_record (
     document VARCHAR(20) NOT NULL,
     document_id BIGINT NOT NULL,
@@ -434,6 +492,7 @@ CREATE TABLE print_record (
     CONSTRAINT pk_print_record PRIMARY KEY (id),
     CONSTRAINT uq_print_record_document_document_id_copy_no UNIQUE (document, document_id, copy_no)
 );
+
 CREATE TABLE receipt (
     number VARCHAR(32) NOT NULL,
     settlement_id BIGINT NOT NULL,
@@ -451,8 +510,11 @@ CREATE TABLE receipt (
     CONSTRAINT uq_receipt_number UNIQUE (number),
     CONSTRAINT uq_receipt_reverses_receipt_id UNIQUE (reverses_receipt_id)
 );
+
 CREATE INDEX ix_receipt_root ON receipt (root_id);
+
 CREATE INDEX ix_receipt_settlement ON receipt (settlement_id);
+
 CREATE TABLE refund_approval (
     settlement_id BIGINT NOT NULL,
     amount BIGINT NOT NULL,
@@ -467,8 +529,11 @@ CREATE TABLE refund_approval (
     id BIGINT NOT NULL,
     CONSTRAINT pk_refund_approval PRIMARY KEY (id)
 );
+
 CREATE INDEX ix_refund_approval_settlement ON refund_approval (settlement_id);
+
 CREATE INDEX ix_refund_approval_state ON refund_approval (state, requested_at);
+
 CREATE TABLE region (
     code VARCHAR(12) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -484,8 +549,11 @@ CREATE TABLE region (
     CONSTRAINT pk_region PRIMARY KEY (id),
     CONSTRAINT uq_region_code UNIQUE (code)
 );
+
 CREATE INDEX ix_region_parent_code ON region (parent_code);
+
 CREATE INDEX ix_region_present_code ON region (present_code);
+
 CREATE TABLE register_level (
     code VARCHAR(20) NOT NULL,
     item_id BIGINT NOT NULL,
@@ -495,6 +563,7 @@ CREATE TABLE register_level (
     CONSTRAINT pk_register_level PRIMARY KEY (id),
     CONSTRAINT uq_register_level_code UNIQUE (code)
 );
+
 CREATE TABLE request (
     number VARCHAR(32) NOT NULL,
     person_id BIGINT NOT NULL,
@@ -514,9 +583,13 @@ CREATE TABLE request (
     CONSTRAINT pk_request PRIMARY KEY (id),
     CONSTRAINT uq_request_number UNIQUE (number)
 );
+
 CREATE INDEX ix_request_encounter ON request (encounter_id);
+
 CREATE INDEX ix_request_person ON request (person_id, issued_at);
+
 CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
+
 CREATE TABLE schedule_run (
     job VARCHAR(60) NOT NULL,
     period VARCHAR(30) NOT NULL,
@@ -528,6 +601,7 @@ CREATE TABLE schedule_run (
     error VARCHAR(500),
     CONSTRAINT pk_schedule_run PRIMARY KEY (job)
 );
+
 CREATE TABLE schedule_template (
     department_id BIGINT NOT NULL,
     doctor_id BIGINT,
@@ -540,6 +614,7 @@ CREATE TABLE schedule_template (
     CONSTRAINT pk_schedule_template PRIMARY KEY (id),
     CONSTRAINT uq_schedule_template_department_id_doctor_id_weekday_period_level UNIQUE (department_id, doctor_id, weekday, period, level)
 );
+
 CREATE TABLE security_audit (
     id BIGINT NOT NULL,
     at DATETIME NOT NULL,
@@ -561,16 +636,22 @@ CREATE TABLE security_audit (
     row_mac VARCHAR(64) NOT NULL,
     CONSTRAINT pk_security_audit PRIMARY KEY (id)
 );
+
 CREATE INDEX ix_security_audit_at ON security_audit (at);
+
 CREATE INDEX ix_security_audit_event ON security_audit (event, at);
+
 CREATE INDEX ix_security_audit_object ON security_audit (object_type, object_id);
+
 CREATE INDEX ix_security_audit_user ON security_audit (user_id, at);
+
 CREATE TABLE security_installation (
     "key" VARCHAR(10) NOT NULL,
     name VARCHAR(32) NOT NULL,
     mac VARCHAR(64) NOT NULL,
     CONSTRAINT pk_security_installation PRIMARY KEY ("key")
 );
+
 CREATE TABLE security_partner_key (
     key_id VARCHAR(64) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -587,6 +668,7 @@ CREATE TABLE security_partner_key (
     CONSTRAINT pk_security_partner_key PRIMARY KEY (id),
     CONSTRAINT uq_security_partner_key_key_id UNIQUE (key_id)
 );
+
 CREATE TABLE security_password_history (
     user_id BIGINT NOT NULL,
     password VARCHAR(200) NOT NULL,
@@ -594,7 +676,9 @@ CREATE TABLE security_password_history (
     id BIGINT NOT NULL,
     CONSTRAINT pk_security_password_history PRIMARY KEY (id)
 );
+
 CREATE INDEX ix_security_password_history_user_id ON security_password_history (user_id);
+
 CREATE TABLE security_role (
     code VARCHAR(40) NOT NULL,
     title VARCHAR(60) NOT NULL,
@@ -607,6 +691,7 @@ CREATE TABLE security_role (
     CONSTRAINT pk_security_role PRIMARY KEY (id),
     CONSTRAINT uq_security_role_code UNIQUE (code)
 );
+
 CREATE TABLE security_seal (
     chain VARCHAR(40) NOT NULL,
     seq BIGINT NOT NULL,
@@ -617,7 +702,9 @@ CREATE TABLE security_seal (
     mac VARCHAR(64) NOT NULL,
     CONSTRAINT pk_security_seal PRIMARY KEY (chain, seq)
 );
+
 CREATE UNIQUE INDEX ix_security_seal_row ON security_seal (chain, row_id);
+
 CREATE TABLE security_seal_checkpoint (
     chain VARCHAR(40) NOT NULL,
     number INTEGER NOT NULL,
@@ -625,6 +712,7 @@ CREATE TABLE security_seal_checkpoint (
     text TEXT NOT NULL,
     CONSTRAINT pk_security_seal_checkpoint PRIMARY KEY (chain, number)
 );
+
 CREATE TABLE security_seal_start (
     chain VARCHAR(40) NOT NULL,
     seq BIGINT NOT NULL,
@@ -632,6 +720,7 @@ CREATE TABLE security_seal_start (
     row_mac VARCHAR(64) NOT NULL,
     CONSTRAINT pk_security_seal_start PRIMARY KEY (chain)
 );
+
 CREATE TABLE security_session (
     token VARCHAR(64) NOT NULL,
     user_id BIGINT NOT NULL,
@@ -647,21 +736,28 @@ CREATE TABLE security_session (
     CONSTRAINT pk_security_session PRIMARY KEY (id),
     CONSTRAINT uq_security_session_token UNIQUE (token)
 );
+
 CREATE INDEX ix_security_session_expires ON security_session (expires_at);
+
 CREATE INDEX ix_security_session_user ON security_session (user_id);
+
 CREATE TABLE security_signed_nonce (
     key_id VARCHAR(64) NOT NULL,
     nonce VARCHAR(64) NOT NULL,
     expires_at DATETIME NOT NULL,
     CONSTRAINT pk_security_signed_nonce PRIMARY KEY (key_id, nonce)
 );
+
 CREATE INDEX ix_security_signed_nonce_expires ON security_signed_nonce (expires_at);
+
 CREATE TABLE security_spent_nonce (
     nonce VARCHAR(64) NOT NULL,
     expires_at DATETIME NOT NULL,
     CONSTRAINT pk_security_spent_nonce PRIMARY KEY (nonce)
 );
+
 CREATE INDEX ix_security_spent_nonce_expires ON security_spent_nonce (expires_at);
+
 CREATE TABLE security_user (
     login VARCHAR(40) NOT NULL,
     login_key VARCHAR(40) NOT NULL,
@@ -686,6 +782,7 @@ CREATE TABLE security_user (
     CONSTRAINT uq_security_user_login_key UNIQUE (login_key),
     CONSTRAINT uq_security_user_staff_id UNIQUE (staff_id)
 );
+
 CREATE TABLE security_user_role (
     user_id BIGINT NOT NULL,
     role_id BIGINT NOT NULL,
@@ -695,7 +792,9 @@ CREATE TABLE security_user_role (
     row_mac VARCHAR(64) NOT NULL,
     CONSTRAINT pk_security_user_role PRIMARY KEY (user_id, role_id, department_id)
 );
+
 CREATE INDEX ix_security_user_role_role ON security_user_role (role_id);
+
 CREATE TABLE settlement (
     number VARCHAR(32) NOT NULL,
     kind VARCHAR(10) NOT NULL,
@@ -715,11 +814,17 @@ CREATE TABLE settlement (
     CONSTRAINT pk_settlement PRIMARY KEY (id),
     CONSTRAINT uq_settlement_number UNIQUE (number)
 );
+
 CREATE INDEX ix_settlement_day ON settlement (business_date, id);
+
 CREATE INDEX ix_settlement_person ON settlement (person_id, settled_at);
+
 CREATE INDEX ix_settlement_reverses ON settlement (reverses_id);
+
 CREATE INDEX ix_settlement_settled ON settlement (settled_at);
+
 CREATE INDEX ix_settlement_shift ON settlement (shift_id);
+
 CREATE TABLE shift (
     number VARCHAR(32) NOT NULL,
     cashier_id BIGINT NOT NULL,
@@ -741,8 +846,11 @@ CREATE TABLE shift (
     CONSTRAINT uq_shift_cashier_id_open_marker UNIQUE (cashier_id, open_marker),
     CONSTRAINT uq_shift_number UNIQUE (number)
 );
+
 CREATE INDEX ix_shift_cashier ON shift (cashier_id, opened_at);
+
 CREATE INDEX ix_shift_state ON shift (state, closed_at);
+
 CREATE TABLE stock_balance (
     store_id BIGINT NOT NULL,
     batch_id BIGINT NOT NULL,
@@ -755,7 +863,9 @@ CREATE TABLE stock_balance (
     CONSTRAINT ck_stock_balance_never_negative CHECK (reserved >= 0 AND on_hand >= reserved),
     CONSTRAINT uq_stock_balance_store_id_batch_id UNIQUE (store_id, batch_id)
 );
+
 CREATE INDEX ix_stock_balance_choice ON stock_balance (store_id, drug_id, expiry);
+
 CREATE TABLE stock_move (
     kind VARCHAR(20) NOT NULL,
     store_from BIGINT,
@@ -774,10 +884,15 @@ CREATE TABLE stock_move (
     CONSTRAINT pk_stock_move PRIMARY KEY (id),
     CONSTRAINT ck_stock_move_positive CHECK (quantity > 0)
 );
+
 CREATE INDEX ix_stock_move_batch ON stock_move (batch_id);
+
 CREATE INDEX ix_stock_move_document ON stock_move (document_kind, document_id);
+
 CREATE INDEX ix_stock_move_drug ON stock_move (drug_id, business_date);
+
 CREATE INDEX ix_stock_move_moved ON stock_move (moved_at);
+
 CREATE TABLE stock_reservation (
     document_kind VARCHAR(20) NOT NULL,
     document_id BIGINT NOT NULL,
@@ -793,8 +908,11 @@ CREATE TABLE stock_reservation (
     id BIGINT NOT NULL,
     CONSTRAINT pk_stock_reservation PRIMARY KEY (id)
 );
+
 CREATE INDEX ix_stock_reservation_balance ON stock_reservation (balance_id, state);
+
 CREATE INDEX ix_stock_reservation_document ON stock_reservation (document_kind, document_id, state);
+
 CREATE TABLE store (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -805,6 +923,7 @@ CREATE TABLE store (
     CONSTRAINT pk_store PRIMARY KEY (id),
     CONSTRAINT uq_store_code UNIQUE (code)
 );
+
 CREATE TABLE charge_item_price (
     item_id BIGINT NOT NULL,
     price BIGINT NOT NULL,
@@ -820,6 +939,7 @@ CREATE TABLE charge_item_price (
     CONSTRAINT fk_charge_item_price_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
     CONSTRAINT uq_charge_item_price_item_id_valid_from UNIQUE (item_id, valid_from)
 );
+
 CREATE TABLE charge_item_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -828,7 +948,9 @@ CREATE TABLE charge_item_search (
     CONSTRAINT pk_charge_item_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_charge_item_search_owner_id FOREIGN KEY(owner_id) REFERENCES charge_item (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_charge_item_search_key ON charge_item_search (part, search_key, owner_id, kind);
+
 CREATE TABLE clinic_session (
     day DATE NOT NULL,
     template_id BIGINT,
@@ -847,7 +969,9 @@ CREATE TABLE clinic_session (
     CONSTRAINT fk_clinic_session_template_id FOREIGN KEY(template_id) REFERENCES schedule_template (id),
     CONSTRAINT uq_clinic_session_day_template_id UNIQUE (day, template_id)
 );
+
 CREATE INDEX ix_clinic_session_choice ON clinic_session (day, department_id, level);
+
 CREATE TABLE department_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -856,7 +980,9 @@ CREATE TABLE department_search (
     CONSTRAINT pk_department_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_department_search_owner_id FOREIGN KEY(owner_id) REFERENCES department (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_department_search_key ON department_search (part, search_key, owner_id, kind);
+
 CREATE TABLE diagnosis_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -865,7 +991,9 @@ CREATE TABLE diagnosis_search (
     CONSTRAINT pk_diagnosis_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_diagnosis_search_owner_id FOREIGN KEY(owner_id) REFERENCES diagnosis (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_diagnosis_search_key ON diagnosis_search (part, search_key, owner_id, kind);
+
 CREATE TABLE drug_price (
     drug_id BIGINT NOT NULL,
     pack_price BIGINT NOT NULL,
@@ -881,6 +1009,7 @@ CREATE TABLE drug_price (
     CONSTRAINT fk_drug_price_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
     CONSTRAINT uq_drug_price_drug_id_valid_from UNIQUE (drug_id, valid_from)
 );
+
 CREATE TABLE drug_return_line (
     return_id BIGINT NOT NULL,
     prescription_line_id BIGINT NOT NULL,
@@ -891,7 +1020,9 @@ CREATE TABLE drug_return_line (
     CONSTRAINT pk_drug_return_line PRIMARY KEY (id),
     CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id)
 );
+
 CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
+
 CREATE TABLE drug_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -900,7 +1031,9 @@ CREATE TABLE drug_search (
     CONSTRAINT pk_drug_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_drug_search_owner_id FOREIGN KEY(owner_id) REFERENCES drug (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
+
 CREATE TABLE item_set (
     code VARCHAR(40) NOT NULL,
     name VARCHAR(80) NOT NULL,
@@ -915,6 +1048,7 @@ CREATE TABLE item_set (
     CONSTRAINT fk_item_set_department_id FOREIGN KEY(department_id) REFERENCES department (id),
     CONSTRAINT uq_item_set_code_version UNIQUE (code, version)
 );
+
 CREATE TABLE person_identifier (
     person_id BIGINT NOT NULL,
     kind VARCHAR(20) NOT NULL,
@@ -931,8 +1065,11 @@ CREATE TABLE person_identifier (
     CONSTRAINT fk_person_identifier_person_id FOREIGN KEY(person_id) REFERENCES person (id),
     CONSTRAINT uq_person_identifier_claim UNIQUE (claim)
 );
+
 CREATE INDEX ix_person_identifier_number ON person_identifier (number_index, kind, person_id);
+
 CREATE INDEX ix_person_identifier_person_id ON person_identifier (person_id);
+
 CREATE TABLE person_merge (
     survivor_id BIGINT NOT NULL,
     merged_id BIGINT NOT NULL,
@@ -950,8 +1087,11 @@ CREATE TABLE person_merge (
     CONSTRAINT fk_person_merge_merged_id FOREIGN KEY(merged_id) REFERENCES person (id),
     CONSTRAINT fk_person_merge_survivor_id FOREIGN KEY(survivor_id) REFERENCES person (id)
 );
+
 CREATE INDEX ix_person_merge_merged_id ON person_merge (merged_id);
+
 CREATE INDEX ix_person_merge_survivor_id ON person_merge (survivor_id);
+
 CREATE TABLE person_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -960,7 +1100,9 @@ CREATE TABLE person_search (
     CONSTRAINT pk_person_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_person_search_owner_id FOREIGN KEY(owner_id) REFERENCES person (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_person_search_key ON person_search (part, search_key, owner_id, kind);
+
 CREATE TABLE prescription_line (
     prescription_id BIGINT NOT NULL,
     position INTEGER NOT NULL,
@@ -984,7 +1126,9 @@ CREATE TABLE prescription_line (
     CONSTRAINT pk_prescription_line PRIMARY KEY (id),
     CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id)
 );
+
 CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
+
 CREATE TABLE region_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -993,7 +1137,9 @@ CREATE TABLE region_search (
     CONSTRAINT pk_region_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_region_search_owner_id FOREIGN KEY(owner_id) REFERENCES region (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_region_search_key ON region_search (part, search_key, owner_id, kind);
+
 CREATE TABLE request_line (
     request_id BIGINT NOT NULL,
     position INTEGER NOT NULL,
@@ -1008,7 +1154,9 @@ CREATE TABLE request_line (
     CONSTRAINT pk_request_line PRIMARY KEY (id),
     CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id)
 );
+
 CREATE INDEX ix_request_line_request ON request_line (request_id);
+
 CREATE TABLE staff (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -1023,7 +1171,9 @@ CREATE TABLE staff (
     CONSTRAINT fk_staff_department_id FOREIGN KEY(department_id) REFERENCES department (id),
     CONSTRAINT uq_staff_code UNIQUE (code)
 );
+
 CREATE INDEX ix_staff_department_id ON staff (department_id);
+
 CREATE TABLE ward (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -1035,7 +1185,9 @@ CREATE TABLE ward (
     CONSTRAINT fk_ward_department_id FOREIGN KEY(department_id) REFERENCES department (id),
     CONSTRAINT uq_ward_code UNIQUE (code)
 );
+
 CREATE INDEX ix_ward_department_id ON ward (department_id);
+
 CREATE TABLE item_set_line (
     set_id BIGINT NOT NULL,
     position INTEGER NOT NULL,
@@ -1049,7 +1201,9 @@ CREATE TABLE item_set_line (
     CONSTRAINT fk_item_set_line_set_id FOREIGN KEY(set_id) REFERENCES item_set (id),
     CONSTRAINT uq_item_set_line_set_id_position UNIQUE (set_id, position)
 );
+
 CREATE INDEX ix_item_set_line_item_id ON item_set_line (item_id);
+
 CREATE TABLE item_set_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -1058,7 +1212,9 @@ CREATE TABLE item_set_search (
     CONSTRAINT pk_item_set_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_item_set_search_owner_id FOREIGN KEY(owner_id) REFERENCES item_set (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_item_set_search_key ON item_set_search (part, search_key, owner_id, kind);
+
 CREATE TABLE registration (
     number VARCHAR(32) NOT NULL,
     session_id BIGINT NOT NULL,
@@ -1084,9 +1240,13 @@ CREATE TABLE registration (
     CONSTRAINT uq_registration_number UNIQUE (number),
     CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
 );
+
 CREATE INDEX ix_registration_day ON registration (day, department_id, state);
+
 CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
+
 CREATE INDEX ix_registration_person ON registration (person_id, day);
+
 CREATE TABLE staff_search (
     owner_id INTEGER NOT NULL,
     kind VARCHAR(8) NOT NULL,
@@ -1095,5 +1255,1009 @@ CREATE TABLE staff_search (
     CONSTRAINT pk_staff_search PRIMARY KEY (owner_id, kind, search_key),
     CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE
 );
+
 CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
+
 INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING version_num;
+
+CREATE TABLE controlled_return (
+    number VARCHAR(32) NOT NULL,
+    store_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    quantity BIGINT NOT NULL,
+    brought_by VARCHAR(60) NOT NULL,
+    received_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    received_by BIGINT NOT NULL,
+    received_by_name VARCHAR(60) NOT NULL,
+    witness_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_controlled_return PRIMARY KEY (id),
+    CONSTRAINT ck_controlled_return_positive CHECK (quantity > 0),
+    CONSTRAINT uq_controlled_return_number UNIQUE (number)
+);
+
+CREATE INDEX ix_controlled_return_day ON controlled_return (store_id, business_date);
+
+CREATE INDEX ix_controlled_return_line ON controlled_return (prescription_line_id);
+
+CREATE TABLE dispensing_scan (
+    task_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_scan PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_scan_task_id_line_id_code UNIQUE (task_id, line_id, code)
+);
+
+CREATE TABLE dispensing_task (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    window_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    arrived_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    call_state VARCHAR(10) NOT NULL,
+    called_at DATETIME,
+    calls INTEGER NOT NULL,
+    reviewed_by BIGINT,
+    reviewed_by_name VARCHAR(60) NOT NULL,
+    reviewed_at DATETIME,
+    review_note VARCHAR(200) NOT NULL,
+    answered_by_name VARCHAR(60) NOT NULL,
+    answered_at DATETIME,
+    answer VARCHAR(200) NOT NULL,
+    picked_by BIGINT,
+    picked_by_name VARCHAR(60) NOT NULL,
+    picked_at DATETIME,
+    checked_by BIGINT,
+    checked_by_name VARCHAR(60) NOT NULL,
+    finished_at DATETIME,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dispensing_task PRIMARY KEY (id),
+    CONSTRAINT uq_dispensing_task_prescription_id_settlement_id UNIQUE (prescription_id, settlement_id)
+);
+
+CREATE INDEX ix_dispensing_task_day ON dispensing_task (store_id, business_date);
+
+CREATE INDEX ix_dispensing_task_person ON dispensing_task (person_id, business_date);
+
+CREATE INDEX ix_dispensing_task_queue ON dispensing_task (store_id, state, arrived_at);
+
+CREATE INDEX ix_dispensing_task_settlement ON dispensing_task (settlement_id);
+
+CREATE TABLE drug_check (
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    checked_at DATETIME NOT NULL,
+    checked_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_drug_check_person ON drug_check (person_id, checked_at);
+
+CREATE TABLE drug_location (
+    store_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    shelf VARCHAR(20) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_location PRIMARY KEY (id),
+    CONSTRAINT uq_drug_location_store_id_drug_id UNIQUE (store_id, drug_id)
+);
+
+CREATE TABLE drug_notice (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    reason VARCHAR(300) NOT NULL,
+    substitute VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    made_at DATETIME NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    ended_at DATETIME,
+    ended_by_name VARCHAR(60),
+    end_reason VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_number UNIQUE (number)
+);
+
+CREATE INDEX ix_drug_notice_drug ON drug_notice (drug_id, state);
+
+CREATE INDEX ix_drug_notice_made ON drug_notice (made_at);
+
+CREATE TABLE drug_notice_read (
+    notice_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60) NOT NULL,
+    read_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_notice_read PRIMARY KEY (id),
+    CONSTRAINT uq_drug_notice_read_notice_id_user_id UNIQUE (notice_id, user_id)
+);
+
+CREATE INDEX ix_drug_notice_read_user_id ON drug_notice_read (user_id);
+
+CREATE TABLE insurance_claim (
+    intent_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    settlement_id BIGINT,
+    replaces_id BIGINT,
+    insurance VARCHAR(6) NOT NULL,
+    area VARCHAR(6) NOT NULL,
+    use_account BOOLEAN NOT NULL,
+    member_no_sealed BLOB,
+    total BIGINT NOT NULL,
+    fund BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    shared_account BIGINT NOT NULL,
+    cash BIGINT NOT NULL,
+    hospital BIGINT NOT NULL,
+    own_expense BIGINT NOT NULL,
+    over_limit BIGINT NOT NULL,
+    self_first BIGINT NOT NULL,
+    in_scope BIGINT NOT NULL,
+    balance BIGINT,
+    peer_visit VARCHAR(30),
+    "plan" TEXT NOT NULL,
+    made_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_claim PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_claim_intent_id UNIQUE (intent_id)
+);
+
+CREATE INDEX ix_insurance_claim_person ON insurance_claim (person_id);
+
+CREATE INDEX ix_insurance_claim_settled ON insurance_claim (settlement_id);
+
+CREATE TABLE intent (
+    number VARCHAR(40) NOT NULL,
+    purpose VARCHAR(10) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    person_id BIGINT NOT NULL,
+    amount BIGINT NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    settlement_id BIGINT,
+    returns_intent_id BIGINT,
+    held_by_id BIGINT,
+    peer_number VARCHAR(64),
+    message VARCHAR(200),
+    tries INTEGER NOT NULL,
+    created_at DATETIME NOT NULL,
+    created_by BIGINT NOT NULL,
+    created_by_name VARCHAR(60) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    owner_id BIGINT,
+    owner_name VARCHAR(60),
+    decision VARCHAR(200),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent PRIMARY KEY (id),
+    CONSTRAINT uq_intent_number UNIQUE (number)
+);
+
+CREATE INDEX ix_intent_held_by ON intent (held_by_id);
+
+CREATE INDEX ix_intent_person ON intent (person_id);
+
+CREATE INDEX ix_intent_state ON intent (state, changed_at);
+
+CREATE TABLE intent_try (
+    intent_id BIGINT NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    at DATETIME NOT NULL,
+    outcome VARCHAR(12) NOT NULL,
+    message VARCHAR(200),
+    by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_intent_try PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_intent_try_intent ON intent_try (intent_id, at);
+
+CREATE TABLE interface_call (
+    started_at DATETIME NOT NULL,
+    hour VARCHAR(10) NOT NULL,
+    trace_id VARCHAR(40) NOT NULL,
+    interface VARCHAR(40) NOT NULL,
+    operation VARCHAR(40) NOT NULL,
+    direction VARCHAR(3) NOT NULL,
+    business_key VARCHAR(60) NOT NULL,
+    person_id BIGINT,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60) NOT NULL,
+    outcome VARCHAR(10) NOT NULL,
+    peer_number VARCHAR(64),
+    message VARCHAR(300) NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    request_size INTEGER NOT NULL,
+    answer_size INTEGER NOT NULL,
+    request_masked TEXT NOT NULL,
+    answer_masked TEXT NOT NULL,
+    request_sealed BLOB NOT NULL,
+    answer_sealed BLOB NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_interface_call_at ON interface_call (started_at, id);
+
+CREATE INDEX ix_interface_call_business ON interface_call (business_key, started_at);
+
+CREATE INDEX ix_interface_call_hour ON interface_call (hour, interface);
+
+CREATE INDEX ix_interface_call_interface ON interface_call (interface, started_at, id);
+
+CREATE INDEX ix_interface_call_operation ON interface_call (operation, started_at, id);
+
+CREATE INDEX ix_interface_call_outcome ON interface_call (outcome, started_at, id);
+
+CREATE INDEX ix_interface_call_person ON interface_call (person_id, started_at, id);
+
+CREATE INDEX ix_interface_call_trace ON interface_call (trace_id);
+
+CREATE TABLE interface_call_term (
+    term VARCHAR(64) NOT NULL,
+    call_id BIGINT NOT NULL,
+    CONSTRAINT pk_interface_call_term PRIMARY KEY (term, call_id)
+);
+
+CREATE INDEX ix_interface_call_term_call ON interface_call_term (call_id);
+
+CREATE TABLE medication_check (
+    task_id BIGINT NOT NULL,
+    outcome VARCHAR(10) NOT NULL,
+    checked_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_check PRIMARY KEY (id),
+    CONSTRAINT uq_medication_check_task_id UNIQUE (task_id)
+);
+
+CREATE TABLE no_code_entry (
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    made_at DATETIME NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    ended_at DATETIME,
+    ended_by_name VARCHAR(60),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_no_code_entry PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_no_code_entry_drug ON no_code_entry (drug_id, ended_at);
+
+CREATE TABLE order_template (
+    name VARCHAR(60) NOT NULL,
+    scope VARCHAR(12) NOT NULL,
+    staff_id BIGINT NOT NULL,
+    staff_name VARCHAR(60) NOT NULL,
+    department_id BIGINT,
+    made_at DATETIME NOT NULL,
+    active BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_order_template_department ON order_template (department_id);
+
+CREATE INDEX ix_order_template_owner ON order_template (staff_id);
+
+CREATE TABLE paper_destruction (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    from_day DATE NOT NULL,
+    until_day DATE NOT NULL,
+    prescriptions INTEGER NOT NULL,
+    approved_by VARCHAR(60) NOT NULL,
+    witness VARCHAR(60) NOT NULL,
+    done_at DATETIME NOT NULL,
+    done_by BIGINT NOT NULL,
+    done_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_paper_destruction PRIMARY KEY (id),
+    CONSTRAINT uq_paper_destruction_number UNIQUE (number)
+);
+
+CREATE INDEX ix_paper_destruction_kind ON paper_destruction (kind, until_day);
+
+CREATE TABLE pharmacy_rule (
+    store_id BIGINT NOT NULL,
+    review_first BOOLEAN NOT NULL,
+    return_review BOOLEAN NOT NULL,
+    night_start VARCHAR(5) NOT NULL,
+    night_end VARCHAR(5) NOT NULL,
+    night_amount BIGINT NOT NULL,
+    opens VARCHAR(5) NOT NULL,
+    closes VARCHAR(5) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pharmacy_rule PRIMARY KEY (id),
+    CONSTRAINT ck_pharmacy_rule_amount CHECK (night_amount >= 0),
+    CONSTRAINT uq_pharmacy_rule_store_id UNIQUE (store_id)
+);
+
+CREATE TABLE pickup_window (
+    store_id BIGINT NOT NULL,
+    number INTEGER NOT NULL,
+    name VARCHAR(40) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_pickup_window PRIMARY KEY (id),
+    CONSTRAINT uq_pickup_window_store_id_number UNIQUE (store_id, number)
+);
+
+CREATE TABLE refund_case (
+    settlement_id BIGINT NOT NULL,
+    open_marker INTEGER,
+    claim_id BIGINT NOT NULL,
+    uninsure_intent_id BIGINT NOT NULL,
+    new_claim_id BIGINT,
+    state VARCHAR(12) NOT NULL,
+    due BIGINT,
+    "plan" TEXT NOT NULL,
+    refund_id BIGINT,
+    message VARCHAR(200),
+    opened_at DATETIME NOT NULL,
+    opened_by BIGINT NOT NULL,
+    opened_by_name VARCHAR(60) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_refund_case PRIMARY KEY (id),
+    CONSTRAINT uq_refund_case_settlement_id_open_marker UNIQUE (settlement_id, open_marker)
+);
+
+CREATE INDEX ix_refund_case_state ON refund_case (state, changed_at);
+
+CREATE TABLE registration_count (
+    registration_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    number INTEGER NOT NULL,
+    business_date DATE NOT NULL,
+    counted_at DATETIME NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    level VARCHAR(20) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    counted_by BIGINT NOT NULL,
+    counted_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_registration_count PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_registration_count_day ON registration_count (business_date, department_id);
+
+CREATE INDEX ix_registration_count_registration ON registration_count (registration_id);
+
+CREATE TABLE security_certificate (
+    fingerprint VARCHAR(64) NOT NULL,
+    public VARCHAR(128) NOT NULL,
+    certificate TEXT NOT NULL,
+    added_at DATETIME NOT NULL,
+    added_by BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_certificate PRIMARY KEY (id),
+    CONSTRAINT uq_security_certificate_fingerprint UNIQUE (fingerprint)
+);
+
+CREATE INDEX ix_security_certificate_public ON security_certificate (public);
+
+CREATE TABLE security_signature (
+    kind VARCHAR(30) NOT NULL,
+    document_id BIGINT NOT NULL,
+    content_sealed BLOB NOT NULL,
+    signed_at DATETIME NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60) NOT NULL,
+    means VARCHAR(10) NOT NULL,
+    key_id VARCHAR(64) NOT NULL,
+    public VARCHAR(128) NOT NULL,
+    signature VARCHAR(128) NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_signature PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_security_signature_document ON security_signature (kind, document_id);
+
+CREATE INDEX ix_security_signature_signed ON security_signature (signed_at);
+
+CREATE INDEX ix_security_signature_user ON security_signature (user_id, signed_at);
+
+CREATE TABLE security_syslog (
+    target VARCHAR(200) NOT NULL,
+    seq BIGINT NOT NULL,
+    CONSTRAINT pk_security_syslog PRIMARY KEY (target)
+);
+
+CREATE TABLE skin_test (
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    ingredient VARCHAR(60) NOT NULL,
+    drug_name VARCHAR(120) NOT NULL,
+    lot_no VARCHAR(60) NOT NULL,
+    claim VARCHAR(60),
+    state VARCHAR(10) NOT NULL,
+    result VARCHAR(4) NOT NULL,
+    note VARCHAR(100) NOT NULL,
+    business_date DATE NOT NULL,
+    started_at DATETIME NOT NULL,
+    started_by BIGINT NOT NULL,
+    started_by_name VARCHAR(60) NOT NULL,
+    due_at DATETIME NOT NULL,
+    read_at DATETIME,
+    read_by BIGINT,
+    read_by_name VARCHAR(60) NOT NULL,
+    confirmed_at DATETIME,
+    confirmed_by_name VARCHAR(60) NOT NULL,
+    valid_until DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_skin_test PRIMARY KEY (id),
+    CONSTRAINT uq_skin_test_claim UNIQUE (claim)
+);
+
+CREATE INDEX ix_skin_test_day ON skin_test (business_date, state);
+
+CREATE INDEX ix_skin_test_line ON skin_test (prescription_line_id);
+
+CREATE INDEX ix_skin_test_list ON skin_test (state, due_at);
+
+CREATE INDEX ix_skin_test_person ON skin_test (person_id, drug_id, state);
+
+CREATE TABLE statistics_grant (
+    first_day DATE NOT NULL,
+    last_day DATE NOT NULL,
+    department_id BIGINT,
+    doctor_id BIGINT,
+    drug_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    requested_at DATETIME NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at DATETIME,
+    valid_until DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statistics_grant PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_statistics_grant_state ON statistics_grant (state, requested_at);
+
+CREATE TABLE trace_code (
+    code VARCHAR(100) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    store_id BIGINT,
+    state VARCHAR(12) NOT NULL,
+    quantity BIGINT NOT NULL,
+    remaining BIGINT NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_code PRIMARY KEY (id),
+    CONSTRAINT ck_trace_code_remaining CHECK (remaining >= 0 AND remaining <= quantity),
+    CONSTRAINT uq_trace_code_code UNIQUE (code)
+);
+
+CREATE INDEX ix_trace_code_batch ON trace_code (batch_id);
+
+CREATE INDEX ix_trace_code_store ON trace_code (store_id, drug_id, state);
+
+CREATE TABLE trace_move (
+    code_id BIGINT NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    quantity BIGINT NOT NULL,
+    store_from BIGINT,
+    store_to BIGINT,
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    upload_id BIGINT,
+    moved_at DATETIME NOT NULL,
+    actor_id BIGINT NOT NULL,
+    actor_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_move PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_trace_move_code ON trace_move (code_id, moved_at);
+
+CREATE INDEX ix_trace_move_document ON trace_move (document_kind, document_id, line_id);
+
+CREATE INDEX ix_trace_move_upload ON trace_move (upload_id);
+
+CREATE TABLE trace_upload (
+    serial VARCHAR(30) NOT NULL,
+    act VARCHAR(12) NOT NULL,
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    store_id BIGINT,
+    drug_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    codes INTEGER NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    attempts INTEGER NOT NULL,
+    message VARCHAR(300) NOT NULL,
+    peer_number VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    created_at DATETIME NOT NULL,
+    sent_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_upload PRIMARY KEY (id),
+    CONSTRAINT uq_trace_upload_serial UNIQUE (serial)
+);
+
+CREATE INDEX ix_trace_upload_day ON trace_upload (business_date, act, drug_id);
+
+CREATE INDEX ix_trace_upload_state ON trace_upload (state, business_date);
+
+CREATE TABLE user_preference (
+    user_id BIGINT NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    chosen VARCHAR(500) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_user_preference PRIMARY KEY (id),
+    CONSTRAINT uq_user_preference_user_id_name UNIQUE (user_id, name)
+);
+
+CREATE TABLE antimicrobial_override (
+    prescription_id BIGINT NOT NULL,
+    level VARCHAR(10) NOT NULL,
+    reason_sealed BLOB NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    made_at DATETIME NOT NULL,
+    due_at DATETIME NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    done_at DATETIME,
+    done_by_name VARCHAR(60) NOT NULL,
+    note_sealed BLOB,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_antimicrobial_override PRIMARY KEY (id),
+    CONSTRAINT fk_antimicrobial_override_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
+    CONSTRAINT uq_antimicrobial_override_prescription_id UNIQUE (prescription_id)
+);
+
+CREATE INDEX ix_antimicrobial_override_due ON antimicrobial_override (state, due_at);
+
+CREATE TABLE drug_check_finding (
+    check_id BIGINT NOT NULL,
+    level VARCHAR(10) NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    field VARCHAR(60) NOT NULL,
+    message_sealed BLOB NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_check_finding PRIMARY KEY (id),
+    CONSTRAINT fk_drug_check_finding_check_id FOREIGN KEY(check_id) REFERENCES drug_check (id)
+);
+
+CREATE INDEX ix_drug_check_finding_check_id ON drug_check_finding (check_id);
+
+CREATE TABLE medication_alert (
+    check_id BIGINT NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    text VARCHAR(300) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_medication_alert PRIMARY KEY (id),
+    CONSTRAINT fk_medication_alert_check_id FOREIGN KEY(check_id) REFERENCES medication_check (id)
+);
+
+CREATE INDEX ix_medication_alert_check_id ON medication_alert (check_id);
+
+CREATE TABLE order_template_line (
+    template_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    dose BIGINT NOT NULL,
+    usage VARCHAR(20) NOT NULL,
+    frequency VARCHAR(20) NOT NULL,
+    days INTEGER NOT NULL,
+    group_no INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_order_template_line PRIMARY KEY (id),
+    CONSTRAINT fk_order_template_line_template_id FOREIGN KEY(template_id) REFERENCES order_template (id)
+);
+
+CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
+
+CREATE TABLE drug_return_batch (
+    return_line_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return_batch PRIMARY KEY (id),
+    CONSTRAINT fk_drug_return_batch_return_line_id FOREIGN KEY(return_line_id) REFERENCES drug_return_line (id)
+);
+
+CREATE INDEX ix_drug_return_batch_return_line_id ON drug_return_batch (return_line_id);
+
+CREATE TABLE extra_slot (
+    session_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    granted_at DATETIME NOT NULL,
+    granted_by BIGINT NOT NULL,
+    granted_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_extra_slot PRIMARY KEY (id),
+    CONSTRAINT fk_extra_slot_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT uq_extra_slot_session_id_person_id UNIQUE (session_id, person_id)
+);
+
+CREATE INDEX ix_extra_slot_person_id ON extra_slot (person_id);
+
+DROP INDEX ix_payment_intent_person;
+
+DROP INDEX ix_payment_intent_state;
+
+DROP TABLE payment_intent;
+
+CREATE TABLE _alembic_tmp_batch (
+    drug_id BIGINT NOT NULL,
+    lot_no VARCHAR(40) NOT NULL,
+    expiry DATE NOT NULL,
+    supplier VARCHAR(100),
+    created_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    pack_cost BIGINT NOT NULL,
+    pack_size INTEGER NOT NULL,
+    CONSTRAINT pk_batch PRIMARY KEY (id),
+    CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size)
+);
+
+INSERT INTO _alembic_tmp_batch (drug_id, lot_no, expiry, supplier, created_at, id) SELECT batch.drug_id, batch.lot_no, batch.expiry, batch.supplier, batch.created_at, batch.id
+FROM batch;
+
+DROP TABLE batch;
+
+ALTER TABLE _alembic_tmp_batch RENAME TO batch;
+
+CREATE INDEX ix_charge_line_created ON charge_line (created_at);
+
+ALTER TABLE clinic_session ADD COLUMN reason VARCHAR(200);
+
+ALTER TABLE clinic_session ADD COLUMN changed_at DATETIME;
+
+ALTER TABLE clinic_session ADD COLUMN changed_by_name VARCHAR(60);
+
+ALTER TABLE department ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+ALTER TABLE diagnosis ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+ALTER TABLE dictionary_entry ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+ALTER TABLE drug ADD COLUMN ingredient VARCHAR(60) NOT NULL;
+
+ALTER TABLE drug ADD COLUMN drug_class VARCHAR(30) NOT NULL;
+
+ALTER TABLE drug ADD COLUMN release VARCHAR(10) NOT NULL;
+
+ALTER TABLE drug ADD COLUMN max_dose BIGINT;
+
+ALTER TABLE drug ADD COLUMN max_daily BIGINT;
+
+ALTER TABLE drug ADD COLUMN chronic_infections VARCHAR(20) NOT NULL;
+
+CREATE TABLE _alembic_tmp_drug_return (
+    number VARCHAR(32) NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    accepted_at DATETIME,
+    business_date DATE NOT NULL,
+    accepted_by BIGINT,
+    accepted_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    amount BIGINT NOT NULL,
+    controlled BOOLEAN NOT NULL,
+    automatic BOOLEAN NOT NULL,
+    requested_at DATETIME NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    reviewed_at DATETIME,
+    reviewed_by_name VARCHAR(60) NOT NULL,
+    review_note VARCHAR(200) NOT NULL,
+    refunded_at DATETIME,
+    rereviewed_at DATETIME,
+    rereviewed_by_name VARCHAR(60) NOT NULL,
+    rereview VARCHAR(10) NOT NULL,
+    rereview_note VARCHAR(200) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    CONSTRAINT pk_drug_return PRIMARY KEY (id),
+    CONSTRAINT uq_drug_return_number UNIQUE (number)
+);
+
+INSERT INTO _alembic_tmp_drug_return (number, prescription_id, person_id, store_id, reason, accepted_at, business_date, accepted_by, accepted_by_name, id) SELECT drug_return.number, drug_return.prescription_id, drug_return.person_id, drug_return.store_id, drug_return.reason, drug_return.accepted_at, drug_return.business_date, drug_return.accepted_by, drug_return.accepted_by_name, drug_return.id
+FROM drug_return;
+
+DROP TABLE drug_return;
+
+ALTER TABLE _alembic_tmp_drug_return RENAME TO drug_return;
+
+CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
+
+CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
+
+CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
+
+CREATE TABLE _alembic_tmp_drug_return_line (
+    return_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    charge_line_id BIGINT NOT NULL,
+    refunded BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return_line PRIMARY KEY (id),
+    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id)
+);
+
+INSERT INTO _alembic_tmp_drug_return_line (return_id, prescription_line_id, drug_id, quantity, id) SELECT drug_return_line.return_id, drug_return_line.prescription_line_id, drug_return_line.drug_id, drug_return_line.quantity, drug_return_line.id
+FROM drug_return_line;
+
+DROP TABLE drug_return_line;
+
+ALTER TABLE _alembic_tmp_drug_return_line RENAME TO drug_return_line;
+
+CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
+
+CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
+
+ALTER TABLE encounter ADD COLUMN row_mac VARCHAR(64);
+
+CREATE TABLE _alembic_tmp_idempotency_key (
+    actor_id BIGINT NOT NULL,
+    "key" VARCHAR(80) NOT NULL,
+    request_hash VARCHAR(64) NOT NULL,
+    status INTEGER NOT NULL,
+    created_at DATETIME NOT NULL,
+    body_sealed BLOB NOT NULL,
+    CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, "key")
+);
+
+INSERT INTO _alembic_tmp_idempotency_key (actor_id, "key", request_hash, status, created_at) SELECT idempotency_key.actor_id, idempotency_key."key", idempotency_key.request_hash, idempotency_key.status, idempotency_key.created_at
+FROM idempotency_key;
+
+DROP TABLE idempotency_key;
+
+ALTER TABLE _alembic_tmp_idempotency_key RENAME TO idempotency_key;
+
+CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
+
+CREATE TABLE _alembic_tmp_prescription (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    store_id BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    settlement_id BIGINT,
+    issued_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    charged_at DATETIME,
+    dispensed_at DATETIME,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    revision INTEGER NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    diagnosis_sealed BLOB NOT NULL,
+    valid_until DATE NOT NULL,
+    extended_by_name VARCHAR(60) NOT NULL,
+    extension_reason VARCHAR(100) NOT NULL,
+    diagnosis_code_sealed BLOB,
+    chronic_reason VARCHAR(100) NOT NULL,
+    long_term BOOLEAN NOT NULL,
+    assessment_sealed BLOB,
+    signed_by VARCHAR(60) NOT NULL,
+    at_night BOOLEAN NOT NULL,
+    override_reason_sealed BLOB,
+    consultant_name VARCHAR(60) NOT NULL,
+    check_state VARCHAR(12) NOT NULL,
+    check_text_sealed BLOB,
+    check_reason_sealed BLOB,
+    CONSTRAINT pk_prescription PRIMARY KEY (id),
+    CONSTRAINT uq_prescription_number UNIQUE (number)
+);
+
+INSERT INTO _alembic_tmp_prescription (number, kind, person_id, encounter_id, department_id, doctor_id, doctor_name, store_id, state, settlement_id, issued_at, business_date, charged_at, dispensed_at, changed_at, changed_by_name, revision, row_mac, id) SELECT prescription.number, prescription.kind, prescription.person_id, prescription.encounter_id, prescription.department_id, prescription.doctor_id, prescription.doctor_name, prescription.store_id, prescription.state, prescription.settlement_id, prescription.issued_at, prescription.business_date, prescription.charged_at, prescription.dispensed_at, prescription.changed_at, prescription.changed_by_name, prescription.revision, prescription.row_mac, prescription.id
+FROM prescription;
+
+DROP TABLE prescription;
+
+ALTER TABLE _alembic_tmp_prescription RENAME TO prescription;
+
+CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
+
+CREATE INDEX ix_prescription_issued ON prescription (issued_at);
+
+CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
+
+CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
+
+CREATE TABLE _alembic_tmp_prescription_line (
+    prescription_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    spec VARCHAR(80) NOT NULL,
+    dose BIGINT NOT NULL,
+    dose_unit VARCHAR(20) NOT NULL,
+    usage VARCHAR(20) NOT NULL,
+    frequency VARCHAR(20) NOT NULL,
+    days INTEGER NOT NULL,
+    quantity BIGINT NOT NULL,
+    base_unit VARCHAR(20) NOT NULL,
+    pack_unit VARCHAR(20) NOT NULL,
+    pack_size INTEGER NOT NULL,
+    price BIGINT NOT NULL,
+    charge_line_id BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    note_sealed BLOB,
+    group_no INTEGER NOT NULL,
+    turns INTEGER NOT NULL,
+    skin_test BOOLEAN NOT NULL,
+    in_hospital BOOLEAN NOT NULL,
+    CONSTRAINT pk_prescription_line PRIMARY KEY (id),
+    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id)
+);
+
+INSERT INTO _alembic_tmp_prescription_line (prescription_id, position, drug_id, name, spec, dose, dose_unit, usage, frequency, days, quantity, base_unit, pack_unit, pack_size, price, charge_line_id, row_mac, id) SELECT prescription_line.prescription_id, prescription_line.position, prescription_line.drug_id, prescription_line.name, prescription_line.spec, prescription_line.dose, prescription_line.dose_unit, prescription_line.usage, prescription_line.frequency, prescription_line.days, prescription_line.quantity, prescription_line.base_unit, prescription_line.pack_unit, prescription_line.pack_size, prescription_line.price, prescription_line.charge_line_id, prescription_line.row_mac, prescription_line.id
+FROM prescription_line;
+
+DROP TABLE prescription_line;
+
+ALTER TABLE _alembic_tmp_prescription_line RENAME TO prescription_line;
+
+CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
+
+ALTER TABLE register_level ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+CREATE TABLE _alembic_tmp_registration (
+    number VARCHAR(32) NOT NULL,
+    session_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    day DATE NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    level VARCHAR(20) NOT NULL,
+    queue_no INTEGER NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    settlement_id BIGINT,
+    registered_at DATETIME NOT NULL,
+    registered_by BIGINT NOT NULL,
+    registered_by_name VARCHAR(60) NOT NULL,
+    cancelled_at DATETIME,
+    cancelled_by_name VARCHAR(60),
+    cancel_reason VARCHAR(200),
+    id BIGINT NOT NULL,
+    way VARCHAR(12) NOT NULL,
+    renews_id BIGINT,
+    no_show BOOLEAN NOT NULL,
+    CONSTRAINT pk_registration PRIMARY KEY (id),
+    CONSTRAINT uq_registration_number UNIQUE (number),
+    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no),
+    CONSTRAINT uq_registration_renews_id UNIQUE (renews_id)
+);
+
+INSERT INTO _alembic_tmp_registration (number, session_id, encounter_id, person_id, day, department_id, doctor_id, level, queue_no, state, channel, settlement_id, registered_at, registered_by, registered_by_name, cancelled_at, cancelled_by_name, cancel_reason, id) SELECT registration.number, registration.session_id, registration.encounter_id, registration.person_id, registration.day, registration.department_id, registration.doctor_id, registration.level, registration.queue_no, registration.state, registration.channel, registration.settlement_id, registration.registered_at, registration.registered_by, registration.registered_by_name, registration.cancelled_at, registration.cancelled_by_name, registration.cancel_reason, registration.id
+FROM registration;
+
+DROP TABLE registration;
+
+ALTER TABLE _alembic_tmp_registration RENAME TO registration;
+
+CREATE INDEX ix_registration_day ON registration (day, department_id, state);
+
+CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
+
+CREATE INDEX ix_registration_listing ON registration (day, id);
+
+CREATE INDEX ix_registration_person ON registration (person_id, day);
+
+CREATE TABLE _alembic_tmp_request (
+    number VARCHAR(32) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    performing_department_id BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    settlement_id BIGINT,
+    issued_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    diagnosis_sealed BLOB NOT NULL,
+    row_mac VARCHAR(64),
+    CONSTRAINT pk_request PRIMARY KEY (id),
+    CONSTRAINT uq_request_number UNIQUE (number)
+);
+
+INSERT INTO _alembic_tmp_request (number, person_id, encounter_id, department_id, doctor_id, doctor_name, performing_department_id, state, settlement_id, issued_at, business_date, changed_at, changed_by_name, id) SELECT request.number, request.person_id, request.encounter_id, request.department_id, request.doctor_id, request.doctor_name, request.performing_department_id, request.state, request.settlement_id, request.issued_at, request.business_date, request.changed_at, request.changed_by_name, request.id
+FROM request;
+
+DROP TABLE request;
+
+ALTER TABLE _alembic_tmp_request RENAME TO request;
+
+CREATE INDEX ix_request_encounter ON request (encounter_id);
+
+CREATE INDEX ix_request_issued ON request (issued_at);
+
+CREATE INDEX ix_request_person ON request (person_id, issued_at);
+
+CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
+
+CREATE TABLE _alembic_tmp_request_line (
+    request_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    item_id BIGINT NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    unit VARCHAR(20) NOT NULL,
+    quantity BIGINT NOT NULL,
+    price BIGINT NOT NULL,
+    charge_line_id BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    note_sealed BLOB,
+    row_mac VARCHAR(64),
+    CONSTRAINT pk_request_line PRIMARY KEY (id),
+    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+);
+
+INSERT INTO _alembic_tmp_request_line (request_id, position, item_id, name, unit, quantity, price, charge_line_id, id) SELECT request_line.request_id, request_line.position, request_line.item_id, request_line.name, request_line.unit, request_line.quantity, request_line.price, request_line.charge_line_id, request_line.id
+FROM request_line;
+
+DROP TABLE request_line;
+
+ALTER TABLE _alembic_tmp_request_line RENAME TO request_line;
+
+CREATE INDEX ix_request_line_request ON request_line (request_id);
+
+ALTER TABLE schedule_template ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+ALTER TABLE staff ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+ALTER TABLE ward ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';

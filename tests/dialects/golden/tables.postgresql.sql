@@ -456,6 +456,39 @@ CREATE TABLE drug_search (
 );
 CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
 
+CREATE TABLE electronic_invoice (
+    intent_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    root_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    colour VARCHAR(4) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    code VARCHAR(20),
+    invoice_number VARCHAR(20),
+    check_code VARCHAR(20),
+    original_id BIGINT,
+    after_id BIGINT,
+    reason VARCHAR(200),
+    cashier_id BIGINT NOT NULL,
+    cashier_name VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    issued_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_electronic_invoice PRIMARY KEY (id),
+    CONSTRAINT uq_electronic_invoice_intent_id UNIQUE (intent_id),
+    CONSTRAINT uq_electronic_invoice_settlement_id_colour UNIQUE (settlement_id, colour),
+    CONSTRAINT uq_electronic_invoice_original_id UNIQUE (original_id)
+);
+CREATE INDEX ix_electronic_invoice_cashier ON electronic_invoice (cashier_id, business_date, id);
+CREATE INDEX ix_electronic_invoice_day ON electronic_invoice (business_date, id);
+CREATE INDEX ix_electronic_invoice_number ON electronic_invoice (invoice_number);
+CREATE INDEX ix_electronic_invoice_person ON electronic_invoice (person_id, business_date, id);
+CREATE INDEX ix_electronic_invoice_root ON electronic_invoice (root_id);
+CREATE INDEX ix_electronic_invoice_state ON electronic_invoice (state, business_date, id);
+
 CREATE TABLE encounter (
     visit_no VARCHAR(20) NOT NULL,
     person_id BIGINT NOT NULL,
@@ -551,7 +584,8 @@ CREATE TABLE insurance_claim (
     self_first NUMERIC(18, 2) NOT NULL,
     in_scope NUMERIC(18, 2) NOT NULL,
     balance NUMERIC(18, 2),
-    peer_visit VARCHAR(30),
+    peer_visit VARCHAR(40),
+    answered VARCHAR(200),
     plan TEXT NOT NULL,
     made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     id BIGINT NOT NULL,
@@ -659,6 +693,12 @@ CREATE TABLE interface_call_term (
     CONSTRAINT pk_interface_call_term PRIMARY KEY (term, call_id)
 );
 CREATE INDEX ix_interface_call_term_call ON interface_call_term (call_id);
+
+CREATE TABLE invoice_image (
+    invoice_id BIGINT NOT NULL,
+    content BYTEA NOT NULL,
+    CONSTRAINT pk_invoice_image PRIMARY KEY (invoice_id)
+);
 
 CREATE TABLE item_set (
     code VARCHAR(40) NOT NULL,
@@ -775,6 +815,26 @@ CREATE TABLE number_void (
     CONSTRAINT uq_number_void_series_number UNIQUE (series, number)
 );
 CREATE INDEX ix_number_void_range_id ON number_void (range_id);
+
+CREATE TABLE old_deposit (
+    source VARCHAR(20) NOT NULL,
+    source_number VARCHAR(40) NOT NULL,
+    person_id BIGINT NOT NULL,
+    balance NUMERIC(18, 2) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    imported_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    imported_by_name VARCHAR(60) NOT NULL,
+    cleared_at TIMESTAMP WITHOUT TIME ZONE,
+    cleared_by BIGINT,
+    cleared_by_name VARCHAR(60),
+    method VARCHAR(20),
+    receiver VARCHAR(100),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_old_deposit PRIMARY KEY (id),
+    CONSTRAINT uq_old_deposit_source_source_number UNIQUE (source, source_number)
+);
+CREATE INDEX ix_old_deposit_person ON old_deposit (person_id);
+CREATE INDEX ix_old_deposit_state ON old_deposit (state, id);
 
 CREATE TABLE order_template (
     name VARCHAR(60) NOT NULL,
