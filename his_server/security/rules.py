@@ -17,6 +17,7 @@ ROLE_TITLES = {
     "finance": "财务", "discipline": "纪检", "insurance": "医保", "warehouse": "药库", "medical_technician": "医技",
     "catalogue": "目录管理", "integration": "接口管理员",
     "medical_affairs": "医务管理",
+    "infusion_nurse": "输液室护士", "emergency_nurse": "急诊护士",
 }
 """The standard roles of a new installation; modules may declare more."""
 

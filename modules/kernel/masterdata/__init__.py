@@ -19,7 +19,8 @@ module = Module(
     title="基础数据",
     routes=(routes,),
     permissions=(
-        Permission(VIEW, "查找目录", ("cashier", "registrar", "doctor", "nurse", "pharmacist", "medical_technician",
+        Permission(VIEW, "查找目录", ("cashier", "registrar", "doctor", "nurse", "infusion_nurse",
+                                "emergency_nurse", "pharmacist", "medical_technician",
                                 "finance", "insurance", "warehouse", "catalogue")),
         Permission(EDIT, "维护目录与价格", ("finance", "warehouse", "catalogue")),
         Permission(ORGANISE, "维护科室、病区、人员", ("catalogue",)),

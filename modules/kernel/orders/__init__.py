@@ -12,7 +12,8 @@ module = Module(
     routes=(routes,),
     permissions=(
         Permission("orders.prescribe", "开具处方和申请", ("doctor",)),
-        Permission("orders.view", "查看医嘱", ("doctor", "nurse", "pharmacist", "cashier", "medical_technician")),
+        Permission("orders.view", "查看医嘱", ("doctor", "nurse", "infusion_nurse", "emergency_nurse", "pharmacist", "cashier",
+                                           "medical_technician")),
         Permission("orders.perform", "确认执行检查检验治疗", ("medical_technician", "nurse")),
     ),
     menu=(
@@ -21,5 +22,6 @@ module = Module(
     ),
     numbering=(PRESCRIPTION_SERIES, REQUEST_SERIES),
     settings=Settings,
-    live={"perform-queue": LiveTopic("orders.perform", queries.perform_state)},
+    live={"perform-queue": LiveTopic("orders.perform", queries.perform_state),
+          "doctor-inbox": LiveTopic("orders.prescribe", queries.notices_state)},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import case, func, select
@@ -13,6 +14,7 @@ from his_server.actor import Actor
 from his_server.clock import day_bounds
 from his_server.db import now, today
 from his_server.search import match, search_keys
+from modules.kernel.dispensing.models import DispensingTask
 from modules.kernel.encounters import service as encounters
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata import service as masterdata
@@ -40,8 +42,11 @@ from modules.kernel.patients import service as patients
 from modules.kernel.patients.models import Person
 from modules.kernel.scheduling.models import Registration
 from modules.kernel.stock import service as stock
+from modules.kernel.stock.models import DrugNotice, NoticeRead
 from modules.kernel.stock.rules import show_quantity
 
+RETURNED_FOR = timedelta(days=14)
+"""How long a prescription that was sent back stays on the doctor's page."""
 OPTIONS = 30
 """Rows of a search drop-down."""
 
@@ -219,3 +224,40 @@ def templates(session: Session, actor: Actor) -> list[dict[str, Any]]:
             "days": line.days, "group_no": line.group_no, "active": drug.active})
     return [{"id": t.id, "name": t.name, "scope": t.scope, "staff_id": t.staff_id, "staff_name": t.staff_name,
              "lines": lines[t.id]} for t in found]
+
+
+def notices(session: Session, actor: Actor) -> list[dict[str, Any]]:
+    """Shortage and prohibition notices in force, unread ones first, then the newest (M6.2); one query."""
+    day = today(session)
+    rows = session.execute(
+        select(DrugNotice, Drug.name, Drug.spec, NoticeRead.read_at)
+        .join(Drug, Drug.id == DrugNotice.drug_id)
+        .outerjoin(NoticeRead, (NoticeRead.notice_id == DrugNotice.id) & (NoticeRead.user_id == actor.user_id))
+        .where(DrugNotice.state == "published", DrugNotice.valid_from <= day,
+               DrugNotice.valid_to.is_(None) | (DrugNotice.valid_to >= day))
+        .order_by(DrugNotice.id.desc()).limit(200)).all()
+    found = [{"id": n.id, "number": n.number, "kind": n.kind, "drug_id": n.drug_id, "name": name, "spec": spec,
+              "reason": n.reason, "substitute": n.substitute, "valid_from": n.valid_from, "valid_to": n.valid_to,
+              "made_at": n.made_at, "made_by_name": n.made_by_name, "read_at": read_at} for n, name, spec, read_at in rows]
+    return sorted(found, key=lambda one: one["read_at"] is not None)
+
+
+def returned(session: Session, actor: Actor) -> list[dict[str, Any]]:
+    """This doctor's prescriptions that the pharmacy's review sent back and nobody has answered; one query."""
+    rows = session.execute(
+        select(DispensingTask.id, DispensingTask.review_note, DispensingTask.reviewed_by_name, DispensingTask.reviewed_at,
+               Prescription.number, Prescription.encounter_id, Prescription.id.label("prescription_id"), Person.name)
+        .join(Prescription, Prescription.id == DispensingTask.prescription_id)
+        .join(Person, Person.id == Prescription.person_id)
+        .where(Prescription.doctor_id == (actor.staff_id or 0), DispensingTask.state == "bounced",
+               Prescription.issued_at >= now(session) - RETURNED_FOR)
+        .order_by(DispensingTask.reviewed_at.desc()).limit(50))
+    return [dict(row._mapping) for row in rows]
+
+
+def notices_state(session: Session, actor: Actor, _args: Mapping[str, str]) -> dict[str, Any]:
+    """Live topic: unread notices and prescriptions sent back; two queries."""
+    unread = [n for n in notices(session, actor) if n["read_at"] is None]
+    back = returned(session, actor)
+    return {"unread": len(unread), "newest": max((n["id"] for n in unread), default=None),
+            "returned": [one["id"] for one in back]}

@@ -16,6 +16,7 @@ from modules.kernel.orders.schemas import law
 from modules.kernel.orders.settings import Settings
 from modules.kernel.patients.service import access
 from modules.kernel.stock.rules import show_quantity
+from modules.kernel.stock.service import notices
 
 routes = Routes("kernel.orders", "/api/orders", tag="orders")
 
@@ -190,3 +191,15 @@ def unperform(call: Call, request_id: int) -> Request:
     found = service.unperform_request(call.session, call.actor, request_id)
     call.session.refresh(found, ["lines"])
     return found
+
+
+@routes.get("/inbox", permission="orders.prescribe", out=law.InboxOut)
+def inbox(call: Call) -> dict[str, Any]:
+    """医生的提醒：缺药禁药通知、审方退回的处方"""
+    return {"notices": queries.notices(call.session, call.actor), "returned": queries.returned(call.session, call.actor)}
+
+
+@routes.post("/notices/read", permission="orders.prescribe", body=law.ReadIn)
+def read_notices(call: Call) -> dict[str, Any]:
+    """缺药禁药通知已阅（回执）"""
+    return {"read": notices.read(call.session, call.actor, call.body["notice_ids"])}

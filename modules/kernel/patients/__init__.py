@@ -10,7 +10,8 @@ from modules.kernel.patients.queries import NAMES
 from modules.kernel.patients.routes import EDIT, MERGE, UNMASK, VIEW, routes
 from modules.kernel.patients.service import OUTPATIENT_NO, access, importing
 
-CARE = ("cashier", "registrar", "doctor", "nurse", "pharmacist", "medical_technician")
+CARE = ("cashier", "registrar", "doctor", "nurse", "infusion_nurse", "emergency_nurse", "pharmacist",
+        "medical_technician")
 
 OTHERS["persons"] = importing.store
 

@@ -133,3 +133,47 @@ class TemplatesOut(Schema):
     """The doctor's templates: own first, then the department's, then the hospital's."""
 
     items = fields.List(fields.Nested(TemplateOut))
+
+
+class NoticeOut(Schema):
+    """A notice of the warehouse; ``read_at`` empty: this doctor has not read it."""
+
+    id = fields.Integer()
+    number = fields.String()
+    kind = fields.String()
+    drug_id = fields.Integer()
+    name = fields.String()
+    spec = fields.String()
+    reason = fields.String()
+    substitute = fields.String()
+    valid_from = fields.Date()
+    valid_to = fields.Date(allow_none=True)
+    made_at = fields.DateTime()
+    made_by_name = fields.String()
+    read_at = fields.DateTime(allow_none=True)
+
+
+class ReturnedOut(Schema):
+    """A prescription that the pharmacy's review sent back."""
+
+    id = fields.Integer()
+    prescription_id = fields.Integer()
+    encounter_id = fields.Integer()
+    number = fields.String()
+    name = fields.String()
+    review_note = fields.String()
+    reviewed_by_name = fields.String()
+    reviewed_at = fields.DateTime(allow_none=True)
+
+
+class InboxOut(Schema):
+    """What waits for a doctor's attention."""
+
+    notices = fields.List(fields.Nested(NoticeOut))
+    returned = fields.List(fields.Nested(ReturnedOut))
+
+
+class ReadIn(Schema):
+    """Notices that were read."""
+
+    notice_ids = fields.List(Id(), required=True, validate=validate.Length(1, 200, error="请选择 1 至 200 条通知"))

@@ -32,6 +32,7 @@ from modules.kernel.orders.ports import CHECK, CheckCase, CheckLine
 from modules.kernel.orders.rules import Case, Drugged, Warned
 from modules.kernel.orders.settings import Settings
 from modules.kernel.patients.models import Person
+from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
 
 log = logging.getLogger("his.orders")
@@ -121,6 +122,26 @@ def _taking(session: Session, person_id: int) -> dict[str, str]:
     return {r.ingredient: r.number for r in rows if r.business_date + timedelta(days=r.days) > day}
 
 
+def _notices(session: Session, lines: Sequence[Mapping[str, Any]], seen: Sequence[Drugged]) -> list[Warned]:
+    """What the warehouse tells doctors of these drugs: shortages are said, prohibited drugs can't be had (M6.2).
+
+    :raises Invalid: a drug is prohibited today. One query.
+    """
+    notices = stock.notices_for(session, [line["drug_id"] for line in lines], today(session))
+    found, errors = [], []
+    for index, line in enumerate(lines):
+        for notice in notices.get(line["drug_id"], ()):
+            instead = f"，可改用 {notice.substitute}" if notice.substitute else ""
+            if notice.kind == "prohibition":
+                errors.append(FieldError(f"lines.{index}.drug_id", f"已通知禁用：{notice.reason}{instead}"))
+            else:
+                found.append(Warned("warn", "notice", f"lines.{index}.drug_id",
+                                    f"{seen[index].name}：缺药通知，{notice.reason}{instead}"))
+    if errors:
+        raise Invalid("orders.prohibited", "有药品已被通知禁用，请改用其他药品", errors)
+    return found
+
+
 def digest(person_id: int, lines: Sequence[Mapping[str, Any]]) -> str:
     """What an outside check was asked about: drugs, doses, usages, frequencies, days, in any order."""
     told = sorted([line["drug_id"], str(line["dose"].normalize()), line["usage"], line["frequency"], line["days"]]
@@ -171,7 +192,7 @@ def ask(database: Database, actor: Actor, *, encounter_id: int, diagnosis: str, 
 def checked(session: Session, person: Person, lines: Sequence[Mapping[str, Any]], seen: Sequence[Drugged],
             check_id: int | None) -> Checked:
     """The hospital's own findings and those of the outside check that was made of exactly these lines."""
-    found = known(session, person, seen)
+    found = [*known(session, person, seen), *_notices(session, lines, seen)]
     state = ""
     if of(session).ports.get(CHECK) is not None:
         row = session.get(DrugCheck, check_id) if check_id is not None else None

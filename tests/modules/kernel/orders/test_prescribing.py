@@ -325,3 +325,26 @@ def test_earlier_prescriptions_come_in_pages(world: World) -> None:
     assert ([p["number"] for p in rest["items"]], rest["next"]) == (made[:1], None)
     with world.db.begin(write=False) as session:
         assert session.query(Prescription).count() == 3
+
+
+@pytest.mark.requirement("M6.2")
+def test_notices_of_the_warehouse_reach_the_doctor(world: World) -> None:
+    from modules.kernel.stock.service import notices
+
+    _, encounter = visit(world)
+    with world.db.begin() as session:
+        session.info["actor"] = SYSTEM
+        short = notices.publish(session, SYSTEM, kind="shortage", drug_id=world.ids["pill"], reason="厂家停产", substitute="桉柠蒎")
+        gone = notices.publish(session, SYSTEM, kind="prohibition", drug_id=world.ids["drug"], reason="召回")
+        keys = [gone.id, short.id]
+    assert fields(issue(world, encounter, "drug", line={"dose": "0.5"})) == {"lines.0.drug_id"}
+    made = world.ok(issue(world, encounter))
+    assert (made["check_state"], made["check_text"]) == ("warned", "氨溴索片：缺药通知，厂家停产，可改用 桉柠蒎")
+    inbox = world.ok(world.get("doctor", "/api/orders/inbox"))["notices"]
+    assert [(n["id"], n["read_at"]) for n in inbox] == [(key, None) for key in keys]
+    assert world.ok(world.post("doctor", "/api/orders/notices/read", {"notice_ids": keys[:1]})) == {"read": 1}
+    assert [n["id"] for n in world.ok(world.get("doctor", "/api/orders/inbox"))["notices"]] == [keys[1], keys[0]]
+    with world.db.begin() as session:
+        session.info["actor"] = SYSTEM
+        notices.withdraw_notice(session, SYSTEM, keys[0], "已可用")
+    assert world.ok(issue(world, encounter, "drug", line={"dose": "0.5"}))["state"] == "issued"
