@@ -334,7 +334,8 @@ def test_notices_of_the_warehouse_reach_the_doctor(world: World) -> None:
     _, encounter = visit(world)
     with world.db.begin() as session:
         session.info["actor"] = SYSTEM
-        short = notices.publish(session, SYSTEM, kind="shortage", drug_id=world.ids["pill"], reason="厂家停产", substitute="桉柠蒎")
+        short = notices.publish(session, SYSTEM, kind="shortage", drug_id=world.ids["pill"], reason="厂家停产",
+                                substitute="桉柠蒎")
         gone = notices.publish(session, SYSTEM, kind="prohibition", drug_id=world.ids["drug"], reason="召回")
         keys = [gone.id, short.id]
     assert fields(issue(world, encounter, "drug", line={"dose": "0.5"})) == {"lines.0.drug_id"}
