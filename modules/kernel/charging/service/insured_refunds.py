@@ -30,6 +30,7 @@ from modules.kernel.charging.models import (
     ChargeLineState,
     InsuranceClaim,
     Intent,
+    IntentTry,
     Payment,
     PaymentState,
     RefundApproval,
@@ -114,8 +115,8 @@ def advance(database: Database, actor: Actor, case_id: int, *, collected: bool =
         elif before == "finishing" or (before == "due" and collected):
             _finish(database, case, collected, tendered)
         after = _read(database, case_id)
-        if after.state == before:
-            return after
+        if (after.state, after.new_claim_id) == (before, case.new_claim_id):
+            break
     return after
 
 
@@ -143,19 +144,21 @@ def _reverse(database: Database, actor: Actor, case: RefundCase) -> None:
     elif intent.state == CONFIRMED:
         with database.begin() as session:
             session.info["actor"] = actor
-            plan = json.loads(case.plan)
-            claim = session.get_one(InsuranceClaim, case.claim_id)
-            if not _remaining(session, case.settlement_id):
+            if _remaining(session, case.settlement_id):
+                _move(session, case, "resettling", new_claim_id=_fresh(session, actor, case).id)
+            else:
                 _move(session, case, "finishing")
-                return
-            settle = intents.write_down(
-                session, actor, purpose="insure", channel=rules.INSURER, person_id=claim.person_id, amount=ZERO,
-                state="created", owner_id=case.opened_by, owner_name=case.opened_by_name)
-            told = json.loads(claim.plan)
-            bill = _bill(session, claim, settle.number)
-            fresh = insured.claim_of(session, settle, bill, told["line_ids"], told["diagnoses"], replaces=claim)
-            assert plan["lines"]
-            _move(session, case, "resettling", new_claim_id=fresh.id)
+
+
+def _fresh(session: Session, actor: Actor, case: RefundCase) -> InsuranceClaim:
+    """A claim for what remains, under a number of its own."""
+    old = session.get_one(InsuranceClaim, case.claim_id)
+    settle = intents.write_down(
+        session, actor, purpose="insure", channel=rules.INSURER, person_id=old.person_id, amount=ZERO, state="created",
+        owner_id=case.opened_by, owner_name=case.opened_by_name)
+    told = json.loads(old.plan)
+    return insured.claim_of(session, settle, _bill(session, old, settle.number), told["line_ids"], told["diagnoses"],
+                            replaces=old)
 
 
 def _remaining(session: Session, settlement_id: int) -> bool:
@@ -193,10 +196,22 @@ def _resettle(database: Database, actor: Actor, case: RefundCase) -> None:
                 intents.attempt(database, actor, intent.id, "settle", lambda: adapter.settle(bill, credential),
                                 insured.keep_answer)
             intent = intents.read(database, intent.id)
-    if intent.state in (CONFIRMED, REFUSED):
+    if intent.state == REFUSED and _never_arrived(database, intent.id):
+        with database.begin() as session:  # its number is closed at the insurer: once more under another
+            session.info["actor"] = actor
+            _move(session, case, "resettling", new_claim_id=_fresh(session, actor, case).id)
+    elif intent.state in (CONFIRMED, REFUSED):
         with database.begin() as session:
             _move(session, case, "finishing",
                   message=None if intent.state == CONFIRMED else f"其余费用未能医保结算（{intent.message}），按自费")
+
+
+def _never_arrived(database: Database, intent_id: int) -> bool:
+    """Whether it was a question, not the call, that was answered "refused": nothing of it is at the insurer."""
+    with database.begin(write=False) as session:
+        last = session.scalar(select(IntentTry.act).where(IntentTry.intent_id == intent_id)
+                              .order_by(IntentTry.at.desc(), IntentTry.id.desc()).limit(1))
+    return last in ("query", "decide")
 
 
 def _undo(database: Database, case: RefundCase, message: str) -> None:
