@@ -142,9 +142,11 @@ class RefundPreviewReturnOut(Schema):
 
 
 class RefundPreviewOut(Schema):
-    """What a refund would come to. ``approval``: not_needed, needed, requested or approved."""
+    """What a refund would come to. ``approval``: not_needed, needed, requested or approved. ``insured``: the insurer paid a
+    part, and says only when it has reversed it what goes where."""
 
     total = MoneyField()
+    insured = fields.Boolean()
     approval = fields.String()
     lines = fields.List(fields.Nested(RefundPreviewLineOut))
     returns = fields.List(fields.Nested(RefundPreviewReturnOut))

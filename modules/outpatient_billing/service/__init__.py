@@ -7,6 +7,7 @@ from modules.outpatient_billing.service.charging import (
     request_approval,
     settle,
 )
+from modules.outpatient_billing.service.insured import cancel_insured_registration
 from modules.outpatient_billing.service.registering import (
     Changed,
     book,
@@ -18,5 +19,6 @@ from modules.outpatient_billing.service.registering import (
     take_booked,
 )
 
-__all__ = ["Changed", "book", "cancel_registration", "change_registration", "decide_approval", "preview_change",
-           "preview_refund", "refund", "register", "renew", "request_approval", "settle", "take_booked"]
+__all__ = ["Changed", "book", "cancel_insured_registration", "cancel_registration", "change_registration",
+           "decide_approval", "preview_change", "preview_refund", "refund", "register", "renew", "request_approval",
+           "settle", "take_booked"]

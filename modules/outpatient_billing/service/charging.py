@@ -84,10 +84,13 @@ def preview_refund(session: Session, actor: Actor, settlement_id: int, *, lines:
         select(Payment, PaymentState).join(PaymentState, PaymentState.payment_id == Payment.id)
         .where(Payment.settlement_id == settlement_id).order_by(Payment.id))]
     try:
-        returns = rules.allocate_returns(total, paid, None, to_jiao=to_jiao) if total else []
+        # what the insurer paid goes back whole and the rest is settled anew: only the insurer knows the figures
+        insured = any(p.method in rules.INSURED for p in paid)
+        returns = rules.allocate_returns(total, paid, None, to_jiao=to_jiao) if total and not insured else []
     except rules.RuleError as error:
         raise Invalid(error.code, error.message) from error
     return {"total": total, "approval": _approval_of(session, actor, settlement_id, total, approval_from),
+            "insured": insured,
             "lines": [{"line_id": key, "amount": amount} for key, amount in amounts.items()],
             "returns": [{"payment_id": r.payment_id, "method": r.method, "covers": r.covers, "amount": r.amount}
                         for r in returns]}

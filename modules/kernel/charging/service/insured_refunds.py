@@ -55,8 +55,11 @@ def active_claim(session: Session, settlement_id: int) -> InsuranceClaim | None:
 
 
 def open_case(session: Session, actor: Actor, settlement_id: int, quantities: Mapping[int, Decimal], *, reason: str,
-              returns: Returns | None = None, approval_from: Decimal | None = None, to_jiao: bool = True) -> RefundCase:
+              returns: Returns | None = None, approval_from: Decimal | None = None, to_jiao: bool = True,
+              registration: bool = False) -> RefundCase:
     """Begin the refund: who may, what is left, whose consent; the quantities count as refunded from now on.
+
+    ``registration``: its fee goes back because it was cancelled; otherwise a fee is refused here.
 
     :raises Conflict: another refund of it is under way, a line has not that much left, or a second person must approve.
     """
@@ -71,6 +74,8 @@ def open_case(session: Session, actor: Actor, settlement_id: int, quantities: Ma
     for hold in followers.HOLD:
         hold(session, actor, quantities)
     lines = refunding.lines_of(session, settlement_id, quantities)
+    if not registration and any(lines[key].source == bills.REGISTRATION for key in quantities):
+        raise Invalid("billing.registration_line", "挂号费请用“退号”办理")
     amounts = refunding.take_back(session, lines, quantities)
     total = sum(amounts.values(), ZERO)
     approver = refunding.approved(session, actor, settlement_id, total, approval_from)

@@ -7,7 +7,7 @@ export const METHODS: PaymentMethod[] = [
   { code: 'scan', name: '扫码', kind: 'scan', key: 'Alt+S' },
 ]
 
-const METHOD_NAMES: Record<string, string> = { cash: '现金', scan: '扫码支付', rounding: '现金舍入', insurance: '医保' }
+const METHOD_NAMES: Record<string, string> = { cash: '现金', scan: '扫码支付', rounding: '现金舍入', insurance: '医保', insurance_fund: '医保基金', insurance_account: '医保个人账户', insurance_hospital: '医院负担', ecny: '数字人民币' }
 export const methodName = (code: unknown): string => METHOD_NAMES[String(code)] ?? String(code ?? '')
 
 /** Fiscal categories, med_chrgitm_type 01–14. */

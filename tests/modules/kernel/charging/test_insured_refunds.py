@@ -229,3 +229,47 @@ def test_a_hundred_finished_returns_do_not_keep_the_recovery_from_others(world: 
     assert world.scan(person, "20.00", "134567890123450002")["state"] == "unknown"
     clock.move(minutes=1)
     assert payments.recover(world.db) == 1
+
+
+def _registered(world: World, number: str, ending: str = "0000") -> tuple[int, dict[str, Any]]:
+    """A registration whose fee the insurer pays for the most part; its id and the settled claim."""
+    from his_server.actor import SYSTEM
+    from modules.kernel.scheduling import service as scheduling
+
+    person = make.insured_person(world, number)
+    with world.db.begin() as session:
+        session.info["actor"] = SYSTEM
+        made, lines = scheduling.register(session, SYSTEM, person_id=person, session_id=world.ids["session"])
+        key = made.id
+    card = make.show(number, ending)
+    claim = world.ok(make.preview(world, person, card, lines))
+    return key, world.ok(make.settle(world, claim, card))
+
+
+@pytest.mark.requirement("M1.14", "YB-06")
+def test_cancelling_an_insured_registration_gives_the_fee_back_to_the_insurer(world: World) -> None:
+    """The fee came from the insurer: it goes there, and the refund says so; nothing of it becomes a scan or cash refund."""
+    key, done = _registered(world, make.id_no(2))
+    path = f"/api/outpatient-billing/registrations/{key}"
+    plain = world.post("cashier", f"{path}/cancel", {"reason": "病人不来了"})
+    assert plain.status_code == 409 and plain.json["code"] == "charging.insured_refund"
+    case = world.ok(world.post("cashier", f"{path}/cancel-insured", {"reason": "病人不来了"}))
+    assert case["state"] == "done" and case["total"] == "20.00"
+    methods = {p["method"] for p in world.settlement(case["refund_id"])["payments"]}
+    assert methods == {p["method"] for p in world.settlement(done["settlement_id"])["payments"]}
+    assert world.db.ports["insurance"].net() == 0
+    again = world.post("cashier", f"{path}/cancel-insured", {"reason": "病人不来了"})
+    assert again.status_code == 409
+    _agree(world)
+
+
+@pytest.mark.requirement("M1.14")
+def test_where_the_insurer_refuses_the_registration_is_there_again(world: World) -> None:
+    from modules.kernel.scheduling.models import Registration
+
+    key, _ = _registered(world, make.id_no(2), "0007")
+    case = world.ok(world.post("cashier", f"/api/outpatient-billing/registrations/{key}/cancel-insured", {"reason": "不来了"}))
+    assert case["state"] == "undone" and "医保" in case["message"]
+    with world.db.begin(write=False) as session:
+        assert session.get_one(Registration, key).state == "registered"
+    _agree(world)

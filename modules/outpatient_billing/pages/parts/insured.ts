@@ -1,0 +1,31 @@
+/** Refunds of what the insurer paid: one answer shape for the window, and what to say of one that isn't done yet. */
+import { ApiError } from '@/lib/api'
+
+export interface Case {
+  id: number
+  state: string
+  message: string | null
+  due: string | null
+  refund_id: number | null
+  number: string | null
+  total: string | null
+  cash: string | null
+  insurance: string | null
+  intent_ids: number[]
+}
+
+/** What the done panel of an ordinary refund shows. */
+export interface Refunded { id: number | null; number: string | null; total: string; cash: string; intent_ids: number[] }
+
+export const isInsured = (methods: unknown[]): boolean => methods.some((method) => String(method).startsWith('insurance_'))
+
+export const refundedOf = (found: Case): Refunded => ({ id: found.refund_id, number: found.number, total: found.total ?? '0.00', cash: found.cash ?? '0.00', intent_ids: found.intent_ids })
+
+/** Why a case is not finished, as an error to show; null when it is. */
+export function caseProblem(found: Case): ApiError | null {
+  if (found.state === 'done') return null
+  const text = found.state === 'undone' ? `${found.message ?? '医保未撤销'}。没有退费，费用保持原样`
+    : found.state === 'due' ? `其余费用重新结算后，病人须补 ${found.due} 元（按角收取），收妥后按 F8 办完`
+      : '医保撤销或重新结算的结果未明，系统正在查询并会自动办完；可稍候按 F8 查询'
+  return new ApiError({ code: `insurance.case_${found.state}`, status: 409, message: text })
+}
