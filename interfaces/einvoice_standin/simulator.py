@@ -96,7 +96,7 @@ class Platform:
                     return Invoice(REFUSED, message=problem or "平台校验未通过")
                 if known is None and fault != "lost before":
                     serial = books.execute("SELECT COALESCE(MAX(serial), 0) + 1 FROM invoice").fetchone()[0]
-                    check = hashlib.sha256(f"{number}{amount}".encode()).hexdigest()[:6].upper()
+                    check = hashlib.new("sm3", f"{number}{amount}".encode()).hexdigest()[:6].upper()
                     books.execute("INSERT INTO invoice VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (
                         serial, number, colour, CODE[colour], f"{serial:010d}", check, str(amount), original,
                         self.clock.now().isoformat()))

@@ -81,7 +81,7 @@ MARKERS = {"id_no": "110101199003074514", "phone": "13912345679", "insurance_no"
 
 
 CLINICAL = {"diagnosis": "标记诊断肺结核", "drug note": "标记嘱咐饭前", "item note": "标记嘱咐空腹",
-            "other diagnosis": "标记诊断待查"}
+            "other diagnosis": "标记诊断待查", "why long": "标记慢病理由"}
 """What doctors write about a patient: as sensitive as the numbers."""
 
 
@@ -95,7 +95,8 @@ def marked(world: World, db: Database) -> int:
         key = person.id
     encounter = world.encounter(world.register(key))
     made = world.ok(world.post("doctor", "/api/orders/prescriptions", {
-        "encounter_id": encounter, "diagnosis": CLINICAL["diagnosis"], "lines": [
+        "encounter_id": encounter, "diagnosis": CLINICAL["diagnosis"],
+        "chronic_reason": CLINICAL["why long"], "lines": [
             {"drug_id": world.ids["drug"], "dose": "0.5", "usage": "口服", "frequency": "tid", "days": 4, "quantity": "24",
              "note": CLINICAL["drug note"]}]}))
     asked = world.ok(world.post("doctor", "/api/orders/requests", {

@@ -56,7 +56,7 @@ class Prescription(integrity.Guarded, Keyed):
     extended_by_name: Mapped[str] = mapped_column(String(60), default="")
     extension_reason: Mapped[str] = mapped_column(String(100), default="")
     diagnosis_code_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
-    chronic_reason: Mapped[str] = mapped_column(String(100), default="")
+    chronic_reason_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     long_term: Mapped[bool] = mapped_column(default=False)
     assessment_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     signed_by: Mapped[str] = mapped_column(String(60), default="")
@@ -71,6 +71,7 @@ class Prescription(integrity.Guarded, Keyed):
 
     diagnosis = SealedText()
     diagnosis_code = SealedText(blank=True)
+    chronic_reason = SealedText(blank=True)
     assessment = SealedText(blank=True)
     override_reason = SealedText(blank=True)
     check_text = SealedText(blank=True)
