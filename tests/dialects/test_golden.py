@@ -104,6 +104,12 @@ def test_every_migration_is_as_it_was(name: str, hospital: Hospital, capsys: pyt
     compare(f"migrations.{name}.sql", tidy(capsys.readouterr().out) + "\n")
 
 
+def _in_order(sql: str) -> str:
+    """A CREATE TABLE with its constraints sorted."""
+    head, *parts = re.split(r",?\n    (?=CONSTRAINT )", sql.removesuffix("\n)"))
+    return sql if not parts else ",\n    ".join([head, *sorted(parts)]) + "\n)"
+
+
 def test_every_migration_is_as_it_was_on_sqlite(hospital: Hospital, tmp_path: Path) -> None:
     """There ALTER means a new table filled from the old one, which needs the database: what is sent is recorded."""
     database = Database(f"sqlite:///{tmp_path}/golden.db")
@@ -111,12 +117,12 @@ def test_every_migration_is_as_it_was_on_sqlite(hospital: Hospital, tmp_path: Pa
 
     def seen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.lstrip().upper().startswith(("PRAGMA", "SELECT", "BEGIN", "SAVEPOINT", "RELEASE")):
-            sent.append(tidy(statement) + ";")
+            sent.append(_in_order(tidy(statement)) + ";")
 
     event.listen(database.engine, "before_cursor_execute", seen)
     migrate.prepare(database)
     database.dispose()
-    # Alembic makes a copied table's indexes again in any order
+    # Alembic makes a copied table's constraints and indexes again in any order
     runs = (sorted(run) if is_index else list(run) for is_index, run in groupby(sent, lambda sql: "INDEX ix_" in sql))
     compare("migrations.sqlite.sql", "\n\n".join(chain.from_iterable(runs)) + "\n")
 

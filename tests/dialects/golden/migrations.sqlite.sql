@@ -59,8 +59,8 @@ CREATE TABLE charge_line (
     created_by BIGINT NOT NULL,
     row_mac VARCHAR(64),
     id BIGINT NOT NULL,
-    CONSTRAINT pk_charge_line PRIMARY KEY (id),
-    CONSTRAINT ck_charge_line_settlement CHECK (state = 'settled' OR settlement_id IS NULL)
+    CONSTRAINT ck_charge_line_settlement CHECK (state = 'settled' OR settlement_id IS NULL),
+    CONSTRAINT pk_charge_line PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_charge_line_person ON charge_line (person_id, state);
@@ -76,8 +76,8 @@ CREATE TABLE charge_line_state (
     quantity BIGINT NOT NULL,
     performed BIGINT NOT NULL,
     refunded BIGINT NOT NULL,
-    CONSTRAINT pk_charge_line_state PRIMARY KEY (line_id),
-    CONSTRAINT ck_charge_line_state_bounds CHECK (performed >= 0 AND refunded >= 0 AND performed + refunded <= quantity)
+    CONSTRAINT ck_charge_line_state_bounds CHECK (performed >= 0 AND refunded >= 0 AND performed + refunded <= quantity),
+    CONSTRAINT pk_charge_line_state PRIMARY KEY (line_id)
 );
 
 CREATE TABLE department (
@@ -90,8 +90,8 @@ CREATE TABLE department (
     building VARCHAR(40) NOT NULL,
     active BOOLEAN NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_department PRIMARY KEY (id),
     CONSTRAINT fk_department_parent_id FOREIGN KEY(parent_id) REFERENCES department (id),
+    CONSTRAINT pk_department PRIMARY KEY (id),
     CONSTRAINT uq_department_code UNIQUE (code)
 );
 
@@ -143,8 +143,8 @@ CREATE TABLE drug (
     active BOOLEAN NOT NULL,
     revision INTEGER NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_drug PRIMARY KEY (id),
     CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
+    CONSTRAINT pk_drug PRIMARY KEY (id),
     CONSTRAINT uq_drug_code UNIQUE (code)
 );
 
@@ -268,8 +268,8 @@ CREATE TABLE number_range (
     state VARCHAR(10) NOT NULL,
     granted_at DATETIME NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_number_range PRIMARY KEY (id),
     CONSTRAINT ck_number_range_order CHECK (first <= next AND next <= last + 1),
+    CONSTRAINT pk_number_range PRIMARY KEY (id),
     CONSTRAINT uq_number_range_series_first UNIQUE (series, first)
 );
 
@@ -375,8 +375,8 @@ CREATE TABLE payment_state (
     payment_id BIGINT NOT NULL,
     covered BIGINT NOT NULL,
     returned BIGINT NOT NULL,
-    CONSTRAINT pk_payment_state PRIMARY KEY (payment_id),
-    CONSTRAINT ck_payment_state_bounds CHECK (returned >= 0 AND returned <= covered)
+    CONSTRAINT ck_payment_state_bounds CHECK (returned >= 0 AND returned <= covered),
+    CONSTRAINT pk_payment_state PRIMARY KEY (payment_id)
 );
 
 CREATE TABLE person (
@@ -420,9 +420,9 @@ CREATE TABLE person (
     created_by BIGINT NOT NULL,
     revision INTEGER NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_person PRIMARY KEY (id),
     CONSTRAINT fk_person_merged_into_id FOREIGN KEY(merged_into_id) REFERENCES person (id),
     CONSTRAINT fk_person_mother_id FOREIGN KEY(mother_id) REFERENCES person (id),
+    CONSTRAINT pk_person PRIMARY KEY (id),
     CONSTRAINT uq_person_outpatient_no UNIQUE (outpatient_no)
 );
 
@@ -859,8 +859,8 @@ CREATE TABLE stock_balance (
     on_hand BIGINT NOT NULL,
     reserved BIGINT NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_stock_balance PRIMARY KEY (id),
     CONSTRAINT ck_stock_balance_never_negative CHECK (reserved >= 0 AND on_hand >= reserved),
+    CONSTRAINT pk_stock_balance PRIMARY KEY (id),
     CONSTRAINT uq_stock_balance_store_id_batch_id UNIQUE (store_id, batch_id)
 );
 
@@ -881,8 +881,8 @@ CREATE TABLE stock_move (
     actor_id BIGINT NOT NULL,
     row_mac VARCHAR(64),
     id BIGINT NOT NULL,
-    CONSTRAINT pk_stock_move PRIMARY KEY (id),
-    CONSTRAINT ck_stock_move_positive CHECK (quantity > 0)
+    CONSTRAINT ck_stock_move_positive CHECK (quantity > 0),
+    CONSTRAINT pk_stock_move PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_stock_move_batch ON stock_move (batch_id);
@@ -933,10 +933,10 @@ CREATE TABLE charge_item_price (
     changed_at DATETIME,
     reason VARCHAR(200) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_charge_item_price PRIMARY KEY (id),
-    CONSTRAINT ck_charge_item_price_price CHECK (price >= 0),
     CONSTRAINT ck_charge_item_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT ck_charge_item_price_price CHECK (price >= 0),
     CONSTRAINT fk_charge_item_price_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
+    CONSTRAINT pk_charge_item_price PRIMARY KEY (id),
     CONSTRAINT uq_charge_item_price_item_id_valid_from UNIQUE (item_id, valid_from)
 );
 
@@ -945,8 +945,8 @@ CREATE TABLE charge_item_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_charge_item_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_charge_item_search_owner_id FOREIGN KEY(owner_id) REFERENCES charge_item (id) ON DELETE CASCADE
+    CONSTRAINT fk_charge_item_search_owner_id FOREIGN KEY(owner_id) REFERENCES charge_item (id) ON DELETE CASCADE,
+    CONSTRAINT pk_charge_item_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_charge_item_search_key ON charge_item_search (part, search_key, owner_id, kind);
@@ -964,9 +964,9 @@ CREATE TABLE clinic_session (
     issued INTEGER NOT NULL,
     state VARCHAR(10) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_clinic_session PRIMARY KEY (id),
     CONSTRAINT ck_clinic_session_capacity CHECK (taken >= 0 AND taken <= capacity + extra),
     CONSTRAINT fk_clinic_session_template_id FOREIGN KEY(template_id) REFERENCES schedule_template (id),
+    CONSTRAINT pk_clinic_session PRIMARY KEY (id),
     CONSTRAINT uq_clinic_session_day_template_id UNIQUE (day, template_id)
 );
 
@@ -977,8 +977,8 @@ CREATE TABLE department_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_department_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_department_search_owner_id FOREIGN KEY(owner_id) REFERENCES department (id) ON DELETE CASCADE
+    CONSTRAINT fk_department_search_owner_id FOREIGN KEY(owner_id) REFERENCES department (id) ON DELETE CASCADE,
+    CONSTRAINT pk_department_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_department_search_key ON department_search (part, search_key, owner_id, kind);
@@ -988,8 +988,8 @@ CREATE TABLE diagnosis_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_diagnosis_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_diagnosis_search_owner_id FOREIGN KEY(owner_id) REFERENCES diagnosis (id) ON DELETE CASCADE
+    CONSTRAINT fk_diagnosis_search_owner_id FOREIGN KEY(owner_id) REFERENCES diagnosis (id) ON DELETE CASCADE,
+    CONSTRAINT pk_diagnosis_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_diagnosis_search_key ON diagnosis_search (part, search_key, owner_id, kind);
@@ -1003,10 +1003,10 @@ CREATE TABLE drug_price (
     changed_at DATETIME,
     reason VARCHAR(200) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_price PRIMARY KEY (id),
-    CONSTRAINT ck_drug_price_price CHECK (pack_price >= 0),
     CONSTRAINT ck_drug_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT ck_drug_price_price CHECK (pack_price >= 0),
     CONSTRAINT fk_drug_price_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
+    CONSTRAINT pk_drug_price PRIMARY KEY (id),
     CONSTRAINT uq_drug_price_drug_id_valid_from UNIQUE (drug_id, valid_from)
 );
 
@@ -1017,8 +1017,8 @@ CREATE TABLE drug_return_line (
     batch_id BIGINT NOT NULL,
     quantity BIGINT NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_return_line PRIMARY KEY (id),
-    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id)
+    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id),
+    CONSTRAINT pk_drug_return_line PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
@@ -1028,8 +1028,8 @@ CREATE TABLE drug_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_drug_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_drug_search_owner_id FOREIGN KEY(owner_id) REFERENCES drug (id) ON DELETE CASCADE
+    CONSTRAINT fk_drug_search_owner_id FOREIGN KEY(owner_id) REFERENCES drug (id) ON DELETE CASCADE,
+    CONSTRAINT pk_drug_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
@@ -1044,8 +1044,8 @@ CREATE TABLE item_set (
     changed_by BIGINT NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_item_set PRIMARY KEY (id),
     CONSTRAINT fk_item_set_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT pk_item_set PRIMARY KEY (id),
     CONSTRAINT uq_item_set_code_version UNIQUE (code, version)
 );
 
@@ -1061,8 +1061,8 @@ CREATE TABLE person_identifier (
     added_by BIGINT NOT NULL,
     ended_at DATETIME,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_person_identifier PRIMARY KEY (id),
     CONSTRAINT fk_person_identifier_person_id FOREIGN KEY(person_id) REFERENCES person (id),
+    CONSTRAINT pk_person_identifier PRIMARY KEY (id),
     CONSTRAINT uq_person_identifier_claim UNIQUE (claim)
 );
 
@@ -1083,9 +1083,9 @@ CREATE TABLE person_merge (
     undone_by_name VARCHAR(60),
     undo_reason VARCHAR(200),
     id BIGINT NOT NULL,
-    CONSTRAINT pk_person_merge PRIMARY KEY (id),
     CONSTRAINT fk_person_merge_merged_id FOREIGN KEY(merged_id) REFERENCES person (id),
-    CONSTRAINT fk_person_merge_survivor_id FOREIGN KEY(survivor_id) REFERENCES person (id)
+    CONSTRAINT fk_person_merge_survivor_id FOREIGN KEY(survivor_id) REFERENCES person (id),
+    CONSTRAINT pk_person_merge PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_person_merge_merged_id ON person_merge (merged_id);
@@ -1097,8 +1097,8 @@ CREATE TABLE person_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_person_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_person_search_owner_id FOREIGN KEY(owner_id) REFERENCES person (id) ON DELETE CASCADE
+    CONSTRAINT fk_person_search_owner_id FOREIGN KEY(owner_id) REFERENCES person (id) ON DELETE CASCADE,
+    CONSTRAINT pk_person_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_person_search_key ON person_search (part, search_key, owner_id, kind);
@@ -1123,8 +1123,8 @@ CREATE TABLE prescription_line (
     charge_line_id BIGINT NOT NULL,
     row_mac VARCHAR(64),
     id BIGINT NOT NULL,
-    CONSTRAINT pk_prescription_line PRIMARY KEY (id),
-    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id)
+    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
+    CONSTRAINT pk_prescription_line PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
@@ -1134,8 +1134,8 @@ CREATE TABLE region_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_region_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_region_search_owner_id FOREIGN KEY(owner_id) REFERENCES region (id) ON DELETE CASCADE
+    CONSTRAINT fk_region_search_owner_id FOREIGN KEY(owner_id) REFERENCES region (id) ON DELETE CASCADE,
+    CONSTRAINT pk_region_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_region_search_key ON region_search (part, search_key, owner_id, kind);
@@ -1151,8 +1151,8 @@ CREATE TABLE request_line (
     note VARCHAR(100) NOT NULL,
     charge_line_id BIGINT NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_request_line PRIMARY KEY (id),
-    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id),
+    CONSTRAINT pk_request_line PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_request_line_request ON request_line (request_id);
@@ -1167,8 +1167,8 @@ CREATE TABLE staff (
     rights VARCHAR(120) NOT NULL,
     active BOOLEAN NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_staff PRIMARY KEY (id),
     CONSTRAINT fk_staff_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT pk_staff PRIMARY KEY (id),
     CONSTRAINT uq_staff_code UNIQUE (code)
 );
 
@@ -1181,8 +1181,8 @@ CREATE TABLE ward (
     beds INTEGER NOT NULL,
     active BOOLEAN NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_ward PRIMARY KEY (id),
     CONSTRAINT fk_ward_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT pk_ward PRIMARY KEY (id),
     CONSTRAINT uq_ward_code UNIQUE (code)
 );
 
@@ -1195,10 +1195,10 @@ CREATE TABLE item_set_line (
     quantity BIGINT NOT NULL,
     optional BOOLEAN NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_item_set_line PRIMARY KEY (id),
     CONSTRAINT ck_item_set_line_quantity CHECK (quantity > 0),
     CONSTRAINT fk_item_set_line_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
     CONSTRAINT fk_item_set_line_set_id FOREIGN KEY(set_id) REFERENCES item_set (id),
+    CONSTRAINT pk_item_set_line PRIMARY KEY (id),
     CONSTRAINT uq_item_set_line_set_id_position UNIQUE (set_id, position)
 );
 
@@ -1209,8 +1209,8 @@ CREATE TABLE item_set_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_item_set_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_item_set_search_owner_id FOREIGN KEY(owner_id) REFERENCES item_set (id) ON DELETE CASCADE
+    CONSTRAINT fk_item_set_search_owner_id FOREIGN KEY(owner_id) REFERENCES item_set (id) ON DELETE CASCADE,
+    CONSTRAINT pk_item_set_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_item_set_search_key ON item_set_search (part, search_key, owner_id, kind);
@@ -1235,8 +1235,8 @@ CREATE TABLE registration (
     cancelled_by_name VARCHAR(60),
     cancel_reason VARCHAR(200),
     id BIGINT NOT NULL,
-    CONSTRAINT pk_registration PRIMARY KEY (id),
     CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT pk_registration PRIMARY KEY (id),
     CONSTRAINT uq_registration_number UNIQUE (number),
     CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
 );
@@ -1252,8 +1252,8 @@ CREATE TABLE staff_search (
     kind VARCHAR(8) NOT NULL,
     search_key VARCHAR(64) NOT NULL,
     part SMALLINT NOT NULL,
-    CONSTRAINT pk_staff_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE
+    CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE,
+    CONSTRAINT pk_staff_search PRIMARY KEY (owner_id, kind, search_key)
 );
 
 CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
@@ -1275,8 +1275,8 @@ CREATE TABLE controlled_return (
     received_by_name VARCHAR(60) NOT NULL,
     witness_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_controlled_return PRIMARY KEY (id),
     CONSTRAINT ck_controlled_return_positive CHECK (quantity > 0),
+    CONSTRAINT pk_controlled_return PRIMARY KEY (id),
     CONSTRAINT uq_controlled_return_number UNIQUE (number)
 );
 
@@ -1588,8 +1588,8 @@ CREATE TABLE pharmacy_rule (
     changed_at DATETIME NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_pharmacy_rule PRIMARY KEY (id),
     CONSTRAINT ck_pharmacy_rule_amount CHECK (night_amount >= 0),
+    CONSTRAINT pk_pharmacy_rule PRIMARY KEY (id),
     CONSTRAINT uq_pharmacy_rule_store_id UNIQUE (store_id)
 );
 
@@ -1759,8 +1759,8 @@ CREATE TABLE trace_code (
     changed_at DATETIME NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_trace_code PRIMARY KEY (id),
     CONSTRAINT ck_trace_code_remaining CHECK (remaining >= 0 AND remaining <= quantity),
+    CONSTRAINT pk_trace_code PRIMARY KEY (id),
     CONSTRAINT uq_trace_code_code UNIQUE (code)
 );
 
@@ -1840,8 +1840,8 @@ CREATE TABLE antimicrobial_override (
     done_by_name VARCHAR(60) NOT NULL,
     note_sealed BLOB,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_antimicrobial_override PRIMARY KEY (id),
     CONSTRAINT fk_antimicrobial_override_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
+    CONSTRAINT pk_antimicrobial_override PRIMARY KEY (id),
     CONSTRAINT uq_antimicrobial_override_prescription_id UNIQUE (prescription_id)
 );
 
@@ -1854,8 +1854,8 @@ CREATE TABLE drug_check_finding (
     field VARCHAR(60) NOT NULL,
     message_sealed BLOB NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_check_finding PRIMARY KEY (id),
-    CONSTRAINT fk_drug_check_finding_check_id FOREIGN KEY(check_id) REFERENCES drug_check (id)
+    CONSTRAINT fk_drug_check_finding_check_id FOREIGN KEY(check_id) REFERENCES drug_check (id),
+    CONSTRAINT pk_drug_check_finding PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_drug_check_finding_check_id ON drug_check_finding (check_id);
@@ -1865,8 +1865,8 @@ CREATE TABLE medication_alert (
     kind VARCHAR(12) NOT NULL,
     text VARCHAR(300) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_medication_alert PRIMARY KEY (id),
-    CONSTRAINT fk_medication_alert_check_id FOREIGN KEY(check_id) REFERENCES medication_check (id)
+    CONSTRAINT fk_medication_alert_check_id FOREIGN KEY(check_id) REFERENCES medication_check (id),
+    CONSTRAINT pk_medication_alert PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_medication_alert_check_id ON medication_alert (check_id);
@@ -1881,8 +1881,8 @@ CREATE TABLE order_template_line (
     days INTEGER NOT NULL,
     group_no INTEGER NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_order_template_line PRIMARY KEY (id),
-    CONSTRAINT fk_order_template_line_template_id FOREIGN KEY(template_id) REFERENCES order_template (id)
+    CONSTRAINT fk_order_template_line_template_id FOREIGN KEY(template_id) REFERENCES order_template (id),
+    CONSTRAINT pk_order_template_line PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
@@ -1892,8 +1892,8 @@ CREATE TABLE drug_return_batch (
     batch_id BIGINT NOT NULL,
     quantity BIGINT NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_return_batch PRIMARY KEY (id),
-    CONSTRAINT fk_drug_return_batch_return_line_id FOREIGN KEY(return_line_id) REFERENCES drug_return_line (id)
+    CONSTRAINT fk_drug_return_batch_return_line_id FOREIGN KEY(return_line_id) REFERENCES drug_return_line (id),
+    CONSTRAINT pk_drug_return_batch PRIMARY KEY (id)
 );
 
 CREATE INDEX ix_drug_return_batch_return_line_id ON drug_return_batch (return_line_id);
@@ -1907,8 +1907,8 @@ CREATE TABLE extra_slot (
     granted_by BIGINT NOT NULL,
     granted_by_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
-    CONSTRAINT pk_extra_slot PRIMARY KEY (id),
     CONSTRAINT fk_extra_slot_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT pk_extra_slot PRIMARY KEY (id),
     CONSTRAINT uq_extra_slot_session_id_person_id UNIQUE (session_id, person_id)
 );
 
@@ -2019,8 +2019,8 @@ CREATE TABLE _alembic_tmp_drug_return_line (
     id BIGINT NOT NULL,
     charge_line_id BIGINT NOT NULL,
     refunded BIGINT NOT NULL,
-    CONSTRAINT pk_drug_return_line PRIMARY KEY (id),
-    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id)
+    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id),
+    CONSTRAINT pk_drug_return_line PRIMARY KEY (id)
 );
 
 INSERT INTO _alembic_tmp_drug_return_line (return_id, prescription_line_id, drug_id, quantity, id) SELECT drug_return_line.return_id, drug_return_line.prescription_line_id, drug_return_line.drug_id, drug_return_line.quantity, drug_return_line.id
@@ -2133,8 +2133,8 @@ CREATE TABLE _alembic_tmp_prescription_line (
     turns INTEGER NOT NULL,
     skin_test BOOLEAN NOT NULL,
     in_hospital BOOLEAN NOT NULL,
-    CONSTRAINT pk_prescription_line PRIMARY KEY (id),
-    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id)
+    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
+    CONSTRAINT pk_prescription_line PRIMARY KEY (id)
 );
 
 INSERT INTO _alembic_tmp_prescription_line (prescription_id, position, drug_id, name, spec, dose, dose_unit, usage, frequency, days, quantity, base_unit, pack_unit, pack_size, price, charge_line_id, row_mac, id) SELECT prescription_line.prescription_id, prescription_line.position, prescription_line.drug_id, prescription_line.name, prescription_line.spec, prescription_line.dose, prescription_line.dose_unit, prescription_line.usage, prescription_line.frequency, prescription_line.days, prescription_line.quantity, prescription_line.base_unit, prescription_line.pack_unit, prescription_line.pack_size, prescription_line.price, prescription_line.charge_line_id, prescription_line.row_mac, prescription_line.id
@@ -2171,11 +2171,11 @@ CREATE TABLE _alembic_tmp_registration (
     way VARCHAR(12) NOT NULL,
     renews_id BIGINT,
     no_show BOOLEAN NOT NULL,
+    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
     CONSTRAINT pk_registration PRIMARY KEY (id),
     CONSTRAINT uq_registration_number UNIQUE (number),
-    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
-    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no),
-    CONSTRAINT uq_registration_renews_id UNIQUE (renews_id)
+    CONSTRAINT uq_registration_renews_id UNIQUE (renews_id),
+    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
 );
 
 INSERT INTO _alembic_tmp_registration (number, session_id, encounter_id, person_id, day, department_id, doctor_id, level, queue_no, state, channel, settlement_id, registered_at, registered_by, registered_by_name, cancelled_at, cancelled_by_name, cancel_reason, id) SELECT registration.number, registration.session_id, registration.encounter_id, registration.person_id, registration.day, registration.department_id, registration.doctor_id, registration.level, registration.queue_no, registration.state, registration.channel, registration.settlement_id, registration.registered_at, registration.registered_by, registration.registered_by_name, registration.cancelled_at, registration.cancelled_by_name, registration.cancel_reason, registration.id
@@ -2241,8 +2241,8 @@ CREATE TABLE _alembic_tmp_request_line (
     id BIGINT NOT NULL,
     note_sealed BLOB,
     row_mac VARCHAR(64),
-    CONSTRAINT pk_request_line PRIMARY KEY (id),
-    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id),
+    CONSTRAINT pk_request_line PRIMARY KEY (id)
 );
 
 INSERT INTO _alembic_tmp_request_line (request_id, position, item_id, name, unit, quantity, price, charge_line_id, id) SELECT request_line.request_id, request_line.position, request_line.item_id, request_line.name, request_line.unit, request_line.quantity, request_line.price, request_line.charge_line_id, request_line.id

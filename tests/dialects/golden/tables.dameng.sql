@@ -993,6 +993,20 @@ CREATE INDEX ix_person_household_region ON person (household_region);
 CREATE INDEX ix_person_merged_into_id ON person (merged_into_id);
 CREATE INDEX ix_person_work_region ON person (work_region);
 
+CREATE TABLE person_emergency_access (
+    person_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60 CHAR) NOT NULL,
+    reason_sealed BLOB NOT NULL,
+    opened_at TIMESTAMP(6) NOT NULL,
+    "until" TIMESTAMP(6) NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_person_emergency_access PRIMARY KEY (id)
+);
+CREATE INDEX ix_person_emergency_access_opened ON person_emergency_access (opened_at, id);
+CREATE INDEX ix_person_emergency_access_user ON person_emergency_access (user_id, person_id, "until");
+
 CREATE TABLE person_identifier (
     person_id BIGINT NOT NULL,
     kind VARCHAR(20 CHAR) NOT NULL,
@@ -1031,6 +1045,23 @@ CREATE TABLE person_merge (
 );
 CREATE INDEX ix_person_merge_merged_id ON person_merge (merged_id);
 CREATE INDEX ix_person_merge_survivor_id ON person_merge (survivor_id);
+
+CREATE TABLE person_protection (
+    person_id BIGINT NOT NULL,
+    "level" INTEGER NOT NULL,
+    kinds_sealed BLOB,
+    locked BIT NOT NULL,
+    reason_sealed BLOB NOT NULL,
+    decided_at TIMESTAMP(6) NOT NULL,
+    decided_by BIGINT NOT NULL,
+    decided_by_name VARCHAR(60 CHAR) NOT NULL,
+    in_force BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_person_protection PRIMARY KEY (id),
+    CONSTRAINT uq_person_protection_person_id_in_force UNIQUE (person_id, in_force)
+);
+CREATE INDEX ix_person_protection_decided ON person_protection (decided_at);
 
 CREATE TABLE person_search (
     owner_id BIGINT NOT NULL,
