@@ -47,7 +47,7 @@ from dialects.errors import (
 )
 from dialects.expressions import ascii_lower, day_trunc, iequals, month_trunc, starts_with
 from dialects.paging import decode_cursor, encode_cursor, keyset
-from dialects.together import Write, run_together
+from dialects.together import Write, fetch, run_together
 
 __all__ = [
     "Write",
@@ -60,6 +60,7 @@ __all__ = [
     "day_trunc",
     "decode_cursor",
     "encode_cursor",
+    "fetch",
     "forget",
     "guarded_update",
     "iequals",

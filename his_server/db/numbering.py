@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from dialects import portable
 from his_server.db import database as db
 from his_server.db.base import Base, Keyed
 from his_server.db.types import Instant
@@ -169,7 +170,8 @@ def _take_from_range(session: Session, series: str, holder_id: int, count: int) 
     numbers: list[tuple[str, int]] = []
     session.flush()
     taken = {"b_series": series, "b_holder": holder_id, "b_count": count}
-    if found := session.connection().execute(_TAKE, taken).first():
+    if rows := portable.fetch(session.connection(), _TAKE, taken):
+        found = rows[0]
         if found.next > found.last:
             session.execute(_USED_UP, {"b_range": found.id})
         return [(f"{found.prefix}{number:0{found.width}d}", found.id) for number in range(found.next - count, found.next)]

@@ -73,7 +73,7 @@ def settle(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence
     shift_id = enter_shift(session, actor)
     wanted = sorted(set(line_ids))
     session.flush()
-    lines = session.connection().execute(_LINES, {"b_ids": wanted}).all()
+    lines = portable.fetch(session.connection(), _LINES, {"b_ids": wanted})
     if not wanted or len(lines) != len(wanted) or any(line.person_id != person_id for line in lines):
         raise Invalid("charging.lines", "所选费用不属于该病人或不存在，请刷新费用清单后重试")
     if any(line.state != "open" for line in lines):

@@ -46,8 +46,8 @@ def enter_shift(session: Session, actor: Actor) -> int:
 
 def _hold(session: Session, actor: Actor) -> int | None:
     session.flush()
-    held: int | None = session.connection().execute(_HOLD, {"b_cashier": actor.user_id}).scalar()
-    return held
+    held = portable.fetch(session.connection(), _HOLD, {"b_cashier": actor.user_id})
+    return held[0].id if held else None
 
 
 def close_shift(session: Session, actor: Actor, *, counted_cash: Decimal | None = None) -> Shift:

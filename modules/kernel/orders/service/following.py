@@ -119,7 +119,7 @@ def _fix_stores(session: Session, rows: Sequence[Row[Any]]) -> dict[int, int]:
 
 def _reserve(session: Session, prescription_ids: list[int], settled_lines: set[int]
              ) -> tuple[Sequence[Row[Any]], dict[int, int]]:
-    rows = session.connection().execute(_DRUGS, {"b_ids": prescription_ids}).all()
+    rows = portable.fetch(session.connection(), _DRUGS, {"b_ids": prescription_ids})
     if {row.charge_line_id for row in rows} - settled_lines:
         raise Conflict("orders.whole_prescription", "同一张处方的药品须一起收费，请勾选整张处方")
     places = _fix_stores(session, rows)

@@ -145,7 +145,7 @@ def available(session: Session, store_id: int, drug_ids: Iterable[int]) -> dict[
 
 def _candidates(session: Session, store_id: int, drug_ids: Iterable[int]) -> list[rules.Candidate]:
     session.flush()
-    rows = session.connection().execute(_FREE, {"b_store": store_id, "b_drugs": sorted(set(drug_ids))})
+    rows = portable.fetch(session.connection(), _FREE, {"b_store": store_id, "b_drugs": sorted(set(drug_ids))})
     return [rules.Candidate(r.id, r.batch_id, r.drug_id, r.expiry, r.on_hand - r.reserved) for r in rows]
 
 
