@@ -91,6 +91,8 @@ def change_user(session: Session, actor: Actor, user_id: int, *, name: str, depa
     ends = not active or (valid_until is not None and valid_until < db.today(session))
     if ends and grants.is_auditor(session, user_id):
         grants.keep_an_auditor(session, user)
+    if problem := rules.end_date_problem(grants.role_codes(session, user_id), valid_until, db.today(session)):
+        raise invalid("valid_until", problem)
     before = _facts(user)
     user.name, user.department_id, user.valid_until = name, department_id, valid_until
     user.state = "active" if active else "disabled"

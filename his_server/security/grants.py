@@ -114,6 +114,8 @@ def set_roles(session: Session, actor: Actor, user_id: int,
             raise NotFound("security.no_role", f"没有角色 {code}")
     if problem := rules.role_problem(code for code, _ in grants):
         raise Invalid("security.separation", problem)
+    if problem := rules.end_date_problem((code for code, _ in grants), user.valid_until, db.today(session)):
+        raise Conflict("security.end_date", problem + "，请先由系统管理员在账户上设置")
     wanted = sorted({(roles[code].id, department or EVERYWHERE) for code, department in grants})
     auditor = roles["auditadmin"].id if "auditadmin" in roles else None
     if auditor in {r for r, _ in before} and auditor not in {r for r, _ in wanted}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from datetime import date, timedelta
 from functools import cache
 from importlib import resources
 
@@ -18,8 +19,13 @@ ROLE_TITLES = {
     "catalogue": "目录管理", "integration": "接口管理员",
     "medical_affairs": "医务管理",
     "infusion_nurse": "输液室护士", "emergency_nurse": "急诊护士",
+    "intern": "实习人员", "trainee": "进修人员", "vendor": "外部维护人员",
 }
 """The standard roles of a new installation; modules may declare more."""
+
+TEMPORARY = frozenset({"intern", "trainee", "vendor"})
+"""Marks beside the working roles: whoever holds one is here for a time."""
+TEMPORARY_DAYS = timedelta(days=366)
 
 SHARED = frozenset({"security.read_accounts"})
 """Reading powers that more than one administrator may hold."""
@@ -109,6 +115,13 @@ def role_problem(held: Iterable[str]) -> str | None:
         return "系统管理员、安全管理员、审计管理员三者不能由一人兼任"
     if admin and len(codes) > 1:
         return "管理员账户不能同时承担业务角色，请使用另一人员的账户"
+    return None
+
+
+def end_date_problem(held: Iterable[str], until: date | None, today: date) -> str | None:
+    """Why these roles can't be held with this last day, or None: interns, trainees and vendors leave (PR-05)."""
+    if set(held) & TEMPORARY and (until is None or until > today + TEMPORARY_DAYS):
+        return "实习、进修和外部维护人员的账户必须设有效期，最长一年"
     return None
 
 

@@ -329,3 +329,34 @@ def test_scope_helpers() -> None:
     for other in (6, None):
         with pytest.raises(NotFound):
             scopes.require(actor, "x", other)
+
+
+@pytest.mark.requirement("PR-05")
+def test_interns_trainees_and_vendors_have_a_last_day(make: Any, sign_in: Any, client: FlaskClient, enter: Any,
+                                                      clock: ManualClock) -> None:
+    user, system, security = make("shixi"), sign_in("sysadmin"), sign_in("secadmin")
+    path = f"/api/security/users/{user.id}"
+
+    def change(until: str | None) -> Any:
+        return system.put(path, json={"name": "李明", "active": True, "valid_until": until})
+
+    def grant(*roles: str) -> Any:
+        return security.put(f"{path}/grants", json={"grants": [{"role": role} for role in roles]})
+
+    for mark in ("intern", "trainee", "vendor"):
+        refused = grant("nurse", mark)
+        assert (refused.status_code, refused.get_json()["code"]) == (409, "security.end_date"), mark
+    assert change("2028-01-01").status_code == 200
+    assert grant("nurse", "intern").status_code == 409  # more than a year
+    assert change("2026-03-20").status_code == 200
+    assert grant("nurse", "intern").status_code == 200
+    for until in (None, "2028-01-01"):  # and it stays: the other administrator can't lift it either
+        longer = change(until)
+        assert longer.status_code == 422 and longer.get_json()["errors"][0]["field"] == "valid_until", until
+    clock.move(days=18)
+    assert enter("shixi", GOOD).status_code == 200  # the last day
+    clock.move(hours=10)
+    assert enter("shixi", GOOD).status_code == 200
+    clock.move(hours=8)
+    assert client.get("/api/session").status_code == 401  # signed in, and over all the same
+    assert enter("shixi", GOOD).status_code == 401
