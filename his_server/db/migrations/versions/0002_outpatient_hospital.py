@@ -136,6 +136,82 @@ def upgrade() -> None:
     with op.batch_alter_table('drug_notice_read', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_drug_notice_read_user_id'), ['user_id'], unique=False)
 
+    op.create_table('electronic_invoice',
+    sa.Column('intent_id', sa.BigInteger(), nullable=False),
+    sa.Column('settlement_id', sa.BigInteger(), nullable=False),
+    sa.Column('root_id', sa.BigInteger(), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('colour', sa.String(length=4), nullable=False),
+    sa.Column('kind', sa.String(length=12), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('amount', types.Money(), nullable=False),
+    sa.Column('code', sa.String(length=20), nullable=True),
+    sa.Column('invoice_number', sa.String(length=20), nullable=True),
+    sa.Column('check_code', sa.String(length=20), nullable=True),
+    sa.Column('original_id', sa.BigInteger(), nullable=True),
+    sa.Column('after_id', sa.BigInteger(), nullable=True),
+    sa.Column('reason', sa.String(length=200), nullable=True),
+    sa.Column('cashier_id', sa.BigInteger(), nullable=False),
+    sa.Column('cashier_name', sa.String(length=60), nullable=False),
+    sa.Column('business_date', sa.Date(), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('issued_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_electronic_invoice')),
+    sa.UniqueConstraint('intent_id', name=op.f('uq_electronic_invoice_intent_id')),
+    sa.UniqueConstraint('original_id', name=op.f('uq_electronic_invoice_original_id')),
+    sa.UniqueConstraint('settlement_id', 'colour', name=op.f('uq_electronic_invoice_settlement_id_colour'))
+    )
+    with op.batch_alter_table('electronic_invoice', schema=None) as batch_op:
+        batch_op.create_index('ix_electronic_invoice_cashier', ['cashier_id', 'business_date', 'id'], unique=False)
+        batch_op.create_index('ix_electronic_invoice_day', ['business_date', 'id'], unique=False)
+        batch_op.create_index('ix_electronic_invoice_number', ['invoice_number'], unique=False)
+        batch_op.create_index('ix_electronic_invoice_person', ['person_id', 'business_date', 'id'], unique=False)
+        batch_op.create_index('ix_electronic_invoice_root', ['root_id'], unique=False)
+        batch_op.create_index('ix_electronic_invoice_state', ['state', 'business_date', 'id'], unique=False)
+
+    op.create_table('infusion',
+    sa.Column('number', sa.String(length=20), nullable=False),
+    sa.Column('queue_no', sa.Integer(), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('encounter_id', sa.BigInteger(), nullable=False),
+    sa.Column('prescription_id', sa.BigInteger(), nullable=False),
+    sa.Column('prescription_number', sa.String(length=32), nullable=False),
+    sa.Column('department_id', sa.BigInteger(), nullable=False),
+    sa.Column('kind', sa.String(length=10), nullable=False),
+    sa.Column('doctor_name', sa.String(length=60), nullable=False),
+    sa.Column('business_date', sa.Date(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('seat_id', sa.BigInteger(), nullable=True),
+    sa.Column('running_bottle_id', sa.BigInteger(), nullable=True),
+    sa.Column('received_at', types.Instant(), nullable=False),
+    sa.Column('received_by_name', sa.String(length=60), nullable=False),
+    sa.Column('looked_at', types.Instant(), nullable=True),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_infusion')),
+    sa.UniqueConstraint('number', name=op.f('uq_infusion_number')),
+    sa.UniqueConstraint('prescription_id', 'business_date', name=op.f('uq_infusion_prescription_id_business_date'))
+    )
+    with op.batch_alter_table('infusion', schema=None) as batch_op:
+        batch_op.create_index('ix_infusion_day', ['business_date', 'state', 'queue_no'], unique=False)
+        batch_op.create_index('ix_infusion_person', ['person_id', 'business_date'], unique=False)
+
+    op.create_table('infusion_seat',
+    sa.Column('code', sa.String(length=10), nullable=False),
+    sa.Column('area', sa.String(length=20), nullable=False),
+    sa.Column('kind', sa.String(length=10), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('active', sa.Boolean(), nullable=False),
+    sa.Column('infusion_id', sa.BigInteger(), nullable=True),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_infusion_seat')),
+    sa.UniqueConstraint('code', name=op.f('uq_infusion_seat_code')),
+    sa.UniqueConstraint('infusion_id', name=op.f('uq_infusion_seat_infusion_id'))
+    )
     op.create_table('insurance_claim',
     sa.Column('intent_id', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.String(length=12), nullable=False),
@@ -158,7 +234,8 @@ def upgrade() -> None:
     sa.Column('self_first', types.Money(), nullable=False),
     sa.Column('in_scope', types.Money(), nullable=False),
     sa.Column('balance', types.Money(), nullable=True),
-    sa.Column('peer_visit', sa.String(length=30), nullable=True),
+    sa.Column('peer_visit', sa.String(length=40), nullable=True),
+    sa.Column('answered', sa.String(length=200), nullable=True),
     sa.Column('plan', sa.Text(), nullable=False),
     sa.Column('made_at', types.Instant(), nullable=False),
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -256,6 +333,11 @@ def upgrade() -> None:
     with op.batch_alter_table('interface_call_term', schema=None) as batch_op:
         batch_op.create_index('ix_interface_call_term_call', ['call_id'], unique=False)
 
+    op.create_table('invoice_image',
+    sa.Column('invoice_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('content', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('invoice_id', name=op.f('pk_invoice_image'))
+    )
     op.create_table('medication_check',
     sa.Column('task_id', sa.BigInteger(), nullable=False),
     sa.Column('outcome', sa.String(length=10), nullable=False),
@@ -277,6 +359,27 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('no_code_entry', schema=None) as batch_op:
         batch_op.create_index('ix_no_code_entry_drug', ['drug_id', 'ended_at'], unique=False)
+
+    op.create_table('old_deposit',
+    sa.Column('source', sa.String(length=20), nullable=False),
+    sa.Column('source_number', sa.String(length=40), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('balance', types.Money(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('imported_at', types.Instant(), nullable=False),
+    sa.Column('imported_by_name', sa.String(length=60), nullable=False),
+    sa.Column('cleared_at', types.Instant(), nullable=True),
+    sa.Column('cleared_by', sa.BigInteger(), nullable=True),
+    sa.Column('cleared_by_name', sa.String(length=60), nullable=True),
+    sa.Column('method', sa.String(length=20), nullable=True),
+    sa.Column('receiver', sa.String(length=100), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_old_deposit')),
+    sa.UniqueConstraint('source', 'source_number', name=op.f('uq_old_deposit_source_source_number'))
+    )
+    with op.batch_alter_table('old_deposit', schema=None) as batch_op:
+        batch_op.create_index('ix_old_deposit_person', ['person_id'], unique=False)
+        batch_op.create_index('ix_old_deposit_state', ['state', 'id'], unique=False)
 
     op.create_table('order_template',
     sa.Column('name', sa.String(length=60), nullable=False),
@@ -310,6 +413,39 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('paper_destruction', schema=None) as batch_op:
         batch_op.create_index('ix_paper_destruction_kind', ['kind', 'until_day'], unique=False)
+
+    op.create_table('person_emergency_access',
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('user_id', sa.BigInteger(), nullable=False),
+    sa.Column('user_name', sa.String(length=60), nullable=False),
+    sa.Column('reason_sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('opened_at', types.Instant(), nullable=False),
+    sa.Column('until', types.Instant(), nullable=False),
+    sa.Column('row_mac', sa.String(length=64), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_person_emergency_access'))
+    )
+    with op.batch_alter_table('person_emergency_access', schema=None) as batch_op:
+        batch_op.create_index('ix_person_emergency_access_opened', ['opened_at', 'id'], unique=False)
+        batch_op.create_index('ix_person_emergency_access_user', ['user_id', 'person_id', 'until'], unique=False)
+
+    op.create_table('person_protection',
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('level', sa.Integer(), nullable=False),
+    sa.Column('kinds_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('locked', sa.Boolean(), nullable=False),
+    sa.Column('reason_sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('decided_at', types.Instant(), nullable=False),
+    sa.Column('decided_by', sa.BigInteger(), nullable=False),
+    sa.Column('decided_by_name', sa.String(length=60), nullable=False),
+    sa.Column('in_force', sa.BigInteger(), nullable=False),
+    sa.Column('row_mac', sa.String(length=64), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_person_protection')),
+    sa.UniqueConstraint('person_id', 'in_force', name=op.f('uq_person_protection_person_id_in_force'))
+    )
+    with op.batch_alter_table('person_protection', schema=None) as batch_op:
+        batch_op.create_index('ix_person_protection_decided', ['decided_at'], unique=False)
 
     op.create_table('pharmacy_rule',
     sa.Column('store_id', sa.BigInteger(), nullable=False),
@@ -581,6 +717,49 @@ def upgrade() -> None:
     with op.batch_alter_table('drug_check_finding', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_drug_check_finding_check_id'), ['check_id'], unique=False)
 
+    op.create_table('infusion_bottle',
+    sa.Column('infusion_id', sa.BigInteger(), nullable=False),
+    sa.Column('prescription_id', sa.BigInteger(), nullable=False),
+    sa.Column('group_key', sa.BigInteger(), nullable=False),
+    sa.Column('turn', sa.Integer(), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('label_no', sa.String(length=20), nullable=False),
+    sa.Column('usage', sa.String(length=20), nullable=False),
+    sa.Column('frequency', sa.String(length=20), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('speed', sa.Integer(), nullable=True),
+    sa.Column('prints', sa.Integer(), nullable=False),
+    sa.Column('prepared_at', types.Instant(), nullable=True),
+    sa.Column('prepared_by_name', sa.String(length=60), nullable=False),
+    sa.Column('started_at', types.Instant(), nullable=True),
+    sa.Column('started_by_name', sa.String(length=60), nullable=False),
+    sa.Column('ended_at', types.Instant(), nullable=True),
+    sa.Column('ended_by_name', sa.String(length=60), nullable=False),
+    sa.Column('reason', sa.String(length=100), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['infusion_id'], ['infusion.id'], name=op.f('fk_infusion_bottle_infusion_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_infusion_bottle')),
+    sa.UniqueConstraint('label_no', name=op.f('uq_infusion_bottle_label_no')),
+    sa.UniqueConstraint('prescription_id', 'group_key', 'turn', name=op.f('uq_infusion_bottle_prescription_id_group_key_turn'))
+    )
+    with op.batch_alter_table('infusion_bottle', schema=None) as batch_op:
+        batch_op.create_index('ix_infusion_bottle_infusion', ['infusion_id', 'position'], unique=False)
+
+    op.create_table('infusion_round',
+    sa.Column('infusion_id', sa.BigInteger(), nullable=False),
+    sa.Column('bottle_id', sa.BigInteger(), nullable=False),
+    sa.Column('condition', sa.String(length=10), nullable=False),
+    sa.Column('speed', sa.Integer(), nullable=True),
+    sa.Column('note_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('looked_at', types.Instant(), nullable=False),
+    sa.Column('looked_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['infusion_id'], ['infusion.id'], name=op.f('fk_infusion_round_infusion_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_infusion_round'))
+    )
+    with op.batch_alter_table('infusion_round', schema=None) as batch_op:
+        batch_op.create_index('ix_infusion_round_infusion', ['infusion_id', 'looked_at'], unique=False)
+
     op.create_table('medication_alert',
     sa.Column('check_id', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.String(length=12), nullable=False),
@@ -634,6 +813,22 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('extra_slot', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_extra_slot_person_id'), ['person_id'], unique=False)
+
+    op.create_table('infusion_bottle_drug',
+    sa.Column('bottle_id', sa.BigInteger(), nullable=False),
+    sa.Column('line_id', sa.BigInteger(), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('name', sa.String(length=120), nullable=False),
+    sa.Column('spec', sa.String(length=80), nullable=False),
+    sa.Column('dose', types.Quantity(), nullable=False),
+    sa.Column('dose_unit', sa.String(length=20), nullable=False),
+    sa.Column('skin_test', sa.Boolean(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['bottle_id'], ['infusion_bottle.id'], name=op.f('fk_infusion_bottle_drug_bottle_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_infusion_bottle_drug'))
+    )
+    with op.batch_alter_table('infusion_bottle_drug', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_infusion_bottle_drug_bottle_id'), ['bottle_id'], unique=False)
 
     with op.batch_alter_table('payment_intent', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_payment_intent_person'))
@@ -719,7 +914,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('extended_by_name', sa.String(length=60), nullable=False))
         batch_op.add_column(sa.Column('extension_reason', sa.String(length=100), nullable=False))
         batch_op.add_column(sa.Column('diagnosis_code_sealed', sa.LargeBinary(), nullable=True))
-        batch_op.add_column(sa.Column('chronic_reason', sa.String(length=100), nullable=False))
+        batch_op.add_column(sa.Column('chronic_reason_sealed', sa.LargeBinary(), nullable=True))
         batch_op.add_column(sa.Column('long_term', sa.Boolean(), nullable=False))
         batch_op.add_column(sa.Column('assessment_sealed', sa.LargeBinary(), nullable=True))
         batch_op.add_column(sa.Column('signed_by', sa.String(length=60), nullable=False))
@@ -823,7 +1018,7 @@ def downgrade() -> None:
         batch_op.drop_column('signed_by')
         batch_op.drop_column('assessment_sealed')
         batch_op.drop_column('long_term')
-        batch_op.drop_column('chronic_reason')
+        batch_op.drop_column('chronic_reason_sealed')
         batch_op.drop_column('diagnosis_code_sealed')
         batch_op.drop_column('extension_reason')
         batch_op.drop_column('extended_by_name')
@@ -926,6 +1121,10 @@ def downgrade() -> None:
         batch_op.create_index(batch_op.f('ix_payment_intent_state'), ['state', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_payment_intent_person'), ['person_id'], unique=False)
 
+    with op.batch_alter_table('infusion_bottle_drug', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_infusion_bottle_drug_bottle_id'))
+
+    op.drop_table('infusion_bottle_drug')
     with op.batch_alter_table('extra_slot', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_extra_slot_person_id'))
 
@@ -942,6 +1141,14 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_medication_alert_check_id'))
 
     op.drop_table('medication_alert')
+    with op.batch_alter_table('infusion_round', schema=None) as batch_op:
+        batch_op.drop_index('ix_infusion_round_infusion')
+
+    op.drop_table('infusion_round')
+    with op.batch_alter_table('infusion_bottle', schema=None) as batch_op:
+        batch_op.drop_index('ix_infusion_bottle_infusion')
+
+    op.drop_table('infusion_bottle')
     with op.batch_alter_table('drug_check_finding', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_drug_check_finding_check_id'))
 
@@ -1000,6 +1207,15 @@ def downgrade() -> None:
     op.drop_table('refund_case')
     op.drop_table('pickup_window')
     op.drop_table('pharmacy_rule')
+    with op.batch_alter_table('person_protection', schema=None) as batch_op:
+        batch_op.drop_index('ix_person_protection_decided')
+
+    op.drop_table('person_protection')
+    with op.batch_alter_table('person_emergency_access', schema=None) as batch_op:
+        batch_op.drop_index('ix_person_emergency_access_user')
+        batch_op.drop_index('ix_person_emergency_access_opened')
+
+    op.drop_table('person_emergency_access')
     with op.batch_alter_table('paper_destruction', schema=None) as batch_op:
         batch_op.drop_index('ix_paper_destruction_kind')
 
@@ -1009,11 +1225,17 @@ def downgrade() -> None:
         batch_op.drop_index('ix_order_template_department')
 
     op.drop_table('order_template')
+    with op.batch_alter_table('old_deposit', schema=None) as batch_op:
+        batch_op.drop_index('ix_old_deposit_state')
+        batch_op.drop_index('ix_old_deposit_person')
+
+    op.drop_table('old_deposit')
     with op.batch_alter_table('no_code_entry', schema=None) as batch_op:
         batch_op.drop_index('ix_no_code_entry_drug')
 
     op.drop_table('no_code_entry')
     op.drop_table('medication_check')
+    op.drop_table('invoice_image')
     with op.batch_alter_table('interface_call_term', schema=None) as batch_op:
         batch_op.drop_index('ix_interface_call_term_call')
 
@@ -1044,6 +1266,21 @@ def downgrade() -> None:
         batch_op.drop_index('ix_insurance_claim_person')
 
     op.drop_table('insurance_claim')
+    op.drop_table('infusion_seat')
+    with op.batch_alter_table('infusion', schema=None) as batch_op:
+        batch_op.drop_index('ix_infusion_person')
+        batch_op.drop_index('ix_infusion_day')
+
+    op.drop_table('infusion')
+    with op.batch_alter_table('electronic_invoice', schema=None) as batch_op:
+        batch_op.drop_index('ix_electronic_invoice_state')
+        batch_op.drop_index('ix_electronic_invoice_root')
+        batch_op.drop_index('ix_electronic_invoice_person')
+        batch_op.drop_index('ix_electronic_invoice_number')
+        batch_op.drop_index('ix_electronic_invoice_day')
+        batch_op.drop_index('ix_electronic_invoice_cashier')
+
+    op.drop_table('electronic_invoice')
     with op.batch_alter_table('drug_notice_read', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_drug_notice_read_user_id'))
 
