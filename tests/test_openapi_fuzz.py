@@ -151,6 +151,7 @@ def run(app: Flask, db: Database, hospital: Hospital, world: World, examples: in
     assert world.findings() == []
 
 
+@pytest.mark.requirement("DB-21")
 @ONLY_SQLITE
 @pytest.mark.timeout(300)
 def test_bad_input_on_every_route(everything_allowed: Flask, db: Database, hospital: Hospital, world: World) -> None:

@@ -78,7 +78,7 @@ def test_a_number_that_a_spreadsheet_would_change_is_written_as_text() -> None:
     assert [c.data_type for c in row] == ["s", "s"]
 
 
-@pytest.mark.requirement("FN-18")
+@pytest.mark.requirement("FN-18", "DB-21")
 @pytest.mark.parametrize("text", ["=1+1", "+86 138", "-5", "@SUM(A1)", "=HYPERLINK(\"x\")", "http://x", "007", "1e5",
                                   "\tx", "_x0041_", "a\x07b", "𠮷\U0002ebf0", " 前后 ", "a\nb"])
 def test_text_stays_the_text_it_was(text: str) -> None:
