@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from demo import month
+from demo import infusion, month
 from demo.people import make_people
 from his_server.actor import SYSTEM, Actor
 from his_server.clock import HOSPITAL_ZONE, Clock, ManualClock
@@ -52,9 +52,12 @@ STORES = (("4001", "门诊药房", "outpatient"), ("4003", "急诊药房", "emer
 ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
     ("cashier01", "cashier", "cashier"), ("cashier02", "cashier", "cashier"), ("cashier03", "cashier", "cashier"),
     ("registrar01", "registrar", "registrar"), ("pharmacist01", "pharmacist", "pharmacist"),
-    ("pharmacist02", "pharmacist", "pharmacist"), ("nurse01", "nurse", "nurse"),
+    ("pharmacist02", "pharmacist", "pharmacist"), ("nurse01", "infusion_nurse", "nurse"),
+    ("nurse02", "infusion_nurse", "nurse"), ("nurse03", "emergency_nurse", "nurse"),
     ("technician01", "medical_technician", "technician"), ("finance01", "finance", "finance"),
     ("insurance01", "insurance", "insurance"), ("integration01", "integration", "admin"))
+WORKPLACES = {"nurse01": "3013", "nurse02": "3013", "nurse03": "1901"}
+"""Departments of those whose page asks where they work."""
 ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员"), ("auditadmin", "审计管理员"))
 
 
@@ -83,13 +86,15 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         _catalogues(database)
         say("账户、号源、药房库存")
         _schedules(database)
-        people = _people(database, hospital, settings, last.isoweekday())
+        people, nurses = _people(database, hospital, settings, last.isoweekday())
         _stock(database, rng)
         say(f"病人 {scale.persons} 人")
         persons = _persons(database, seed, scale.persons)
         for day, visits in month.work_days(database, people, persons, today=last, days=scale.days,
                                            visits=scale.visits, seed=seed):
             say(f"{day}：{visits} 人次")
+        say("今日输液与皮试")
+        infusion.fill(database, real.now(), people, nurses, persons)
         seals.seal_all(database)
     finally:
         database.clock = real
@@ -115,8 +120,9 @@ def _catalogues(database: Database) -> None:
             import_file(session, SYSTEM, name, files("demo") / "data" / f"{name}.csv")
 
 
-def _people(database: Database, hospital: Hospital, settings: Settings, weekday: int) -> month.People:
-    """Accounts for those who work in the demo, each with the demo's password; every doctor can be an actor."""
+def _people(database: Database, hospital: Hospital, settings: Settings, weekday: int) -> tuple[month.People, list[Actor]]:
+    """Accounts for those who work in the demo, each with the demo's password; every doctor can be an actor. And the
+    nurses of the infusion room."""
     actors: dict[str, Actor] = {}
     rights = hospital.role_permissions()
     with database.begin() as session:
@@ -130,9 +136,12 @@ def _people(database: Database, hospital: Hospital, settings: Settings, weekday:
         mornings = set(session.scalars(select(ScheduleTemplate.doctor_id).where(
             ScheduleTemplate.weekday == weekday, ScheduleTemplate.period == "上午", ScheduleTemplate.level != "上海专家")))
         seated = sorted(doctors, key=lambda d: (d.id not in mornings, d.code))
+        codes = _by_code(session, Department)
+        places = {login: codes[code] for login, code in WORKPLACES.items()}
         wanted = [*ACCOUNTS, *((f"doctor{n:02d}", "doctor", "doctor") for n in range(1, 4))]
         for login, role, job in wanted:
-            member = seated.pop(0) if job == "doctor" else staff[job].pop(0)
+            at = next((n for n, one in enumerate(staff[job]) if places.get(login) in (None, one.department_id)), 0)
+            member = seated.pop(0) if job == "doctor" else staff[job].pop(at)
             user = create_user(session, SYSTEM, login=login, name=member.name, password=PASSWORD, roles=(role,),
                                staff_id=member.id, department_id=member.department_id, must_change=False,
                                rounds=settings.password_rounds)
@@ -149,10 +158,11 @@ def _people(database: Database, hospital: Hospital, settings: Settings, weekday:
         template = actors["doctor01"]
         visitors = {d.id: by_staff.get(d.id) or replace(template, login=d.code, name=d.name, staff_id=d.id,
                                                         department_id=d.department_id) for d in doctors}
-    return month.People(
+    people = month.People(
         cashiers=[actors[f"cashier0{n}"] for n in (1, 2, 3)], technician=actors["technician01"],
         pharmacists=[actors["pharmacist01"], actors["pharmacist02"]], finance=actors["finance01"], doctors=visitors,
         seated=frozenset(a.staff_id for login, a in actors.items() if login.startswith("doctor") and a.staff_id))
+    return people, [actors["nurse01"], actors["nurse02"], actors["nurse03"]]
 
 
 def _schedules(database: Database) -> None:
