@@ -39,6 +39,11 @@ module = Module(
     menu=(
         MenuItem("药房", "发药", "/dispense", "outpatient_pharmacy/dispense", DISPENSE, 20),
         MenuItem("药房", "退药", "/drug-returns", "outpatient_pharmacy/returns", TAKE_BACK, 21),
+        MenuItem("药房", "退药审核", "/return-review", "outpatient_pharmacy/return-review", TAKE_BACK, 21),
+        MenuItem("药房", "麻精药品专册", "/controlled-book", "outpatient_pharmacy/book", BOOK, 23),
+        MenuItem("药房", "候药屏", "/pharmacy-screen", "outpatient_pharmacy/screen", DISPENSE, 24),
+        MenuItem("药房", "药房设置", "/pharmacy-places", "outpatient_pharmacy/places", SET_UP, 25),
+        MenuItem("医生", "药房退回", "/bounced", "outpatient_pharmacy/bounced", ANSWER, 31),
         MenuItem("药房", "库存与入库", "/pharmacy-stock", "outpatient_pharmacy/stock", STOCK, 22),
     ),
     handlers=(Handler("PrescriptionReady", "medication-check", ask_on_arrival, network=True),),
