@@ -31,6 +31,7 @@ from modules.kernel.scheduling.models import RegisterLevel, ScheduleTemplate
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
 from modules.kernel.stock.service import Document, Receipt
+from modules.outpatient_pharmacy.service import setting_up
 
 PASSWORD = "Haohe#Demo6"
 """The password of every account of the demo hospital; refused outside of it (settings.demo)."""
@@ -88,6 +89,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         _schedules(database)
         people, nurses = _people(database, hospital, settings, last.isoweekday())
         _stock(database, rng)
+        _pharmacies(database, people.pharmacists[0])
         say(f"病人 {scale.persons} 人")
         persons = _persons(database, seed, scale.persons)
         for day, visits in month.work_days(database, people, persons, today=last, days=scale.days,
@@ -204,6 +206,23 @@ def _stock(database: Database, rng: random.Random) -> None:
                     receipts.append(Receipt(drug.id, f"{day:%y%m}{rng.randrange(100, 999)}{batch}", expiry, cost,
                                             Decimal(packs * drug.pack_size), None, drug.pack_size))
             stock.receive(session, SYSTEM, store.id, receipts, Document("opening", number + 1), "opening")
+
+
+def _pharmacies(database: Database, head: Actor) -> None:
+    """Windows, rules and shelves of the two pharmacies, set by a pharmacist as on the screen."""
+    with database.begin() as session:
+        session.info["actor"] = head
+        drugs = list(session.scalars(select(Drug.id).order_by(Drug.fiscal_category, Drug.form, Drug.code)))
+        for store in session.scalars(select(Store).where(Store.kind.in_(("outpatient", "emergency"))).order_by(Store.code)):
+            for number in range(1, 4 if store.kind == "outpatient" else 2):
+                window = setting_up.add_window(session, head, store.id, number=number, name="")
+                setting_up.switch_window(session, head, window.id, state="open", permission=setting_up.SET_UP)
+            setting_up.set_rule(session, head, store.id, {
+                "review_first": True, "return_review": True, "night_start": "21:00", "night_end": "07:00",
+                "night_amount": Decimal("100.00"), "opens": "", "closes": ""})
+            setting_up.set_locations(session, head, store.id, [
+                {"drug_id": drug, "shelf": f"{'ABCDEFGH'[n // 120 % 8]}{n // 10 % 12 + 1:02d}-{n % 10 + 1}"}
+                for n, drug in enumerate(drugs)])
 
 
 def _persons(database: Database, seed: int, count: int) -> list[int]:

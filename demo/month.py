@@ -22,10 +22,13 @@ from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Database
 from his_server.errors import Conflict, Invalid
 from modules.kernel.charging import service as ledger
+from modules.kernel.charging.models import ChargeLine
 from modules.kernel.charging.rules import Pay
+from modules.kernel.dispensing.models import DrugReturn
 from modules.kernel.encounters import service as encounters
 from modules.kernel.masterdata.models import ChargeItem, Department, Diagnosis, Drug, DrugPrice
 from modules.kernel.orders import service as orders
+from modules.kernel.orders.models import Prescription, PrescriptionLine
 from modules.kernel.orders.service.prescribing import pharmacy_for
 from modules.kernel.scheduling import service as scheduling
 from modules.kernel.scheduling.models import ClinicSession
@@ -65,6 +68,8 @@ class Catalogue:
     labs: list[ChargeItem]
     radiology: int
     laboratory: int
+    calming: list[Drug]
+    """A sleeping pill or two (精二), so that the controlled-drug book has entries."""
 
 
 def read_catalogue(session: Session) -> Catalogue:
@@ -81,6 +86,11 @@ def read_catalogue(session: Session) -> Catalogue:
                    Drug.default_frequency.in_(("qd", "bid", "tid", "qn")), DrugPrice.pack_price.between(0, 90))
             .order_by(Drug.code)))
 
+    calming = list(session.scalars(
+        select(Drug).join(DrugPrice, (DrugPrice.drug_id == Drug.id) & DrugPrice.valid_to.is_(None))
+        .where(Drug.control == "精二", Drug.default_usage == "口服", DrugPrice.pack_price.between(0, 90))
+        .order_by(Drug.code).limit(1)))
+
     def items(category: str) -> list[ChargeItem]:
         return list(session.scalars(select(ChargeItem).where(ChargeItem.fiscal_category == category, ChargeItem.active)
                                     .order_by(ChargeItem.code).limit(60)))
@@ -90,7 +100,8 @@ def read_catalogue(session: Session) -> Catalogue:
                                .order_by(Department.code)).first() or session.scalars(
             select(Department.id).where(Department.kind == "医技").order_by(Department.code)).one()
 
-    return Catalogue(wanted, drugs, items("03"), items("04"), department("影像"), department("检验"))
+    return Catalogue(wanted, drugs, items("03"), items("04"), department("影像"), department("检验"),
+                     calming)
 
 
 def work_days(database: Database, people: People, persons: Sequence[int], *, today: date, days: int, visits: int,
@@ -112,6 +123,8 @@ def work_days(database: Database, people: People, persons: Sequence[int], *, tod
         with database.begin() as session:
             scheduling.open_coming_days(session)
         made = _work_day(database, people, catalogue, persons, day, count, rng, closing=back > 0)
+        if back == 1:
+            night_returns(database, people, day)
         yield day, made
 
 
@@ -169,14 +182,18 @@ def _visit(database: Database, people: People, catalogue: Catalogue, cashier: Ac
     if prescription is None or settled is None or (not finish and rng.random() < 0.6):
         return 1
     clock.move(minutes=rng.randrange(2, 12))
-    pharmacist = rng.choice(list(people.pharmacists))
-    with _acting(database, pharmacist) as session:
-        reviewing.review(session, pharmacist, prescription.id, note="已与医师核实，同意发药")
+    first, second = rng.sample(list(people.pharmacists), 2)
+    with _acting(database, first) as session:
+        reviewing.review(session, first, prescription.id, note="已与医师核实，同意发药")
+    if not finish and rng.random() < 0.5:
+        return 1
     clock.move(minutes=rng.randrange(1, 5))
-    with _acting(database, rng.choice(list(people.pharmacists))) as session:
-        pharmacy.dispense(session, session.info["actor"], prescription.id)
+    with _acting(database, first) as session:
+        pharmacy.pick(session, first, prescription.id)
+    with _acting(database, second) as session:
+        pharmacy.dispense(session, second, prescription.id)
     if rng.random() < 0.04:
-        _take_back_and_refund(database, people.pharmacists, cashier, prescription, settled)
+        _take_back_and_refund(database, (first, second), cashier, prescription, settled)
     return 1
 
 
@@ -212,10 +229,12 @@ def _order(session: Session, catalogue: Catalogue, doctor: Actor, encounter_id: 
     encounter = encounters.get(session, encounter_id)
     stock = catalogue.drugs[pharmacy_for(session, encounter).id]
     emergency = encounter.kind == "emergency"
+    if rng.random() < 0.04 and catalogue.calming:
+        stock = catalogue.calming
     lines = [{"drug_id": drug.id, "dose": drug.dose_amount or Decimal(1), "usage": drug.default_usage or "口服",
               "frequency": drug.default_frequency or "qd", "days": 3 if emergency else rng.choice((3, 5, 7)),
               "quantity": Decimal(drug.pack_size * rng.randrange(1, 3))}
-             for drug in rng.sample(stock, rng.randrange(1, 4))]
+             for drug in rng.sample(stock, min(len(stock), rng.randrange(1, 4)))]
     try:
         return orders.prescribe(session, doctor, encounter_id=encounter_id, diagnosis=diagnosis, lines=lines)
     except (Invalid, Conflict):  # the doctor lacks a right or the pharmacy a drug: then there is no prescription
@@ -269,3 +288,26 @@ def _take_back_and_refund(database: Database, pharmacists: Sequence[Actor], cash
                               approval_from=Decimal(10_000), to_jiao=True)
     for intent in done.intent_ids:
         ledger.send_refund(database, intent)
+
+
+def night_returns(database: Database, people: People, day: date) -> int:
+    """The evening before the present day: two boxes come back at night, pass by themselves, and wait for the morning's
+    review; one more waits for its reviewer. Returns how many.
+    """
+    clock = database.clock
+    assert isinstance(clock, ManualClock)
+    with database.begin(write=False) as session:
+        given = list(session.execute(
+            select(Prescription.id, PrescriptionLine.id.label("line_id"), ChargeLine.factor)
+            .join(PrescriptionLine, PrescriptionLine.prescription_id == Prescription.id)
+            .join(ChargeLine, ChargeLine.id == PrescriptionLine.charge_line_id)
+            .join(Store, Store.id == Prescription.store_id)
+            .where(Prescription.state == "dispensed", Store.kind == "outpatient", PrescriptionLine.position == 0,
+                   ChargeLine.price.between(1, 40), ~Prescription.id.in_(select(DrugReturn.prescription_id)))
+            .order_by(Prescription.dispensed_at.desc(), Prescription.id).limit(3)))
+    asker = people.pharmacists[0]
+    for hour, row in zip((22, 23, 20), given, strict=False):
+        clock.set(datetime.combine(day, time(hour, 12), HOSPITAL_ZONE))
+        with _acting(database, asker) as session:
+            pharmacy.take_back(session, asker, row.id, lines={row.line_id: row.factor}, reason="皮疹，停药")
+    return len(given)

@@ -4,6 +4,7 @@ from his_server.module import Handler, LiveTopic, MenuItem, Module, Permission
 from modules.outpatient_pharmacy import queries
 from modules.outpatient_pharmacy.queries.places import screen
 from modules.outpatient_pharmacy.queries.returns import returns_state
+from modules.outpatient_pharmacy.reports import SOURCES
 from modules.outpatient_pharmacy.routes import routes
 from modules.outpatient_pharmacy.routes.base import (
     ANSWER,
@@ -43,11 +44,13 @@ module = Module(
         MenuItem("药房", "麻精药品专册", "/controlled-book", "outpatient_pharmacy/book", BOOK, 23),
         MenuItem("药房", "候药屏", "/pharmacy-screen", "outpatient_pharmacy/screen", DISPENSE, 24),
         MenuItem("药房", "药房设置", "/pharmacy-places", "outpatient_pharmacy/places", SET_UP, 25),
+        MenuItem("药房", "取药高峰", "/reports/pharmacy-flow", "web/report", DISPENSE, 26),
         MenuItem("医生", "药房退回", "/bounced", "outpatient_pharmacy/bounced", ANSWER, 31),
         MenuItem("药房", "库存与入库", "/pharmacy-stock", "outpatient_pharmacy/stock", STOCK, 22),
     ),
     handlers=(Handler("PrescriptionReady", "medication-check", ask_on_arrival, network=True),),
     numbering=(RETURN_SERIES, STOCK_IN_SERIES, EMPTIES_SERIES, DESTRUCTION_SERIES),
+    reports=SOURCES,
     live={"pharmacy-queue": LiveTopic(DISPENSE, queries.queue_state),
           "pharmacy-returns": LiveTopic(TAKE_BACK, returns_state),
           "pharmacy-screen": LiveTopic(DISPENSE, screen)},

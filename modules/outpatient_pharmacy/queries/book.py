@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
 from his_server.actor import Actor
@@ -32,6 +32,7 @@ KINDS = {"ampoule": "空安瓿", "patch": "废贴", "residue": "残余液"}
 MOVES = {"dispense": "发药", "return": "退药", "receipt": "入库", "transfer": "调拨", "adjustment": "盘点调整",
          "loss": "报损"}
 MOST = 2000
+_RANK = case({"麻醉": 0, "精一": 1, "精二": 2}, value=Drug.control, else_=3)
 
 
 def book_drugs(session: Session, actor: Actor, store_id: int, q: str, limit: int = 100) -> list[dict[str, Any]]:
@@ -43,7 +44,7 @@ def book_drugs(session: Session, actor: Actor, store_id: int, q: str, limit: int
         .join(StockBalance, StockBalance.drug_id == Drug.id)
         .where(StockBalance.store_id == store_id, Drug.control.not_in(("", "普通")))
         .group_by(Drug.id, Drug.code, Drug.name, Drug.spec, Drug.control, Drug.base_unit)
-        .order_by(Drug.control, Drug.name, Drug.id).limit(limit))
+        .order_by(_RANK, Drug.control, Drug.name, Drug.id).limit(limit))
     if q:
         statement = statement.where(Drug.id.in_(list(session.scalars(match(session, drug_search, q, limit=100)))))
     return [dict(row._mapping) for row in session.execute(statement)]

@@ -65,16 +65,17 @@ def screen(session: Session, actor: Actor, args: Mapping[str, str]) -> dict[str,
     name = session.scalar(select(Store.name).where(Store.id == store))
     if name is None:
         return {"store": "", "called": [], "windows": []}
+    edge = now(session) - SHOWN_FOR
     rows = session.execute(
         select(DispensingTask.window_id, DispensingTask.call_state, DispensingTask.called_at, DispensingTask.calls,
                DispensingTask.state, Prescription.number, Person.name)
         .join(Prescription, Prescription.id == DispensingTask.prescription_id)
         .join(Person, Person.id == DispensingTask.person_id)
         .where(DispensingTask.store_id == store, DispensingTask.state.in_(("waiting", "reviewed", "picked")),
-               DispensingTask.business_date == today(session), DispensingTask.window_id.is_not(None))
+               DispensingTask.window_id.is_not(None),
+               (DispensingTask.business_date == today(session)) | (DispensingTask.called_at > edge))
         .order_by(DispensingTask.arrived_at, DispensingTask.id)).all()
     found = {w.id: w for w in session.scalars(select(PickupWindow).where(PickupWindow.store_id == store))}
-    edge = now(session) - SHOWN_FOR
     called = sorted((r for r in rows if r.call_state == "called" and r.called_at > edge), key=lambda r: r.called_at,
                     reverse=True)
     return {

@@ -15,12 +15,12 @@ from modules.kernel.stock.models import Batch, StockBalance
 from modules.kernel.stock.rules import show_quantity
 
 
-def stock_list(session: Session, store_id: int, q: str, expiring_days: int | None = None, limit: int = 500
-               ) -> dict[str, Any]:
+def stock_list(session: Session, store_id: int, q: str, expiring_days: int | None = None,
+               categories: str = "", limit: int = 500) -> dict[str, Any]:
     """Batches of a store, by drug and expiry; searched as every screen searches (M7.4). Two queries.
 
-    ``expiring_days``: only what expires within so many days (0: what has expired). ``more``: there are further
-    batches than ``limit``.
+    ``categories``: fiscal categories joined by commas (09 西药, 10 饮片, 11 中成药), empty: all. ``expiring_days``: only
+    what expires within so many days (0: what has expired). ``more``: there are further batches than ``limit``.
     """
     statement = (
         select(StockBalance.id, StockBalance.drug_id, Drug.code, Drug.name, Drug.spec, Drug.pack_unit, Drug.pack_size,
@@ -32,6 +32,8 @@ def stock_list(session: Session, store_id: int, q: str, expiring_days: int | Non
     if q:
         ids = list(session.scalars(match(session, drug_search, q, limit=100)))
         statement = statement.where(StockBalance.drug_id.in_(ids))
+    if categories:
+        statement = statement.where(Drug.fiscal_category.in_(categories.split(",")))
     if expiring_days is not None:
         statement = statement.where(StockBalance.expiry <= today(session) + timedelta(days=expiring_days))
     rows = session.execute(statement).all()

@@ -324,6 +324,7 @@ class StockQuery(Schema):
 
     store_id = QueryId(required=True)
     q = Text(load_default="", max=50)
+    categories = Choice("", "09", "10", "11", "09,11", load_default="")
     expiring_days = fields.Integer(load_default=None, validate=validate.Range(0, 3650, error="天数应在 0 至 3650 之间"))
 
 
