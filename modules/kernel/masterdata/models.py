@@ -165,6 +165,20 @@ class DrugPrice(Keyed):
     reason: Mapped[str] = mapped_column(String(200), default="")
 
 
+class DrugPriceLimit(Keyed):
+    """The most that a pack may cost in yuan (限价、医保支付标准) from one day until before another (FN-16)."""
+
+    __tablename__ = "drug_price_limit"
+    __table_args__ = (UniqueConstraint("drug_id", "valid_from"),
+                      CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="order"))
+    drug_id: Mapped[int] = mapped_column(ForeignKey("drug.id"))
+    pack_price: Mapped[Decimal] = mapped_column(Price)
+    valid_from: Mapped[date]
+    valid_to: Mapped[date | None]
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    changed_by: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
 class ItemSet(Keyed):
     """One version of a set of charge items. The present version has no ``valid_to``; versions are never edited."""
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, CheckConstraint, Date, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from his_server.db import Instant, Keyed, Price, Quantity
+from his_server.db import Base, Instant, Keyed, Price, Quantity
 from his_server.security import integrity, seals
 
 OUTSIDE = None
@@ -58,6 +58,7 @@ class StockBalance(Keyed):
         CheckConstraint("reserved >= 0 AND on_hand >= reserved", name="never_negative"),
         UniqueConstraint("store_id", "batch_id"),
         Index("ix_stock_balance_choice", "store_id", "drug_id", "expiry"),
+        Index("ix_stock_balance_expiry", "store_id", "expiry"),
     )
     store_id: Mapped[int] = mapped_column(BigInteger)
     batch_id: Mapped[int] = mapped_column(BigInteger)
@@ -78,7 +79,7 @@ class StockMove(integrity.Guarded, Keyed):
         Index("ix_stock_move_document", "document_kind", "document_id"),
         Index("ix_stock_move_drug", "drug_id", "business_date"),
         Index("ix_stock_move_batch", "batch_id"),
-        Index("ix_stock_move_moved", "moved_at"),
+        Index("ix_stock_move_moved", "moved_at"), Index("ix_stock_move_day", "business_date"),
     )
     kind: Mapped[str] = mapped_column(String(20))
     store_from: Mapped[int | None] = mapped_column(BigInteger)
@@ -232,6 +233,130 @@ class NoticeRead(Keyed):
     user_id: Mapped[int] = mapped_column(BigInteger, index=True)
     user_name: Mapped[str] = mapped_column(String(60))
     read_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class StockDocument(Keyed):
+    """A paper that moves stock. ``kind`` → series and legal states are in :data:`rules.DOCUMENTS`.
+
+    ``other_store_id``: where a transfer goes, or which store a requisition asks. ``strict``: it has a controlled drug,
+    so a second person confirms. ``origin_id``: the requisition that a transfer serves.
+    """
+
+    __tablename__ = "stock_document"
+    __table_args__ = (Index("ix_stock_document_store", "store_id", "kind", "made_at"),
+                      Index("ix_stock_document_other", "other_store_id", "kind", "state"),
+                      Index("ix_stock_document_origin", "origin_id"))
+    number: Mapped[str] = mapped_column(String(32), unique=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    purpose: Mapped[str] = mapped_column(String(30))
+    state: Mapped[str] = mapped_column(String(12))
+    store_id: Mapped[int] = mapped_column(BigInteger)
+    other_store_id: Mapped[int | None] = mapped_column(BigInteger)
+    origin_id: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    strict: Mapped[bool] = mapped_column(default=False)
+    line_count: Mapped[int]
+    revision: Mapped[int] = mapped_column(default=1)
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    made_by: Mapped[int] = mapped_column(BigInteger)
+    made_by_name: Mapped[str] = mapped_column(String(60))
+    changed_at: Mapped[datetime] = mapped_column(Instant)
+    changed_by: Mapped[int] = mapped_column(BigInteger)
+    changed_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class StockDocumentLine(Keyed):
+    """A line: ``quantity`` smallest units (negative only in an adjustment), ``done`` of it arrived or was served."""
+
+    __tablename__ = "stock_document_line"
+    __table_args__ = (UniqueConstraint("document_id", "position"),)
+    document_id: Mapped[int] = mapped_column(BigInteger)
+    position: Mapped[int]
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    batch_id: Mapped[int | None] = mapped_column(BigInteger)
+    lot_no: Mapped[str] = mapped_column(String(40), default="")
+    expiry: Mapped[date | None] = mapped_column(Date)
+    pack_cost: Mapped[Decimal | None] = mapped_column(Price)
+    pack_size: Mapped[int] = mapped_column(default=1)
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
+    done: Mapped[Decimal] = mapped_column(Quantity)
+    supplier: Mapped[str] = mapped_column(String(100), default="")
+    note: Mapped[str] = mapped_column(String(200), default="")
+
+
+class StockDocumentCode(Keyed):
+    """A trace code scanned for a line of a paper."""
+
+    __tablename__ = "stock_document_code"
+    __table_args__ = (UniqueConstraint("document_id", "code"), Index("ix_stock_document_code_line", "line_id"))
+    document_id: Mapped[int] = mapped_column(BigInteger)
+    line_id: Mapped[int] = mapped_column(BigInteger)
+    code: Mapped[str] = mapped_column(String(100))
+
+
+class Stocktake(Keyed):
+    """A count of a store (盘点): ``counting`` → ``posted`` | ``cancelled``."""
+
+    __tablename__ = "stocktake"
+    __table_args__ = (Index("ix_stocktake_store", "store_id", "state", "made_at"),)
+    number: Mapped[str] = mapped_column(String(32), unique=True)
+    store_id: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(12))
+    scope: Mapped[str] = mapped_column(String(100), default="")
+    line_count: Mapped[int]
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    made_by: Mapped[int] = mapped_column(BigInteger)
+    made_by_name: Mapped[str] = mapped_column(String(60))
+    changed_at: Mapped[datetime] = mapped_column(Instant)
+    changed_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class StocktakeLine(Base):
+    """A batch on a count sheet. Its key is the sheet and the position, so that ten thousand lines are one statement.
+
+    ``book`` was on hand when the sheet was made. ``expected`` is what the books said at the moment of counting: what
+    moved in between is in it. ``first_expected``: at the first of several scans; if the two differ, stock moved while
+    the batch was being counted. ``merged_into``: position of the lot this one was merged into.
+    """
+
+    __tablename__ = "stocktake_line"
+    stocktake_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    balance_id: Mapped[int] = mapped_column(BigInteger)
+    batch_id: Mapped[int] = mapped_column(BigInteger)
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    book: Mapped[Decimal] = mapped_column(Quantity)
+    expected: Mapped[Decimal | None] = mapped_column(Quantity)
+    first_expected: Mapped[Decimal | None] = mapped_column(Quantity)
+    counted: Mapped[Decimal | None] = mapped_column(Quantity)
+    counted_at: Mapped[datetime | None] = mapped_column(Instant)
+    counted_by_name: Mapped[str | None] = mapped_column(String(60))
+    merged_into: Mapped[int | None]
+
+
+class StockLevel(Keyed):
+    """The least and the most (smallest units) that a store wants to have of a drug."""
+
+    __tablename__ = "stock_level"
+    __table_args__ = (UniqueConstraint("store_id", "drug_id"),
+                      CheckConstraint("least >= 0 AND most >= least", name="order"))
+    store_id: Mapped[int] = mapped_column(BigInteger)
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    least: Mapped[Decimal] = mapped_column(Quantity)
+    most: Mapped[Decimal] = mapped_column(Quantity)
+    changed_at: Mapped[datetime] = mapped_column(Instant)
+    changed_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class StockSnapshot(Base):
+    """What stores had of batches at the beginning of a month, from the moves alone; reports start here."""
+
+    __tablename__ = "stock_snapshot"
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    store_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    batch_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
 
 
 seals.declare("stock_move", "药品流水", StockMove, at="moved_at")

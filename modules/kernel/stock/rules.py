@@ -150,3 +150,67 @@ def share_codes(wanted: Decimal, remaining: Sequence[Decimal]) -> list[Decimal]:
         shares.append(part)
         wanted -= part
     return shares
+
+
+@dataclass(frozen=True)
+class DocumentKind:
+    """What a kind of stock paper is called, how it is numbered, and which states follow which."""
+
+    title: str
+    prefix: str
+    moves: dict[str, frozenset[str]]
+    purposes: tuple[str, ...]
+
+
+_PLAIN = {"draft": frozenset({"confirmed", "cancelled"})}
+DOCUMENTS = {
+    "stock_in": DocumentKind("入库单", "KR", _PLAIN, ("采购入库", "赠送入库", "捐赠入库", "其他入库")),
+    "stock_out": DocumentKind("出库单", "KC", _PLAIN, ("科室领用", "捐赠出库", "检验留样", "其他出库")),
+    "loss": DocumentKind("报损单", "KS", _PLAIN, ("过期", "破损", "变质", "召回销毁", "其他报损")),
+    "adjust": DocumentKind("调整单", "KT", _PLAIN, ("账实不符", "串批号更正", "其他调整")),
+    "supplier_return": DocumentKind("退供应商单", "TG", _PLAIN, ("质量问题", "近效期", "滞销", "召回", "错发")),
+    "transfer": DocumentKind("调拨单", "DB", {
+        "draft": frozenset({"shipped", "cancelled"}), "shipped": frozenset({"received"})},
+        ("请领发药", "调拨", "退药库", "效期调剂")),
+    "requisition": DocumentKind("请领单", "QL", {
+        "draft": frozenset({"submitted", "cancelled"}), "submitted": frozenset({"approved", "refused"})},
+        ("日常请领", "紧急请领")),
+}
+"""Stock papers (guarded documents): a state is left only for those named here."""
+DOCUMENT_STATES = {"draft": "待确认", "confirmed": "已确认", "cancelled": "已作废", "shipped": "在途", "received": "已接收",
+                   "submitted": "已提交", "approved": "已批准", "refused": "已拒绝"}
+
+
+def from_states(kind: str, target: str) -> frozenset[str]:
+    """The states from which a paper may go to ``target``."""
+    return frozenset(state for state, targets in DOCUMENTS[kind].moves.items() if target in targets)
+
+
+MOVEMENT = ("received", "dispensed", "transferred", "sent_back", "taken_out", "lost", "adjusted")
+"""Columns of the purchase–sales–stock report between opening and closing; each signed, in positive, out negative."""
+MOVE_COLUMNS = {"receipt": "received", "opening": "received", "dispense": "dispensed", "return": "dispensed",
+                "transfer_out": "transferred", "transfer_in": "transferred", "transfer_back": "transferred",
+                "supplier_return": "sent_back", "stock_out": "taken_out", "loss": "lost", "adjust": "adjusted",
+                "stocktake": "adjusted", "merge": "adjusted"}
+
+
+def amounts(opening: Decimal, changes: Sequence[Decimal], pack_cost: Decimal, pack_size: int
+            ) -> tuple[Decimal, list[Decimal], Decimal]:
+    """Values of an opening, its changes and the closing of a batch, to the fen, that add up exactly (FN-17).
+
+    Opening and closing are each what their quantity cost, rounded once; a change is worth what it makes of the running
+    value, so that no fen is lost between them and one period's closing is the next one's opening.
+    """
+    running, worth = opening, value(opening, pack_cost, pack_size)
+    first, shares = worth, []
+    for change in changes:
+        running += change
+        after = value(running, pack_cost, pack_size)
+        shares.append(after - worth)
+        worth = after
+    return first, shares, worth
+
+
+def stock_days(on_hand: Decimal, used: Decimal, days: int) -> int | None:
+    """For how many days stock lasts at the pace of the last ``days``; None where nothing was used."""
+    return int(on_hand * days / used) if used > 0 else None

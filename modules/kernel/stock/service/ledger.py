@@ -29,6 +29,10 @@ _RESERVE = (update(StockBalance.__table__)  # type: ignore[arg-type]
             .where(_BALANCE.id == bindparam("b_balance"),
                    _BALANCE.on_hand >= _BALANCE.reserved + bindparam("b_quantity", type_=Quantity))
             .values(reserved=_BALANCE.reserved + bindparam("b_quantity", type_=Quantity)))
+_WITHDRAW = (update(StockBalance.__table__)  # type: ignore[arg-type]
+             .where(_BALANCE.store_id == bindparam("b_store"), _BALANCE.batch_id == bindparam("b_batch"),
+                    _BALANCE.on_hand >= _BALANCE.reserved + bindparam("b_quantity", type_=Quantity))
+             .values(on_hand=_BALANCE.on_hand - bindparam("b_quantity", type_=Quantity)))
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,12 @@ def _enter(session: Session, actor: Actor, store_id: int, arrived: Sequence[Batc
     session.connection().execute(_RAISE, [
         {"b_balance": balance, "b_quantity": raised[batch]}
         for batch, balance in sorted(balances.items(), key=lambda pair: pair[1])])
-    _write_moves(session, actor, kind, store_from, store_to=store_id, items=arrived, document=document)
+    write_moves(session, actor, kind, store_from, store_to=store_id, items=arrived, document=document)
 
 
-def _write_moves(session: Session, actor: Actor, kind: str, store_from: int | None, store_to: int | None,
+def write_moves(session: Session, actor: Actor, kind: str, store_from: int | None, store_to: int | None,
                  items: Sequence[BatchQuantity], document: Document) -> None:
+    """Write ledger rows for balances that the caller has changed."""
     ids = of(session).keys.take(len(items))
     at, day = now(session), today(session)
     portable.insert_many(session, StockMove.__table__, [
@@ -137,13 +142,14 @@ def available(session: Session, store_id: int, drug_ids: Iterable[int]) -> dict[
     """Free quantity (on hand − reserved, not expired) per drug in a store; 0 for drugs it has none of."""
     wanted = set(drug_ids)
     found = dict.fromkeys(wanted, rules.ZERO)
-    for candidate in _candidates(session, store_id, wanted):
+    for candidate in candidates(session, store_id, wanted):
         if candidate.expiry > today(session):
             found[candidate.drug_id] += candidate.free
     return found
 
 
-def _candidates(session: Session, store_id: int, drug_ids: Iterable[int]) -> list[rules.Candidate]:
+def candidates(session: Session, store_id: int, drug_ids: Iterable[int]) -> list[rules.Candidate]:
+    """The balances of a store that could serve drugs, earliest expiry first; one query."""
     session.flush()
     rows = portable.fetch(session.connection(), _FREE, {"b_store": store_id, "b_drugs": sorted(set(drug_ids))})
     return [rules.Candidate(r.id, r.batch_id, r.drug_id, r.expiry, r.on_hand - r.reserved) for r in rows]
@@ -157,7 +163,7 @@ def reserve(session: Session, store_id: int, demands: Sequence[Demand], document
     waiting = list(demands)
     done: list[Share] = []
     for _ in range(ATTEMPTS):
-        shares, shortages = rules.allocate(waiting, _candidates(session, store_id, {d.drug_id for d in waiting}),
+        shares, shortages = rules.allocate(waiting, candidates(session, store_id, {d.drug_id for d in waiting}),
                                            today(session))
         if shortages:
             raise Conflict("stock.short", "库存不足，请调整数量、更换药房或通知药房补货",
@@ -210,7 +216,7 @@ def issue(session: Session, actor: Actor, document: Document, *, line_ids: Itera
             {"on_hand": StockBalance.on_hand - row.quantity, "reserved": StockBalance.reserved - row.quantity})
     items = [BatchQuantity(r.line_id, r.batch_id, r.drug_id, r.quantity) for r in rows]
     if items:
-        _write_moves(session, actor, kind, rows[0].store_id, models.OUTSIDE, items, document)
+        write_moves(session, actor, kind, rows[0].store_id, models.OUTSIDE, items, document)
     return items
 
 
@@ -223,9 +229,10 @@ def release(session: Session, document: Document, line_ids: Iterable[int] | None
     return len(rows)
 
 
-def put_back(session: Session, actor: Actor, store_id: int, items: Sequence[BatchQuantity], document: Document) -> None:
-    """Take returned drugs back into their own batches."""
-    _enter(session, actor, store_id, items, document, "return")
+def put_back(session: Session, actor: Actor, store_id: int, items: Sequence[BatchQuantity], document: Document,
+             kind: str = "return") -> None:
+    """Put drugs into batches that are there already: returned by a patient, found by an adjustment."""
+    _enter(session, actor, store_id, items, document, kind)
 
 
 def withdraw(session: Session, actor: Actor, store_id: int, items: Sequence[BatchQuantity], document: Document,
@@ -234,17 +241,17 @@ def withdraw(session: Session, actor: Actor, store_id: int, items: Sequence[Batc
 
     :raises Conflict: a batch has not that much free.
     """
+    session.flush()
     for index, item in sorted(enumerate(items), key=lambda pair: pair[1].batch_id):
-        took = portable.guarded_update(
-            session, StockBalance.__table__,
-            (StockBalance.store_id == store_id) & (StockBalance.batch_id == item.batch_id)
-            & (StockBalance.on_hand >= StockBalance.reserved + item.quantity),
-            {"on_hand": StockBalance.on_hand - item.quantity})
-        if not took:
+        if session.connection().execute(_WITHDRAW, {"b_store": store_id, "b_batch": item.batch_id,
+                                                    "b_quantity": item.quantity}).rowcount != 1:
             raise Conflict("stock.short", "该批号可用库存不足，请刷新库存后重试",
                            [FieldError(f"lines.{index}.quantity", "超过可用库存")])
+    for balance in list(session.identity_map.values()):
+        if isinstance(balance, StockBalance):
+            session.expire(balance)
     if store_to is None:
-        _write_moves(session, actor, kind, store_id, models.OUTSIDE, items, document)
+        write_moves(session, actor, kind, store_id, models.OUTSIDE, items, document)
     else:
         _enter(session, actor, store_to, items, document, kind, store_from=store_id)
 

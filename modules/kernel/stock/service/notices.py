@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ NOTICE_SERIES = numbering.Series("drug_notice", "药品通知号", "TZ{date:%y%m
 KINDS = {"shortage": "缺药", "prohibition": "禁药"}
 
 
-def in_force(day: date) -> tuple[object, ...]:
+def in_force(day: date) -> tuple[Any, ...]:
     """The conditions that a notice is in force on a day."""
     return (DrugNotice.state == "published", DrugNotice.valid_from <= day,
             or_(DrugNotice.valid_to.is_(None), DrugNotice.valid_to >= day))
@@ -32,7 +33,7 @@ def notices_for(session: Session, drug_ids: Iterable[int], on: date) -> dict[int
     wanted = set(drug_ids)
     found: dict[int, list[DrugNotice]] = {}
     if wanted:
-        for notice in session.scalars(select(DrugNotice).where(DrugNotice.drug_id.in_(wanted), *in_force(on))  # type: ignore[arg-type]
+        for notice in session.scalars(select(DrugNotice).where(DrugNotice.drug_id.in_(wanted), *in_force(on))
                                       .order_by(DrugNotice.kind, DrugNotice.id)):
             found.setdefault(notice.drug_id, []).append(notice)
     return found

@@ -314,3 +314,36 @@ def end_no_code(session: Session, actor: Actor, entry_id: int) -> None:
     if not portable.guarded_update(session, NoCodeEntry, (NoCodeEntry.id == entry_id) & NoCodeEntry.ended_at.is_(None),
                                    {"ended_at": now(session), "ended_by_name": actor.name}):
         raise Conflict("trace.no_code_ended", "该条目已不在无码库中，请刷新")
+
+
+def mark_sent(session: Session, serial: str, *, peer_number: str = "") -> bool:
+    """The platform accepted an upload; False where it was known already. For whoever uploads (the hub)."""
+    return bool(portable.guarded_update(
+        session, TraceUpload, (TraceUpload.serial == serial) & (TraceUpload.state != "sent"),
+        {"state": "sent", "sent_at": now(session), "peer_number": peer_number, "message": "",
+         "attempts": TraceUpload.attempts + 1}))
+
+
+def mark_refused(session: Session, serial: str, message: str) -> None:
+    """The platform refused an upload: it waits for a correction and is sent again by hand."""
+    portable.guarded_update(session, TraceUpload, (TraceUpload.serial == serial) & (TraceUpload.state != "sent"), {
+        "state": "refused", "message": message[:300], "attempts": TraceUpload.attempts + 1})
+
+
+def upload_body(session: Session, serial: str) -> tuple[TraceUpload, list[str]]:
+    """An upload and its codes as text, in the order of scanning: what the platform is sent, the same every time."""
+    found = session.scalars(select(TraceUpload).where(TraceUpload.serial == serial)).one()
+    codes = session.scalars(select(TraceCode.code).join(TraceMove, TraceMove.code_id == TraceCode.id)
+                            .where(TraceMove.upload_id == found.id).order_by(TraceMove.id))
+    return found, list(codes)
+
+
+def resend(session: Session, actor: Actor, upload_ids: Sequence[int]) -> int:
+    """Send unaccepted uploads again, under the serial that they have (TC-06); returns how many."""
+    rows = session.scalars(select(TraceUpload).where(TraceUpload.id.in_(upload_ids), TraceUpload.state != "sent")
+                           .order_by(TraceUpload.id)).all()
+    for row in rows:
+        row.state, row.message = "waiting", f"{actor.name} 重新发送"
+        announce(session, row.act, row.serial, row.id)
+    session.flush()
+    return len(rows)

@@ -1,0 +1,1 @@
+"""What the warehouse does: suppliers, orders, receipts, invoices, prices, the sunshine platform."""

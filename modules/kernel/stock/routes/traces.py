@@ -1,0 +1,60 @@
+"""Routes of trace codes: look up, no-code list, uploads, coverage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from his_server.http import Call
+from modules.kernel.stock.queries import traces as queries
+from modules.kernel.stock.routes import TRACE, VIEW, routes
+from modules.kernel.stock.schemas import listed
+from modules.kernel.stock.schemas import traces as schemas
+from modules.kernel.stock.service import tracing
+
+
+@routes.get("/trace-codes", permission=VIEW, query=schemas.CodeQuery, out=schemas.CodeOut)
+def code(call: Call) -> dict[str, Any]:
+    """追溯码查询"""
+    return queries.life(call.session, call.query["code"])
+
+
+@routes.get("/trace-uploads", permission=TRACE, query=schemas.UploadsQuery, out=schemas.UploadPage)
+def uploads(call: Call) -> dict[str, Any]:
+    """未上传的追溯记录"""
+    query = dict(call.query)
+    return queries.uploads(call.session, state=query.pop("state") or None, **query)
+
+
+@routes.post("/trace-uploads/resend", permission=TRACE, body=schemas.ResendIn, value=True)
+def resend(call: Call) -> dict[str, Any]:
+    """重新发送（批次流水号不变）"""
+    return {"count": tracing.resend(call.session, call.actor, call.body["ids"])}
+
+
+@routes.get("/trace-coverage", permission=TRACE, query=schemas.CoverageQuery, out=schemas.CoverageList)
+def coverage(call: Call) -> dict[str, Any]:
+    """追溯码扫码率"""
+    query = call.query
+    rows = queries.coverage(call.session, query["start"], query["end"], store_id=query["store_id"])
+    return {"items": rows, "lines": sum(r["lines"] for r in rows), "coded_lines": sum(r["coded_lines"] for r in rows),
+            "exempt_lines": sum(r["lines"] for r in rows if r["no_code"] and not r["coded_lines"]),
+            "unsent": queries.unsent(call.session, query["end"])}
+
+
+@routes.get("/no-codes", permission=TRACE, out=listed(schemas.NoCodeOut))
+def no_codes(call: Call) -> dict[str, Any]:
+    """无码库"""
+    return {"items": queries.no_codes(call.session)}
+
+
+@routes.post("/no-codes", permission=TRACE, body=schemas.NoCodeIn, out=schemas.IdOut, value=True, status=201)
+def enter_no_code(call: Call) -> Any:
+    """登记无码药品"""
+    return tracing.enter_no_code(call.session, call.actor, **call.body)
+
+
+@routes.post("/no-codes/<int:entry_id>/end", permission=TRACE, value=True)
+def end_no_code(call: Call, entry_id: int) -> dict[str, Any]:
+    """移出无码库"""
+    tracing.end_no_code(call.session, call.actor, entry_id)
+    return {"id": entry_id}

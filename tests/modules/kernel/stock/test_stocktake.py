@@ -1,0 +1,152 @@
+"""Counting a store: moves meanwhile, scans, merging lots, posting once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from his_server.actor import Actor
+from his_server.errors import AppError
+from modules.kernel.stock import service as stock
+from modules.kernel.stock.rules import Demand
+from modules.kernel.stock.service import Document, stocktake
+from modules.kernel.stock.service.stocktake import Count
+from tests.modules.kernel.stock.conftest import House
+from tests.processes import Place, place_of, run_all
+
+CODE = "81234567890123456789"
+
+
+def sheet(house: House) -> int:
+    """A sheet of the warehouse: lines A1, B2 (240 each), N1, N2 (50 each)."""
+    made = house.ok(house.post("keeper", "stock/sheets", {"store_id": house.ids["warehouse"]}))
+    assert (made["line_count"], made["state_name"]) == (4, "清点中")
+    return int(made["id"])
+
+
+def rows(house: House, key: int) -> dict[str, dict[str, object]]:
+    """The lines of a sheet by lot."""
+    page = house.ok(house.get("keeper", f"stock/sheets/{key}/lines"))
+    return {row[-2]: dict(zip(page["columns"], row, strict=True)) for row in page["rows"]}
+
+
+def dispense(house: House, quantity: int, document: int) -> None:
+    """Somebody takes the drug off the shelf meanwhile."""
+    with house.db.begin() as session:
+        actor = Actor(user_id=9, login="x", name="别人")
+        session.info["actor"] = actor
+        paper = Document("prescription", document)
+        stock.reserve(session, house.ids["warehouse"], [Demand(1, house.ids["drug"], quantity)], paper)  # type: ignore[arg-type]
+        stock.issue(session, actor, paper)
+
+
+@pytest.mark.requirement("M7.5")
+def test_counts_hold_while_the_pharmacy_works(house: House) -> None:
+    key = sheet(house)
+    house.refused(house.post("keeper2", "stock/sheets", {"store_id": house.ids["warehouse"]}), 409, "stocktake.open")
+    dispense(house, 24, 1)  # before the count: 216 of A1 are there
+    done = house.ok(house.post("keeper", f"stock/sheets/{key}/counts", {"counts": [
+        {"position": 1, "quantity": "214"}, {"position": 2, "quantity": "250"}]}))
+    assert [(r["counted"], r["expected"]) for r in done["items"]] == [("214.0000", "216.0000"), ("250.0000", "240.0000")]
+    dispense(house, 24, 2)  # after it: 190 are left if 214 were there
+    preview = house.ok(house.get("keeper", f"stock/sheets/{key}/differences"))
+    assert [(d["lot_no"], d["difference"]) for d in preview["items"]] == [("A1", "-2.0000"), ("B2", "10.0000")]
+    assert (preview["loss_amount"], preview["gain_amount"], preview["uncounted"]) == ("0.83", "2.92", 2)
+    posted = house.ok(house.post("keeper", f"stock/sheets/{key}/post"))
+    assert (posted["gain"], posted["loss"]) == (1, 1)
+    assert house.stock("warehouse") == [("A1", "7盒22粒"), ("B2", "10盒10粒")]
+    assert house.stock("warehouse", "narcotic") == [("N1", "5盒"), ("N2", "5盒")]  # nobody counted: nothing changes
+    house.refused(house.post("keeper", f"stock/sheets/{key}/post"), 409, "stocktake.ended")
+    late = house.post("keeper", f"stock/sheets/{key}/counts", {"counts": [{"position": 1, "quantity": "1"}]})
+    assert "王库管" in house.refused(late, 409, "stocktake.ended")["message"]
+    assert house.findings() == []
+
+
+@pytest.mark.requirement("M7.5")
+def test_scanner_counts_packs_and_a_batch_that_moved_meanwhile_is_counted_again(house: House) -> None:
+    made = house.ok(house.post("keeper", "stock/papers", {
+        "kind": "stock_in", "store_id": house.ids["warehouse"], "purpose": "赠送入库", "lines": [
+            {"drug_id": house.ids["drug"], "lot_no": "A0", "expiry": "2026-08-01", "pack_cost": "10", "quantity": "48",
+             "codes": [CODE]}]}))
+    house.ok(house.post("keeper", f"stock/papers/{made['id']}/confirm"))
+    created = house.ok(house.post("keeper", "stock/sheets", {"store_id": house.ids["warehouse"]}))
+    key = created["id"]
+    scans = f"stock/sheets/{key}/scans"
+    first = house.ok(house.post("keeper", scans, {"code": CODE}))["items"][0]
+    assert first["counted"] == "24.0000"
+    second = house.ok(house.post("keeper", scans, {"code": "A0"}))["items"][0]  # the lot number of one line
+    assert (second["counted"], second["position"]) == ("48.0000", first["position"])
+    house.refused(house.post("keeper", scans, {"code": "nowhere"}), 404, "stocktake.code")
+    dispense(house, 24, 1)
+    house.ok(house.post("keeper", scans, {"code": "A0"}))
+    refused = house.refused(house.post("keeper", f"stock/sheets/{key}/post"), 409, "stocktake.disturbed")
+    assert "A0" in refused["errors"][0]["message"]
+    house.ok(house.post("keeper", f"stock/sheets/{key}/counts", {"again": True, "counts": [
+        {"position": first["position"], "quantity": "24"}]}))
+    house.ok(house.post("keeper", f"stock/sheets/{key}/post"))
+    assert house.stock("warehouse")[0] == ("A0", "1盒") and house.findings() == []
+
+
+@pytest.mark.requirement("M8.10", "RX-09")
+def test_lots_are_merged_but_never_of_narcotics(house: House) -> None:
+    key = sheet(house)
+    lots = rows(house, key)
+    position = {lot: line["position"] for lot, line in lots.items()}
+    path = f"stock/sheets/{key}/merge"
+    refused = house.post("keeper", path, {"positions": [position["N1"]], "into": position["N2"]})
+    assert "麻醉" in house.refused(refused, 409, "stocktake.merge_controlled")["message"]
+    mixed = house.post("keeper", path, {"positions": [position["A1"]], "into": position["N2"]})
+    house.refused(mixed, 422, "stocktake.merge")
+    house.ok(house.post("keeper", path, {"positions": [position["A1"]], "into": position["B2"]}))
+    assert house.stock("warehouse") == [("B2", "20盒")]
+    gone = house.post("keeper", f"stock/sheets/{key}/counts", {"counts": [{"position": position["A1"], "quantity": "1"}]})
+    house.refused(gone, 422, "stocktake.position")
+    house.ok(house.post("keeper", f"stock/sheets/{key}/counts", {"counts": [{"position": position["B2"], "quantity": "480"}]}))
+    house.ok(house.post("keeper", f"stock/sheets/{key}/post"))
+    assert house.stock("warehouse") == [("B2", "20盒")] and house.findings() == []
+
+
+def test_controlled_difference_is_posted_by_another(house: House) -> None:
+    key = sheet(house)
+    position = rows(house, key)["N1"]["position"]
+    house.ok(house.post("keeper", f"stock/sheets/{key}/counts", {"counts": [{"position": position, "quantity": "49"}]}))
+    house.refused(house.post("keeper", f"stock/sheets/{key}/post"), 409, "stocktake.second_person")
+    house.ok(house.post("keeper2", f"stock/sheets/{key}/post", {"missing_is_zero": True}))
+    assert house.stock("warehouse", "narcotic") == [("N1", "4盒9粒")] and house.stock("warehouse") == []
+    assert house.findings() == []
+
+
+def _work(place: Place, actor: Actor, ids: dict[str, int], key: int, number: int) -> dict[str, int]:
+    """One process dispenses, counts or posts while the others do."""
+    database = place.open()
+    done = {"dispensed": 0, "posted": 0}
+    for n in range(8):
+        try:
+            with database.begin() as session:
+                session.info["actor"] = actor
+                if number == 0 and n == 6:
+                    stocktake.post(session, actor, key)
+                    done["posted"] += 1
+                elif number == 1:
+                    stocktake.count(session, actor, key, [Count(1, 230), Count(2, 235)], again=True)  # type: ignore[arg-type]
+                else:
+                    paper = Document("prescription", number * 100 + n)
+                    stock.reserve(session, ids["warehouse"], [Demand(1, ids["drug"], 12)], paper)  # type: ignore[arg-type]
+                    stock.issue(session, actor, paper)
+                    done["dispensed"] += 12
+        except AppError as refused:
+            assert refused.code in {"stocktake.ended", "stocktake.disturbed", "stocktake.reserved", "stock.short"}, refused
+    database.dispose()
+    return done
+
+
+@pytest.mark.requirement("M7.5", "FN-17")
+def test_posting_while_others_dispense_and_count(house: House, keys_dir: Path, actor: Actor) -> None:
+    key = sheet(house)
+    with house.db.begin() as session:
+        session.info["actor"] = actor
+        stocktake.count(session, actor, key, [Count(1, 238)])  # type: ignore[arg-type]
+    results = run_all(_work, [(place_of(house.db, keys_dir), actor, house.ids, key, n) for n in range(4)])
+    assert sum(r["posted"] for r in results) == 1, results
+    assert house.findings() == []
