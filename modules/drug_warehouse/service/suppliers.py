@@ -44,7 +44,7 @@ def save(session: Session, actor: Actor, supplier_id: int | None, *, code: str, 
         for key, value in values.items():
             setattr(found, key, value)
     session.flush()
-    store_keys(session, supplier_search, found.id, search_keys(name, code=code))
+    store_keys(session, supplier_search, found.id, search_keys(name, person=False, code=code))
     audit.record(session, actor, "supplier.save", "supplier", found.id, {"code": code, "active": active})
     return found
 

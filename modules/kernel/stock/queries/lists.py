@@ -124,6 +124,9 @@ def drugs(session: Session, *, store_id: int, view: str = "all", q: str = "", da
             "used_text": rules.show_quantity(gone, *packs) if gone else "",
             "least_text": "" if row.least is None else rules.show_quantity(row.least, *packs),
             "most_text": "" if row.most is None else rules.show_quantity(row.most, *packs),
+            "least_packs": None if row.least is None else (row.least / row.pack_size).quantize(rules.ZERO),
+            "most_packs": None if row.most is None else (row.most / row.pack_size).quantize(rules.ZERO),
+            "wanted_packs": -(-max((row.most or rules.ZERO) - free, rules.ZERO) // row.pack_size),
             "wanted": max((row.most or rules.ZERO) - free, rules.ZERO)})
     return {"items": items, "next": following}
 
