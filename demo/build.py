@@ -14,23 +14,21 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from demo import infusion, month
+from demo import drugs, infusion, month
 from demo.people import make_people
 from his_server.actor import SYSTEM, Actor
 from his_server.clock import HOSPITAL_ZONE, Clock, ManualClock
-from his_server.db import Database, numbering, today
+from his_server.db import Database, numbering
 from his_server.registry import Hospital
 from his_server.security import bootstrap, create_user, seals
 from his_server.settings import Settings
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from modules.kernel.masterdata.importing import import_file
-from modules.kernel.masterdata.models import ChargeItem, Department, Drug, DrugPrice, Staff
+from modules.kernel.masterdata.models import ChargeItem, Department, Drug, Staff
 from modules.kernel.patients import service as patients
 from modules.kernel.patients.models import Person
 from modules.kernel.scheduling.models import RegisterLevel, ScheduleTemplate
-from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
-from modules.kernel.stock.service import Document, Receipt
 from modules.outpatient_pharmacy.service import setting_up
 
 PASSWORD = "Haohe#Demo6"
@@ -56,7 +54,8 @@ ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
     ("pharmacist02", "pharmacist", "pharmacist"), ("nurse01", "infusion_nurse", "nurse"),
     ("nurse02", "infusion_nurse", "nurse"), ("nurse03", "emergency_nurse", "nurse"),
     ("technician01", "medical_technician", "technician"), ("finance01", "finance", "finance"),
-    ("insurance01", "insurance", "insurance"), ("integration01", "integration", "admin"))
+    ("insurance01", "insurance", "insurance"), ("integration01", "integration", "admin"),
+    ("warehouse01", "warehouse", "pharmacist"), ("warehouse02", "warehouse", "pharmacist"))
 WORKPLACES = {"nurse01": "3013", "nurse02": "3013", "nurse03": "1901"}
 """Departments of those whose page asks where they work."""
 ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员"), ("auditadmin", "审计管理员"))
@@ -88,13 +87,16 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         say("账户、号源、药房库存")
         _schedules(database)
         people, nurses = _people(database, hospital, settings, last.isoweekday())
-        _stock(database, rng)
+        stores = _stores(database)
+        keepers = drugs.Keepers(*people.warehouse, people.pharmacists[0], people.finance)
+        drugs.fill(database, keepers, stores, rng)
         _pharmacies(database, people.pharmacists[0])
         say(f"病人 {scale.persons} 人")
         persons = _persons(database, seed, scale.persons)
         for day, visits in month.work_days(database, people, persons, today=last, days=scale.days,
                                            visits=scale.visits, seed=seed):
             say(f"{day}：{visits} 人次")
+        drugs.present(database, keepers, stores)
         say("今日输液与皮试")
         infusion.fill(database, real.now(), people, nurses, persons)
         seals.seal_all(database)
@@ -163,6 +165,7 @@ def _people(database: Database, hospital: Hospital, settings: Settings, weekday:
     people = month.People(
         cashiers=[actors[f"cashier0{n}"] for n in (1, 2, 3)], technician=actors["technician01"],
         pharmacists=[actors["pharmacist01"], actors["pharmacist02"]], finance=actors["finance01"], doctors=visitors,
+        warehouse=[actors["warehouse01"], actors["warehouse02"]],
         seated=frozenset(a.staff_id for login, a in actors.items() if login.startswith("doctor") and a.staff_id))
     return people, [actors["nurse01"], actors["nurse02"], actors["nurse03"]]
 
@@ -183,29 +186,16 @@ def _by_code(session: Session, model: Any) -> dict[str, int]:
     return {code: key for code, key in session.execute(select(model.code, model.id))}
 
 
-def _stock(database: Database, rng: random.Random) -> None:
-    """Two batches of every drug in both pharmacies, more in the warehouse; some batches near their expiry."""
+def _stores(database: Database) -> dict[str, int]:
+    """The stores by kind, empty."""
     with database.begin() as session:
         session.info["actor"] = SYSTEM
         departments = _by_code(session, Department)
-        stores = [Store(code=code, name=name, kind=kind, department_id=departments[code], active=True)
-                  for code, name, kind in STORES]
-        session.add_all(stores)
+        made = {kind: Store(code=code, name=name, kind=kind, department_id=departments[code], active=True)
+                for code, name, kind in STORES}
+        session.add_all(made.values())
         session.flush()
-        prices: dict[int, Decimal] = {drug: price for drug, price in session.execute(
-            select(DrugPrice.drug_id, DrugPrice.pack_price).where(DrugPrice.valid_to.is_(None)))}
-        drugs = session.execute(select(Drug.id, Drug.pack_size).order_by(Drug.code)).all()
-        day = today(session)
-        for number, store in enumerate(stores):
-            receipts = []
-            for drug in drugs:
-                cost = (prices.get(drug.id, Decimal(0)) * Decimal("0.87")).quantize(Decimal("0.01"))
-                for batch in range(2):
-                    expiry = day + timedelta(days=rng.choice((75, 200, 400, 700)) + 31 * batch)
-                    packs = rng.randrange(60, 240) * (3 if store.kind == "warehouse" else 1)
-                    receipts.append(Receipt(drug.id, f"{day:%y%m}{rng.randrange(100, 999)}{batch}", expiry, cost,
-                                            Decimal(packs * drug.pack_size), None, drug.pack_size))
-            stock.receive(session, SYSTEM, store.id, receipts, Document("opening", number + 1), "opening")
+        return {kind: store.id for kind, store in made.items()}
 
 
 def _pharmacies(database: Database, head: Actor) -> None:

@@ -51,6 +51,7 @@ class People:
     pharmacists: Sequence[Actor]
     technician: Actor
     finance: Actor
+    warehouse: Sequence[Actor]
     doctors: dict[int, Actor]
     """By staff id."""
     seated: frozenset[int]

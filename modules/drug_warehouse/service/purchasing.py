@@ -159,7 +159,8 @@ def detail(session: Session, order_id: int) -> dict[str, Any]:
             "id": line.id, "drug_id": line.drug_id, "code": drug.code, "name": drug.name, "spec": drug.spec,
             "manufacturer": drug.manufacturer, "pack_unit": drug.pack_unit, "base_unit": drug.base_unit,
             "pack_size": line.pack_size, "pack_cost": line.pack_cost, "quantity": line.quantity, "received": line.received,
-            "open": line.quantity - line.received, "open_packs": (line.quantity - line.received) / line.pack_size, "quantity_text": show_quantity(line.quantity, *packs),
+            "open": line.quantity - line.received, "open_packs": (line.quantity - line.received) / line.pack_size,
+            "quantity_text": show_quantity(line.quantity, *packs),
             "received_text": show_quantity(line.received, *packs),
             "amount": value(line.quantity, line.pack_cost, line.pack_size)})
     return {**{c: getattr(order, c) for c in columns}, "supplier_name": supplier.name if supplier else "",
