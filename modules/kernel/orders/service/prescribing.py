@@ -62,7 +62,7 @@ def pharmacy_for(session: Session, encounter: Encounter, *, night: bool = False)
 
 
 def work_out(session: Session, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Quantities, prices and warnings of prescription lines before they are issued; two queries.
+    """Quantities, prices and warnings of prescription lines before they are issued; three queries.
 
     :raises Invalid: a drug or frequency is unknown, or a drug has no price today.
     """
@@ -70,6 +70,7 @@ def work_out(session: Session, lines: Sequence[Mapping[str, Any]]) -> list[dict[
     prices = masterdata.drug_prices(session, drugs, today(session))
     rhythms = {f.code: f for f in session.scalars(
         select(Frequency).where(Frequency.code.in_({line["frequency"] for line in lines})))}
+    told = stock.notices_for(session, drugs, today(session))  # shortages warn, prohibitions forbid (M6.2)
     errors, worked = [], []
     for index, line in enumerate(lines):
         drug, rhythm = drugs.get(line["drug_id"]), rhythms.get(line["frequency"])
@@ -79,8 +80,11 @@ def work_out(session: Session, lines: Sequence[Mapping[str, Any]]) -> list[dict[
             errors.append(FieldError(f"lines.{index}.frequency", "没有这个频次"))
         elif drug.id not in prices:
             errors.append(FieldError(f"lines.{index}.drug_id", f"{drug.name} 没有当日有效价格"))
+        elif any(n.kind == "prohibition" for n in told.get(drug.id, ())):
+            errors.append(FieldError(f"lines.{index}.drug_id", stock.notice_text(told[drug.id][0])))
         else:
             worked.append(_work_out_line(line, drug, rhythm, prices[drug.id]))
+            worked[-1]["warnings"] += [stock.notice_text(notice) for notice in told.get(drug.id, ())]
     if errors:
         raise Invalid("orders.lines", "处方内容有误，请按提示修改", errors)
     return worked

@@ -13,7 +13,7 @@ from modules.kernel.stock.service.ledger import (
     reserve,
     withdraw,
 )
-from modules.kernel.stock.service.notices import notices_for, prohibited
+from modules.kernel.stock.service.notices import notice_text, notices_for, prohibited
 
-__all__ = ["BatchQuantity", "Document", "Receipt", "available", "issue", "issued_batches", "notices_for", "prohibited",
-           "put_back", "receive", "release", "reserve", "withdraw"]
+__all__ = ["BatchQuantity", "Document", "Receipt", "available", "issue", "issued_batches", "notice_text", "notices_for",
+           "prohibited", "put_back", "receive", "release", "reserve", "withdraw"]

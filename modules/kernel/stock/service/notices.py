@@ -39,12 +39,17 @@ def notices_for(session: Session, drug_ids: Iterable[int], on: date) -> dict[int
     return found
 
 
+def notice_text(notice: DrugNotice) -> str:
+    """A notice as a doctor reads it beside a line."""
+    what = "禁用" if notice.kind == "prohibition" else "缺药"
+    return (f"药库 {notice.valid_from:%m-%d} 通知{what}：{notice.reason}"
+            + (f"，可改用 {notice.substitute}" if notice.substitute else ""))
+
+
 def prohibited(session: Session, drug_ids: Iterable[int], on: date) -> dict[int, str]:
     """Drugs that may not be prescribed on a day, with the reason as shown. One query."""
-    return {drug: f"药库已于 {notice.valid_from:%m-%d} 通知禁用：{notice.reason}"
-            + (f"，可改用 {notice.substitute}" if notice.substitute else "")
-            for drug, notices in notices_for(session, drug_ids, on).items()
-            for notice in notices[:1] if notice.kind == "prohibition"}
+    return {drug: notice_text(notices[0]) for drug, notices in notices_for(session, drug_ids, on).items()
+            if notices[0].kind == "prohibition"}
 
 
 def publish(session: Session, actor: Actor, *, kind: str, drug_id: int, reason: str, substitute: str = "",
