@@ -124,9 +124,10 @@ class DamengDDLCompiler(compiler.DDLCompiler):
 
     def _check(self, text: str, constraint: Any) -> str:
         """A CHECK given as text, in which a column named by a reserved word (first, next, …) must be quoted too."""
-        if not isinstance(constraint.sqltext, TextClause) or constraint.table is None:
+        if not isinstance(constraint.sqltext, TextClause):
             return text
-        reserved = {column.name for column in constraint.table.columns if column.name in self.preparer.reserved_words}
+        table = constraint.parent.table if isinstance(constraint.parent, Column) else constraint.parent
+        reserved = {column.name for column in table.columns if column.name in self.preparer.reserved_words}
         head, check, body = text.partition("CHECK (")
         quote = self.preparer.quote
         return head + check + _WORDS.sub(lambda word: quote(word[0]) if word[0] in reserved else word[0], body)

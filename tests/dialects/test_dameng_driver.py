@@ -19,6 +19,7 @@ from alembic.operations import Operations
 from sqlalchemy import (
     JSON,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     DateTime,
@@ -396,3 +397,22 @@ def test_autogenerate_sees_nothing_after_create_and_each_change(dm: Engine) -> N
             operations.drop_table("dd_child")
             operations.drop_column("dd_everything", "extra")
     assert migrated(dm, metadata) == []
+
+
+def test_a_reserved_word_in_a_check_given_as_text_is_quoted(dameng_url: str) -> None:
+    engine = create_engine(dameng_url)
+    table = Table(
+        "reserved_checks", MetaData(), Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("first", Integer), Column("next", Integer, CheckConstraint("next >= 0")),
+        Column("note", String(9)), CheckConstraint("first <= next AND note <> 'first'", name="ck_reserved"),
+    )  # fmt: skip
+    table.drop(engine, checkfirst=True)
+    table.create(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(table).values(id=1, first=1, next=2, note="x"))
+        with pytest.raises(DBAPIError):
+            connection.execute(insert(table).values(id=2, first=3, next=2, note="x"))
+        with pytest.raises(DBAPIError):
+            connection.execute(insert(table).values(id=3, first=1, next=2, note="first"))
+    table.drop(engine)
+    engine.dispose()
