@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import psycopg
-from sqlalchemy import Table
+from sqlalchemy import Table, text
 
 from his_server.db import Base, Database
+from modules.kernel.charging.models import ElectronicInvoice
 from tests.benchmarks.crowd import add_persons
 from tests.benchmarks.floor import bare_url
 from tests.factories.hospital import World
@@ -46,8 +48,12 @@ class Grown:
     """Name and phone of some."""
 
 
+MOST = 10**9
+"""More visits than anybody grows: a visit's number counts back from here, so that newer rows have greater keys."""
+
+
 def _key(kind: int, expression: str = "n") -> str:
-    return f"({BASE + kind * STEP} + {expression})"
+    return f"({BASE + kind * STEP + 4 * MOST} - ({expression}))"
 
 
 def _moment(hours: str = "8") -> str:
@@ -110,6 +116,9 @@ def ledgers(ids: dict[str, int], day: str) -> list[Ledger]:
             "issued_at": _moment(), "business_date": "d"}),
         Ledger("stock_move", ids["move"], {"id": _key(13), "document_id": _key(10), "moved_at": _moment(),
                                            "business_date": "d"}),
+        Ledger("electronic_invoice", ids["invoice"], {
+            "id": _key(15), "intent_id": _key(15), "settlement_id": bill, "root_id": bill, "person_id": "p.id",
+            "cashier_id": cashier, "invoice_number": "'EB' || n", "business_date": "d", "made_at": _moment()}),
         # one bill in fifty is not paid yet
         Ledger("charge_line", ids["open_line"], {
             "id": _key(4, "n * 4 + 3"), "person_id": "p.id", "encounter_id": _key(1), "source_id": _key(1),
@@ -133,9 +142,15 @@ def templates(world: World) -> dict[str, int]:
     fee_rows, bill_rows = world.settlement(made["id"]), world.settlement(bill["id"])
     drug = next(line for line in bill_rows["lines"] if line["kind"] == "drug")
     exam = next(line for line in bill_rows["lines"] if line["kind"] == "item")
+    with world.db.begin() as session:
+        invoice = ElectronicInvoice(
+            intent_id=bill["id"], settlement_id=bill["id"], root_id=bill["id"], person_id=person, colour="blue",
+            kind="charge", state="issued", amount=Decimal(bill["total"]), invoice_number="E0", cashier_id=1,
+            cashier_name="李收费", business_date=world.db.clock.today(), made_at=world.db.clock.now())
+        session.add(invoice)
+        session.flush()
+        invoiced = invoice.id
     with world.db.engine.connect() as connection:
-        from sqlalchemy import text
-
         def one(statement: str, value: int) -> int:
             return int(connection.execute(text(statement), {"v": value}).scalar_one())
 
@@ -147,14 +162,14 @@ def templates(world: World) -> dict[str, int]:
             "drug_receipt": drug["receipt_id"], "exam_receipt": exam["receipt_id"],
             "fee_payment": fee_rows["payments"][0]["id"], "bill_payment": bill_rows["payments"][0]["id"],
             "prescription": prescription["id"], "request": request["id"],
-            "move": one("SELECT min(id) FROM stock_move WHERE document_id = :v", prescription["id"]),
+            "invoice": invoiced, "move": one("SELECT min(id) FROM stock_move WHERE document_id = :v", prescription["id"]),
             "open_line": one("SELECT max(id) FROM charge_line WHERE person_id = :v AND state = 'open'", person),
         }
 
 
 def grow(database: Database, world: World, ids: dict[str, int], before: int, visits: int,
          say: Callable[[str], None] = print) -> Grown:
-    """Bring the hospital from ``before`` to ``visits`` visits, the newest today; a person has five of them."""
+    """Bring the hospital from ``before`` to ``visits`` visits, the newest yesterday; a person has five of them."""
     some = add_persons(database, (visits - before) // 5, visits)
     day = str(database.clock.today())
     with psycopg.connect(bare_url(database.url.render_as_string(hide_password=False)), autocommit=True) as connection:
@@ -185,6 +200,6 @@ def _multiply(connection: psycopg.Connection[Any], table: Table, ledger: Ledger,
         numbers, days_back = f"generate_series({before}, {visits - 1}, {ledger.every}) AS n", f"n / {PER_DAY}"
     statement = (f'INSERT INTO "{table.name}" ({", ".join(f"{chr(34)}{name}{chr(34)}" for name in columns)}) '
                  f'SELECT {chosen} FROM "{table.name}" t, {numbers} '
-                 f"CROSS JOIN LATERAL (SELECT date '{day}' - ({days_back})::int AS d) days "
+                 f"CROSS JOIN LATERAL (SELECT date '{day}' - 1 - ({days_back})::int AS d) days "
                  f"JOIN bench_person p ON p.place = n % {people} WHERE t.\"{ledger.key}\" = {ledger.template}")
     return connection.execute(statement).rowcount

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
-from sqlalchemy import ColumnElement, case, func
+from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from his_server.actor import Actor
@@ -58,6 +58,13 @@ def in_days(args: Args) -> ColumnElement[bool]:
     """Settlements of these business days. A business day is the calendar day in Asia/Shanghai on which it happened, also
     for a night shift that closes after midnight."""
     return Settlement.business_date.between(args["start"], args["end"])
+
+
+def of_days(session: Session, args: Args, settlement_id: Any) -> ColumnElement[bool]:
+    """The same for a table that only knows its settlement. Keys grow with time: the span of the days' settlements keeps the
+    database from reading the table end to end, however long the hospital has been working."""
+    low, high = session.execute(select(func.min(Settlement.id), func.max(Settlement.id)).where(in_days(args))).one()
+    return and_(in_days(args), settlement_id.between(low or 0, high or 0))
 
 
 def money_sums(amount: Any = ChargeLine.amount) -> tuple[Any, Any, Any]:

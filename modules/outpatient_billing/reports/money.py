@@ -23,6 +23,7 @@ from modules.outpatient_billing.reports.common import (
     in_days,
     money_columns,
     money_sums,
+    of_days,
     share,
     subtitle,
 )
@@ -35,7 +36,8 @@ def cashier_summary(session: Session, actor: Actor, args: Args) -> tuple[Report,
     """收费员汇总: per cashier and payment method."""
     rows = session.execute(
         select(Settlement.cashier_name, Payment.method, *money_sums(Payment.amount))
-        .join(Payment, Payment.settlement_id == Settlement.id).where(in_days(args))
+        .join(Payment, Payment.settlement_id == Settlement.id)
+        .where(of_days(session, args, Payment.settlement_id))
         .group_by(Settlement.cashier_id, Settlement.cashier_name, Payment.method)
         .order_by(Settlement.cashier_name, Settlement.cashier_id, Payment.method))
     report = Report("cashier-summary", "收费员汇总表", columns=(
@@ -49,7 +51,8 @@ def cashier_categories(session: Session, actor: Actor, args: Args) -> tuple[Repo
     """收费员费用分类: per cashier and fiscal category."""
     rows = session.execute(
         select(Settlement.cashier_name, ChargeLine.fiscal_category, *money_sums())
-        .join(ChargeLine, ChargeLine.settlement_id == Settlement.id).where(in_days(args))
+        .join(ChargeLine, ChargeLine.settlement_id == Settlement.id)
+        .where(of_days(session, args, ChargeLine.settlement_id))
         .group_by(Settlement.cashier_id, Settlement.cashier_name, ChargeLine.fiscal_category)
         .order_by(Settlement.cashier_name, Settlement.cashier_id, ChargeLine.fiscal_category))
     report = Report("cashier-categories", "收费员费用分类汇总表", columns=(
@@ -67,7 +70,8 @@ def income_by_category(session: Session, actor: Actor, args: Args) -> tuple[Repo
     """收入分类: per fiscal category."""
     rows = session.execute(
         select(ChargeLine.fiscal_category, func.count().label("lines"), *money_sums())
-        .join(Settlement, Settlement.id == ChargeLine.settlement_id).where(in_days(args))
+        .join(Settlement, Settlement.id == ChargeLine.settlement_id)
+        .where(of_days(session, args, ChargeLine.settlement_id))
         .group_by(ChargeLine.fiscal_category).order_by(ChargeLine.fiscal_category))
     report = Report("income-by-category", "收入分类汇总表", columns=(
         Column("category", "费用类别", width=14, fixed=True), Column("lines", "项数", "int", total=True), *money_columns(),
@@ -92,7 +96,8 @@ def _by_department(session: Session, actor: Actor, args: Args, column: Any, name
     rows = session.execute(
         select(Department.code, Department.name.label("department"), *money_sums(), func.sum(drug).label("drugs"))
         .select_from(ChargeLine).join(Settlement, Settlement.id == ChargeLine.settlement_id)
-        .outerjoin(Department, Department.id == column).where(in_days(args))
+        .outerjoin(Department, Department.id == column)
+        .where(of_days(session, args, ChargeLine.settlement_id))
         .group_by(Department.code, Department.name).order_by(Department.code))
     report = Report(name, title, columns=(
         Column("code", "科室编码", width=10), Column("department", "科室", width=20, fixed=True), *money_columns(),
@@ -109,7 +114,8 @@ def income_by_doctor(session: Session, actor: Actor, args: Args) -> tuple[Report
                func.count(ChargeLine.encounter_id.distinct()).label("visits"), *money_sums())
         .select_from(ChargeLine).join(Settlement, Settlement.id == ChargeLine.settlement_id)
         .outerjoin(Staff, Staff.id == ChargeLine.ordering_staff_id)
-        .outerjoin(Department, Department.id == ChargeLine.ordering_department_id).where(in_days(args))
+        .outerjoin(Department, Department.id == ChargeLine.ordering_department_id)
+        .where(of_days(session, args, ChargeLine.settlement_id))
         .group_by(Department.code, Department.name, Staff.code, Staff.name)
         .order_by(Department.code, Department.name, Staff.code))
     report = Report("income-by-doctor", "开单医生收入汇总表", columns=(
@@ -152,7 +158,8 @@ def payments_by_day(session: Session, actor: Actor, args: Args) -> tuple[Report,
         select(Settlement.business_date.label("day"), Payment.method, func.count().label("payments"),
                *money_sums(Payment.amount), func.sum(on_the_way).label("on_the_way"))
         .join(Payment, Payment.settlement_id == Settlement.id)
-        .outerjoin(Intent, Intent.id == Payment.intent_id).where(in_days(args))
+        .outerjoin(Intent, Intent.id == Payment.intent_id)
+        .where(of_days(session, args, Payment.settlement_id))
         .group_by(Settlement.business_date, Payment.method).order_by(Settlement.business_date, Payment.method))
     report = Report("payments-by-day", "支付方式日汇总表", columns=(
         Column("day", "日期", "date", width=12, fixed=True), Column("method", "支付方式", width=12),
