@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from demo import insured
 from his_server.actor import Actor
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Database
@@ -117,6 +118,7 @@ def work_days(database: Database, people: People, persons: Sequence[int], *, tod
     with database.begin(write=False) as session:
         catalogue = read_catalogue(session)
         session.expunge_all()
+    insured.leave_deposits(database, people.finance, persons)
     for back in range(days, -1, -1):
         day = today - timedelta(days=back)
         count = visits if day.isoweekday() <= 5 else max(1, visits // 3)
@@ -177,7 +179,7 @@ def _visit(database: Database, people: People, catalogue: Catalogue, cashier: Ac
     if not finish and rng.random() < 0.4:
         return 1
     clock.move(minutes=rng.randrange(2, 10))
-    settled = _charge(database, cashier, person, rng)
+    settled = _charge(database, cashier, person, rng, insure=prescription is None and person % 2 == 0)
     if finish and settled is not None:
         _perform(database, people.technician, settled, rng)
     if prescription is None or settled is None or (not finish and rng.random() < 0.6):
@@ -242,12 +244,14 @@ def _order(session: Session, catalogue: Catalogue, doctor: Actor, encounter_id: 
         return None
 
 
-def _charge(database: Database, cashier: Actor, person: int, rng: random.Random) -> Any:
-    """Settle what the person owes: cash, or two times in five by scan through the channel."""
+def _charge(database: Database, cashier: Actor, person: int, rng: random.Random, *, insure: bool) -> Any:
+    """Settle what the person owes: with the insurer, in cash, or two times in five by scan through the channel."""
     with database.begin(write=False) as session:
         owed = billing_queries.unpaid(session, person)
     if not owed["lines"]:
         return None
+    if insure and (settled := insured.settle(database, cashier, person, owed)) is not None:
+        return settled
     payments = _cash(owed["total"])
     if payments and rng.random() < 0.4 and "payment:scan" in database.ports:
         code = f"13{rng.randrange(10**12, 10**13)}999"
