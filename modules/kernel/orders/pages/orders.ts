@@ -22,8 +22,16 @@ export function within<C extends Choice>(list: () => readonly C[]): (q: string) 
 export interface Order {
   id: number; number: string; kind?: string; person_id: number; encounter_id: number; doctor_name: string; diagnosis: string
   state: string; issued_at: string; changed_at: string; changed_by_name: string; lines: Row[]
-  performing_department_id?: number; store_id?: number
+  performing_department_id?: number; store_id?: number; valid_until?: string; check_state?: string; check_text?: string
 }
+
+/** What the law asks of a prescription beyond its lines. */
+export interface Extra {
+  check_reason: string; extension_days: number; extension_reason: string; long_term: boolean; assessment: string; signed_by: string
+  consultant: Row | null; override_reason: string
+}
+export const blankExtra = (): Extra => ({ check_reason: '', extension_days: 0, extension_reason: '', long_term: false, assessment: '', signed_by: '', consultant: null, override_reason: '' })
+export const EXTRA_FIELDS = ['check_reason', 'extension_reason', 'long_term', 'assessment', 'signed_by', 'consultant_id']
 
 export interface Previewed {
   drug_id: number; quantity: string; suggested: string; quantity_text: string; unit: string; unit_quantity: string
