@@ -4,11 +4,14 @@ issues invoices that nobody knows."""
 from typing import Any
 
 from his_server.module import Module
+from interfaces.hub.calls import observed
 from interfaces.einvoice_standin.simulator import Platform
 
 
-def _port(settings: Any, _database: Any) -> Platform | None:
-    return Platform(settings.data_dir / "simulators" / "einvoice.db") if settings.simulate_payments else None
+def _port(settings: Any, database: Any) -> Any:
+    if not settings.simulate_payments:
+        return None
+    return observed(database, "einvoice_standin", Platform(settings.data_dir / "simulators" / "einvoice.db"))
 
 
 module = Module(name="einvoice_standin", title="电子票据（模拟）", ports={"invoice": _port})
