@@ -4,8 +4,8 @@ issues invoices that nobody knows."""
 from typing import Any
 
 from his_server.module import Module
-from interfaces.hub.calls import observed
 from interfaces.einvoice_standin.simulator import Platform
+from interfaces.hub.calls import observed
 
 
 def _port(settings: Any, database: Any) -> Any:
