@@ -136,6 +136,25 @@ def upgrade() -> None:
     with op.batch_alter_table('drug_notice_read', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_drug_notice_read_user_id'), ['user_id'], unique=False)
 
+    op.create_table('drug_price_change',
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('old_price', types.Price(), nullable=False),
+    sa.Column('new_price', types.Price(), nullable=False),
+    sa.Column('valid_from', sa.Date(), nullable=False),
+    sa.Column('reason', sa.String(length=200), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('amount', types.Money(), nullable=True),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_drug_price_change')),
+    sa.UniqueConstraint('number', name=op.f('uq_drug_price_change_number'))
+    )
+    with op.batch_alter_table('drug_price_change', schema=None) as batch_op:
+        batch_op.create_index('ix_drug_price_change_drug', ['drug_id', 'valid_from'], unique=False)
+        batch_op.create_index('ix_drug_price_change_due', ['state', 'valid_from'], unique=False)
+
     op.create_table('electronic_invoice',
     sa.Column('intent_id', sa.BigInteger(), nullable=False),
     sa.Column('settlement_id', sa.BigInteger(), nullable=False),
@@ -474,6 +493,44 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_pickup_window')),
     sa.UniqueConstraint('store_id', 'number', name=op.f('uq_pickup_window_store_id_number'))
     )
+    op.create_table('platform_call',
+    sa.Column('our_key', sa.String(length=40), nullable=False),
+    sa.Column('act', sa.String(length=20), nullable=False),
+    sa.Column('order_id', sa.BigInteger(), nullable=False),
+    sa.Column('payload', sa.String(length=4000), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('message', sa.String(length=300), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('ended_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_platform_call')),
+    sa.UniqueConstraint('our_key', name=op.f('uq_platform_call_our_key'))
+    )
+    with op.batch_alter_table('platform_call', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_platform_call_order_id'), ['order_id'], unique=False)
+        batch_op.create_index('ix_platform_call_state', ['state', 'made_at'], unique=False)
+
+    op.create_table('platform_product',
+    sa.Column('platform_id', sa.String(length=60), nullable=False),
+    sa.Column('code', sa.String(length=60), nullable=False),
+    sa.Column('name', sa.String(length=120), nullable=False),
+    sa.Column('form', sa.String(length=40), nullable=False),
+    sa.Column('spec', sa.String(length=80), nullable=False),
+    sa.Column('pack', sa.String(length=80), nullable=False),
+    sa.Column('unit', sa.String(length=20), nullable=False),
+    sa.Column('factor', types.Quantity(), nullable=False),
+    sa.Column('manufacturer', sa.String(length=120), nullable=False),
+    sa.Column('approval_no', sa.String(length=60), nullable=False),
+    sa.Column('price', types.Price(), nullable=False),
+    sa.Column('active', sa.Boolean(), nullable=False),
+    sa.Column('seen_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_platform_product')),
+    sa.UniqueConstraint('platform_id', name=op.f('uq_platform_product_platform_id'))
+    )
+    with op.batch_alter_table('platform_product', schema=None) as batch_op:
+        batch_op.create_index('ix_platform_product_name', ['name'], unique=False)
+
     op.create_table('refund_case',
     sa.Column('settlement_id', sa.BigInteger(), nullable=False),
     sa.Column('open_marker', sa.Integer(), nullable=True),
@@ -610,6 +667,124 @@ def upgrade() -> None:
     with op.batch_alter_table('statistics_grant', schema=None) as batch_op:
         batch_op.create_index('ix_statistics_grant_state', ['state', 'requested_at'], unique=False)
 
+    op.create_table('stock_document',
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('kind', sa.String(length=20), nullable=False),
+    sa.Column('purpose', sa.String(length=30), nullable=False),
+    sa.Column('state', sa.String(length=12), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('other_store_id', sa.BigInteger(), nullable=True),
+    sa.Column('origin_id', sa.BigInteger(), nullable=True),
+    sa.Column('reason', sa.String(length=200), nullable=False),
+    sa.Column('strict', sa.Boolean(), nullable=False),
+    sa.Column('line_count', sa.Integer(), nullable=False),
+    sa.Column('revision', sa.Integer(), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('made_by', sa.BigInteger(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by', sa.BigInteger(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_stock_document')),
+    sa.UniqueConstraint('number', name=op.f('uq_stock_document_number'))
+    )
+    with op.batch_alter_table('stock_document', schema=None) as batch_op:
+        batch_op.create_index('ix_stock_document_origin', ['origin_id'], unique=False)
+        batch_op.create_index('ix_stock_document_other', ['other_store_id', 'kind', 'state'], unique=False)
+        batch_op.create_index('ix_stock_document_store', ['store_id', 'kind', 'made_at'], unique=False)
+
+    op.create_table('stock_document_code',
+    sa.Column('document_id', sa.BigInteger(), nullable=False),
+    sa.Column('line_id', sa.BigInteger(), nullable=False),
+    sa.Column('code', sa.String(length=100), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_stock_document_code')),
+    sa.UniqueConstraint('document_id', 'code', name=op.f('uq_stock_document_code_document_id_code'))
+    )
+    with op.batch_alter_table('stock_document_code', schema=None) as batch_op:
+        batch_op.create_index('ix_stock_document_code_line', ['line_id'], unique=False)
+
+    op.create_table('stock_document_line',
+    sa.Column('document_id', sa.BigInteger(), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('batch_id', sa.BigInteger(), nullable=True),
+    sa.Column('lot_no', sa.String(length=40), nullable=False),
+    sa.Column('expiry', sa.Date(), nullable=True),
+    sa.Column('pack_cost', types.Price(), nullable=True),
+    sa.Column('pack_size', sa.Integer(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('done', types.Quantity(), nullable=False),
+    sa.Column('supplier', sa.String(length=100), nullable=False),
+    sa.Column('note', sa.String(length=200), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_stock_document_line')),
+    sa.UniqueConstraint('document_id', 'position', name=op.f('uq_stock_document_line_document_id_position'))
+    )
+    op.create_table('stock_level',
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('least', types.Quantity(), nullable=False),
+    sa.Column('most', types.Quantity(), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('least >= 0 AND most >= least', name=op.f('ck_stock_level_order')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_stock_level')),
+    sa.UniqueConstraint('store_id', 'drug_id', name=op.f('uq_stock_level_store_id_drug_id'))
+    )
+    op.create_table('stock_snapshot',
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('batch_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.PrimaryKeyConstraint('day', 'store_id', 'batch_id', name=op.f('pk_stock_snapshot'))
+    )
+    op.create_table('stocktake',
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('state', sa.String(length=12), nullable=False),
+    sa.Column('scope', sa.String(length=100), nullable=False),
+    sa.Column('line_count', sa.Integer(), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('made_by', sa.BigInteger(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_stocktake')),
+    sa.UniqueConstraint('number', name=op.f('uq_stocktake_number'))
+    )
+    with op.batch_alter_table('stocktake', schema=None) as batch_op:
+        batch_op.create_index('ix_stocktake_store', ['store_id', 'state', 'made_at'], unique=False)
+
+    op.create_table('stocktake_line',
+    sa.Column('stocktake_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('position', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('balance_id', sa.BigInteger(), nullable=False),
+    sa.Column('batch_id', sa.BigInteger(), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('book', types.Quantity(), nullable=False),
+    sa.Column('expected', types.Quantity(), nullable=True),
+    sa.Column('first_expected', types.Quantity(), nullable=True),
+    sa.Column('counted', types.Quantity(), nullable=True),
+    sa.Column('counted_at', types.Instant(), nullable=True),
+    sa.Column('counted_by_name', sa.String(length=60), nullable=True),
+    sa.Column('merged_into', sa.Integer(), nullable=True),
+    sa.PrimaryKeyConstraint('stocktake_id', 'position', name=op.f('pk_stocktake_line'))
+    )
+    op.create_table('supplier',
+    sa.Column('code', sa.String(length=20), nullable=False),
+    sa.Column('name', sa.String(length=100), nullable=False),
+    sa.Column('contact', sa.String(length=60), nullable=False),
+    sa.Column('phone', sa.String(length=40), nullable=False),
+    sa.Column('active', sa.Boolean(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_supplier')),
+    sa.UniqueConstraint('code', name=op.f('uq_supplier_code'))
+    )
     op.create_table('trace_code',
     sa.Column('code', sa.String(length=100), nullable=False),
     sa.Column('drug_id', sa.BigInteger(), nullable=False),
@@ -717,6 +892,45 @@ def upgrade() -> None:
     with op.batch_alter_table('drug_check_finding', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_drug_check_finding_check_id'), ['check_id'], unique=False)
 
+    op.create_table('drug_match',
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('product_id', sa.BigInteger(), nullable=False),
+    sa.Column('ratio', types.Quantity(), nullable=False),
+    sa.Column('preferred', sa.Boolean(), nullable=False),
+    sa.Column('matched_at', types.Instant(), nullable=False),
+    sa.Column('matched_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['product_id'], ['platform_product.id'], name=op.f('fk_drug_match_product_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_drug_match')),
+    sa.UniqueConstraint('drug_id', 'product_id', name=op.f('uq_drug_match_drug_id_product_id'))
+    )
+    with op.batch_alter_table('drug_match', schema=None) as batch_op:
+        batch_op.create_index('ix_drug_match_product', ['product_id'], unique=False)
+
+    op.create_table('drug_price_limit',
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('pack_price', types.Price(), nullable=False),
+    sa.Column('valid_from', sa.Date(), nullable=False),
+    sa.Column('valid_to', sa.Date(), nullable=True),
+    sa.Column('reason', sa.String(length=200), nullable=False),
+    sa.Column('changed_by', sa.BigInteger(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('valid_to IS NULL OR valid_to > valid_from', name=op.f('ck_drug_price_limit_order')),
+    sa.ForeignKeyConstraint(['drug_id'], ['drug.id'], name=op.f('fk_drug_price_limit_drug_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_drug_price_limit')),
+    sa.UniqueConstraint('drug_id', 'valid_from', name=op.f('uq_drug_price_limit_drug_id_valid_from'))
+    )
+    op.create_table('drug_revaluation',
+    sa.Column('change_id', sa.BigInteger(), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('before', types.Money(), nullable=False),
+    sa.Column('after', types.Money(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['change_id'], ['drug_price_change.id'], name=op.f('fk_drug_revaluation_change_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_drug_revaluation')),
+    sa.UniqueConstraint('change_id', 'store_id', name=op.f('uq_drug_revaluation_change_id_store_id'))
+    )
     op.create_table('infusion_bottle',
     sa.Column('infusion_id', sa.BigInteger(), nullable=False),
     sa.Column('prescription_id', sa.BigInteger(), nullable=False),
@@ -787,6 +1001,75 @@ def upgrade() -> None:
     with op.batch_alter_table('order_template_line', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_order_template_line_template_id'), ['template_id'], unique=False)
 
+    op.create_table('purchase_order',
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('supplier_id', sa.BigInteger(), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('channel', sa.String(length=10), nullable=False),
+    sa.Column('state', sa.String(length=12), nullable=False),
+    sa.Column('platform_number', sa.String(length=60), nullable=False),
+    sa.Column('amount', types.Money(), nullable=False),
+    sa.Column('note', sa.String(length=200), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['supplier_id'], ['supplier.id'], name=op.f('fk_purchase_order_supplier_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_purchase_order')),
+    sa.UniqueConstraint('number', name=op.f('uq_purchase_order_number'))
+    )
+    with op.batch_alter_table('purchase_order', schema=None) as batch_op:
+        batch_op.create_index('ix_purchase_order_state', ['state', 'made_at'], unique=False)
+        batch_op.create_index('ix_purchase_order_store', ['store_id', 'made_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_purchase_order_supplier_id'), ['supplier_id'], unique=False)
+
+    op.create_table('supplier_invoice',
+    sa.Column('number', sa.String(length=40), nullable=False),
+    sa.Column('supplier_id', sa.BigInteger(), nullable=False),
+    sa.Column('amount', types.Money(), nullable=False),
+    sa.Column('invoice_date', sa.Date(), nullable=False),
+    sa.Column('due_date', sa.Date(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('paid_at', types.Instant(), nullable=True),
+    sa.Column('paid_by_name', sa.String(length=60), nullable=True),
+    sa.Column('payment_note', sa.String(length=100), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['supplier_id'], ['supplier.id'], name=op.f('fk_supplier_invoice_supplier_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_supplier_invoice')),
+    sa.UniqueConstraint('supplier_id', 'number', name=op.f('uq_supplier_invoice_supplier_id_number'))
+    )
+    with op.batch_alter_table('supplier_invoice', schema=None) as batch_op:
+        batch_op.create_index('ix_supplier_invoice_state', ['state', 'due_date'], unique=False)
+
+    op.create_table('supplier_paper',
+    sa.Column('supplier_id', sa.BigInteger(), nullable=False),
+    sa.Column('kind', sa.String(length=20), nullable=False),
+    sa.Column('number', sa.String(length=60), nullable=False),
+    sa.Column('valid_from', sa.Date(), nullable=False),
+    sa.Column('valid_to', sa.Date(), nullable=False),
+    sa.Column('note', sa.String(length=200), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['supplier_id'], ['supplier.id'], name=op.f('fk_supplier_paper_supplier_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_supplier_paper'))
+    )
+    with op.batch_alter_table('supplier_paper', schema=None) as batch_op:
+        batch_op.create_index('ix_supplier_paper_end', ['valid_to'], unique=False)
+        batch_op.create_index(batch_op.f('ix_supplier_paper_supplier_id'), ['supplier_id'], unique=False)
+
+    op.create_table('supplier_search',
+    sa.Column('owner_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
+    sa.Column('kind', sa.String(length=8), nullable=False),
+    sa.Column('search_key', sa.String(length=64).with_variant(sa.String(length=64, collation='C'), 'postgresql'), nullable=False),
+    sa.Column('part', sa.SmallInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['owner_id'], ['supplier.id'], name=op.f('fk_supplier_search_owner_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('owner_id', 'kind', 'search_key', name=op.f('pk_supplier_search'))
+    )
+    with op.batch_alter_table('supplier_search', schema=None) as batch_op:
+        batch_op.create_index('ix_supplier_search_key', ['part', 'search_key', 'owner_id', 'kind'], unique=False)
+
     op.create_table('drug_return_batch',
     sa.Column('return_line_id', sa.BigInteger(), nullable=False),
     sa.Column('batch_id', sa.BigInteger(), nullable=False),
@@ -814,6 +1097,32 @@ def upgrade() -> None:
     with op.batch_alter_table('extra_slot', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_extra_slot_person_id'), ['person_id'], unique=False)
 
+    op.create_table('goods_receipt',
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('order_id', sa.BigInteger(), nullable=True),
+    sa.Column('supplier_id', sa.BigInteger(), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('state', sa.String(length=12), nullable=False),
+    sa.Column('strict', sa.Boolean(), nullable=False),
+    sa.Column('delivery_number', sa.String(length=60), nullable=False),
+    sa.Column('amount', types.Money(), nullable=False),
+    sa.Column('invoice_id', sa.BigInteger(), nullable=True),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('made_by', sa.BigInteger(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['order_id'], ['purchase_order.id'], name=op.f('fk_goods_receipt_order_id')),
+    sa.ForeignKeyConstraint(['supplier_id'], ['supplier.id'], name=op.f('fk_goods_receipt_supplier_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_goods_receipt')),
+    sa.UniqueConstraint('number', name=op.f('uq_goods_receipt_number'))
+    )
+    with op.batch_alter_table('goods_receipt', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_goods_receipt_order_id'), ['order_id'], unique=False)
+        batch_op.create_index('ix_goods_receipt_payable', ['supplier_id', 'invoice_id'], unique=False)
+        batch_op.create_index('ix_goods_receipt_store', ['store_id', 'made_at'], unique=False)
+
     op.create_table('infusion_bottle_drug',
     sa.Column('bottle_id', sa.BigInteger(), nullable=False),
     sa.Column('line_id', sa.BigInteger(), nullable=False),
@@ -830,6 +1139,73 @@ def upgrade() -> None:
     with op.batch_alter_table('infusion_bottle_drug', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_infusion_bottle_drug_bottle_id'), ['bottle_id'], unique=False)
 
+    op.create_table('platform_delivery',
+    sa.Column('platform_id', sa.String(length=60), nullable=False),
+    sa.Column('order_id', sa.BigInteger(), nullable=False),
+    sa.Column('line_id', sa.BigInteger(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('received', types.Quantity(), nullable=False),
+    sa.Column('returned', types.Quantity(), nullable=False),
+    sa.Column('price', types.Price(), nullable=False),
+    sa.Column('lot_no', sa.String(length=40), nullable=False),
+    sa.Column('expiry', sa.Date(), nullable=True),
+    sa.Column('shipped_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('received >= 0 AND received <= quantity AND returned <= received', name=op.f('ck_platform_delivery_received')),
+    sa.ForeignKeyConstraint(['order_id'], ['purchase_order.id'], name=op.f('fk_platform_delivery_order_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_platform_delivery')),
+    sa.UniqueConstraint('platform_id', name=op.f('uq_platform_delivery_platform_id'))
+    )
+    with op.batch_alter_table('platform_delivery', schema=None) as batch_op:
+        batch_op.create_index('ix_platform_delivery_order', ['order_id'], unique=False)
+
+    op.create_table('purchase_line',
+    sa.Column('order_id', sa.BigInteger(), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('pack_cost', types.Price(), nullable=False),
+    sa.Column('pack_size', sa.Integer(), nullable=False),
+    sa.Column('received', types.Quantity(), nullable=False),
+    sa.Column('product_id', sa.BigInteger(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('received >= 0 AND received <= quantity', name=op.f('ck_purchase_line_received')),
+    sa.ForeignKeyConstraint(['order_id'], ['purchase_order.id'], name=op.f('fk_purchase_line_order_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_purchase_line')),
+    sa.UniqueConstraint('order_id', 'position', name=op.f('uq_purchase_line_order_id_position'))
+    )
+    with op.batch_alter_table('purchase_line', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_purchase_line_drug_id'), ['drug_id'], unique=False)
+
+    op.create_table('goods_receipt_code',
+    sa.Column('receipt_id', sa.BigInteger(), nullable=False),
+    sa.Column('line_id', sa.BigInteger(), nullable=False),
+    sa.Column('code', sa.String(length=100), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['receipt_id'], ['goods_receipt.id'], name=op.f('fk_goods_receipt_code_receipt_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_goods_receipt_code')),
+    sa.UniqueConstraint('receipt_id', 'code', name=op.f('uq_goods_receipt_code_receipt_id_code'))
+    )
+    op.create_table('goods_receipt_line',
+    sa.Column('receipt_id', sa.BigInteger(), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('order_line_id', sa.BigInteger(), nullable=True),
+    sa.Column('delivery_id', sa.BigInteger(), nullable=True),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('lot_no', sa.String(length=40), nullable=False),
+    sa.Column('expiry', sa.Date(), nullable=False),
+    sa.Column('pack_cost', types.Price(), nullable=False),
+    sa.Column('pack_size', sa.Integer(), nullable=False),
+    sa.Column('arrived', types.Quantity(), nullable=False),
+    sa.Column('accepted', types.Quantity(), nullable=False),
+    sa.Column('reject_reason', sa.String(length=200), nullable=False),
+    sa.Column('batch_id', sa.BigInteger(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('accepted >= 0 AND accepted <= arrived', name=op.f('ck_goods_receipt_line_accepted')),
+    sa.ForeignKeyConstraint(['receipt_id'], ['goods_receipt.id'], name=op.f('fk_goods_receipt_line_receipt_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_goods_receipt_line')),
+    sa.UniqueConstraint('receipt_id', 'position', name=op.f('uq_goods_receipt_line_receipt_id_position'))
+    )
     with op.batch_alter_table('payment_intent', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_payment_intent_person'))
         batch_op.drop_index(batch_op.f('ix_payment_intent_state'))
@@ -961,6 +1337,12 @@ def upgrade() -> None:
     with op.batch_alter_table('staff', schema=None) as batch_op:
         batch_op.add_column(sa.Column('revision', sa.Integer(), server_default='1', nullable=False))
 
+    with op.batch_alter_table('stock_balance', schema=None) as batch_op:
+        batch_op.create_index('ix_stock_balance_expiry', ['store_id', 'expiry'], unique=False)
+
+    with op.batch_alter_table('stock_move', schema=None) as batch_op:
+        batch_op.create_index('ix_stock_move_day', ['business_date'], unique=False)
+
     with op.batch_alter_table('ward', schema=None) as batch_op:
         batch_op.add_column(sa.Column('revision', sa.Integer(), server_default='1', nullable=False))
 
@@ -971,6 +1353,12 @@ def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     with op.batch_alter_table('ward', schema=None) as batch_op:
         batch_op.drop_column('revision')
+
+    with op.batch_alter_table('stock_move', schema=None) as batch_op:
+        batch_op.drop_index('ix_stock_move_day')
+
+    with op.batch_alter_table('stock_balance', schema=None) as batch_op:
+        batch_op.drop_index('ix_stock_balance_expiry')
 
     with op.batch_alter_table('staff', schema=None) as batch_op:
         batch_op.drop_column('revision')
@@ -1121,10 +1509,26 @@ def downgrade() -> None:
         batch_op.create_index(batch_op.f('ix_payment_intent_state'), ['state', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_payment_intent_person'), ['person_id'], unique=False)
 
+    op.drop_table('goods_receipt_line')
+    op.drop_table('goods_receipt_code')
+    with op.batch_alter_table('purchase_line', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_purchase_line_drug_id'))
+
+    op.drop_table('purchase_line')
+    with op.batch_alter_table('platform_delivery', schema=None) as batch_op:
+        batch_op.drop_index('ix_platform_delivery_order')
+
+    op.drop_table('platform_delivery')
     with op.batch_alter_table('infusion_bottle_drug', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_infusion_bottle_drug_bottle_id'))
 
     op.drop_table('infusion_bottle_drug')
+    with op.batch_alter_table('goods_receipt', schema=None) as batch_op:
+        batch_op.drop_index('ix_goods_receipt_store')
+        batch_op.drop_index('ix_goods_receipt_payable')
+        batch_op.drop_index(batch_op.f('ix_goods_receipt_order_id'))
+
+    op.drop_table('goods_receipt')
     with op.batch_alter_table('extra_slot', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_extra_slot_person_id'))
 
@@ -1133,6 +1537,25 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_drug_return_batch_return_line_id'))
 
     op.drop_table('drug_return_batch')
+    with op.batch_alter_table('supplier_search', schema=None) as batch_op:
+        batch_op.drop_index('ix_supplier_search_key')
+
+    op.drop_table('supplier_search')
+    with op.batch_alter_table('supplier_paper', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_supplier_paper_supplier_id'))
+        batch_op.drop_index('ix_supplier_paper_end')
+
+    op.drop_table('supplier_paper')
+    with op.batch_alter_table('supplier_invoice', schema=None) as batch_op:
+        batch_op.drop_index('ix_supplier_invoice_state')
+
+    op.drop_table('supplier_invoice')
+    with op.batch_alter_table('purchase_order', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_purchase_order_supplier_id'))
+        batch_op.drop_index('ix_purchase_order_store')
+        batch_op.drop_index('ix_purchase_order_state')
+
+    op.drop_table('purchase_order')
     with op.batch_alter_table('order_template_line', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_order_template_line_template_id'))
 
@@ -1149,6 +1572,12 @@ def downgrade() -> None:
         batch_op.drop_index('ix_infusion_bottle_infusion')
 
     op.drop_table('infusion_bottle')
+    op.drop_table('drug_revaluation')
+    op.drop_table('drug_price_limit')
+    with op.batch_alter_table('drug_match', schema=None) as batch_op:
+        batch_op.drop_index('ix_drug_match_product')
+
+    op.drop_table('drug_match')
     with op.batch_alter_table('drug_check_finding', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_drug_check_finding_check_id'))
 
@@ -1174,6 +1603,25 @@ def downgrade() -> None:
         batch_op.drop_index('ix_trace_code_batch')
 
     op.drop_table('trace_code')
+    op.drop_table('supplier')
+    op.drop_table('stocktake_line')
+    with op.batch_alter_table('stocktake', schema=None) as batch_op:
+        batch_op.drop_index('ix_stocktake_store')
+
+    op.drop_table('stocktake')
+    op.drop_table('stock_snapshot')
+    op.drop_table('stock_level')
+    op.drop_table('stock_document_line')
+    with op.batch_alter_table('stock_document_code', schema=None) as batch_op:
+        batch_op.drop_index('ix_stock_document_code_line')
+
+    op.drop_table('stock_document_code')
+    with op.batch_alter_table('stock_document', schema=None) as batch_op:
+        batch_op.drop_index('ix_stock_document_store')
+        batch_op.drop_index('ix_stock_document_other')
+        batch_op.drop_index('ix_stock_document_origin')
+
+    op.drop_table('stock_document')
     with op.batch_alter_table('statistics_grant', schema=None) as batch_op:
         batch_op.drop_index('ix_statistics_grant_state')
 
@@ -1205,6 +1653,15 @@ def downgrade() -> None:
         batch_op.drop_index('ix_refund_case_state')
 
     op.drop_table('refund_case')
+    with op.batch_alter_table('platform_product', schema=None) as batch_op:
+        batch_op.drop_index('ix_platform_product_name')
+
+    op.drop_table('platform_product')
+    with op.batch_alter_table('platform_call', schema=None) as batch_op:
+        batch_op.drop_index('ix_platform_call_state')
+        batch_op.drop_index(batch_op.f('ix_platform_call_order_id'))
+
+    op.drop_table('platform_call')
     op.drop_table('pickup_window')
     op.drop_table('pharmacy_rule')
     with op.batch_alter_table('person_protection', schema=None) as batch_op:
@@ -1281,6 +1738,11 @@ def downgrade() -> None:
         batch_op.drop_index('ix_electronic_invoice_cashier')
 
     op.drop_table('electronic_invoice')
+    with op.batch_alter_table('drug_price_change', schema=None) as batch_op:
+        batch_op.drop_index('ix_drug_price_change_due')
+        batch_op.drop_index('ix_drug_price_change_drug')
+
+    op.drop_table('drug_price_change')
     with op.batch_alter_table('drug_notice_read', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_drug_notice_read_user_id'))
 
