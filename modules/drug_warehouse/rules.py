@@ -57,6 +57,10 @@ def amounts_of(spec: str) -> frozenset[tuple[Decimal, str]]:
     return frozenset(found)
 
 
+def _strength(amounts: frozenset[tuple[Decimal, str]]) -> frozenset[tuple[Decimal, str]]:
+    return frozenset(one for one in amounts if one[1] in {"mg", "iu", "单位", "万单位"})
+
+
 def core_company(name: str) -> str:
     """A manufacturer without its legal form."""
     return _COMPANY.sub("", plain(name))
@@ -76,6 +80,8 @@ def likeness(ours: Described, theirs: Described) -> tuple[int, list[str]]:
     mine, other = amounts_of(ours.spec), amounts_of(theirs.spec)
     if mine and mine == other:
         score, reasons = score + 30, [*reasons, "规格一致"]
+    elif _strength(mine) and _strength(other) and not _strength(mine) & _strength(other):
+        score, reasons = score - 25, [*reasons, "含量不同"]
     elif mine & other:
         score, reasons = score + 15, [*reasons, "规格部分一致"]
     if core_company(ours.manufacturer) and core_company(ours.manufacturer) == core_company(theirs.manufacturer):

@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 from his_server.actor import Actor
 from his_server.db import Database
 from his_server.errors import AppError, Conflict, Invalid
+from his_server.messaging.outbox import OutboxEvent
 from modules.kernel.stock.models import TraceCode, TraceMove, TraceUpload
 from modules.kernel.stock.rules import Demand
 from modules.kernel.stock.service import Document, tracing
 from modules.kernel.stock.service.tracing import Scan
 from tests.factories import masterdata as make
 from tests.factories.stock import fill, make_store
+from tests.modules.kernel.stock.conftest import House
 from tests.processes import Place, place_of, run_all
 
 CODE = "08123456789012345678"
@@ -159,3 +161,55 @@ def test_race_for_one_pack(db: Database, keys_dir: Path, actor: Actor) -> None:
         moved = session.scalar(select(func.sum(TraceMove.quantity)).where(TraceMove.act == "use"))
         assert moved == sold == 24 - state.remaining
         assert sold > 0
+
+
+@pytest.mark.requirement("R1", "TC-06")
+def test_uploads_keep_their_serial_until_the_platform_has_them(house: House, actor: Actor) -> None:
+    """The peer took it and its answer was lost: the same serial goes again, and counts once."""
+    heard: dict[str, list[str]] = {}
+
+    def send(serial: str) -> None:
+        with house.db.begin(write=False) as session:
+            upload, codes = tracing.upload_body(session, serial)
+        assert heard.setdefault(upload.serial, codes) == codes  # a repeat says the same
+
+    with house.db.begin() as session:
+        session.info["actor"] = actor
+        tracing.collect(session, actor, house.ids["warehouse"], Document("stock_in", 9),
+                        [Scan(CODE, house.ids["drug"], house.ids["A1"], Decimal(24))])
+        tracing.use(session, actor, SALE, 1, house.ids["drug"], [CODE], store_id=house.ids["warehouse"],
+                    quantity=Decimal(24), pack_size=24)
+    page = house.ok(house.get("insurance", "stock/trace-uploads", upto="2026-03-02"))["items"]
+    assert [(u["transaction"], u["state"], u["codes"]) for u in page] == [("3503", "waiting", 1), ("3505", "waiting", 1)]
+    assert all(len(u["serial"]) <= 30 for u in page)
+    send(page[1]["serial"])  # … and our process dies here
+    house.ok(house.post("insurance", "stock/trace-uploads/resend", {"ids": [page[1]["id"]]}))
+    with house.db.begin(write=False) as session:
+        events = session.scalars(select(OutboxEvent).where(OutboxEvent.type == "DrugTraceSold")).all()
+    assert [e.business_key for e in events] == [page[1]["serial"]] * 2
+    send(page[1]["serial"])
+    with house.db.begin() as session:
+        assert tracing.mark_sent(session, page[1]["serial"], peer_number="N1")
+        assert not tracing.mark_sent(session, page[1]["serial"], peer_number="N1")
+        tracing.mark_refused(session, page[0]["serial"], "批号不符")
+    assert heard == {page[1]["serial"]: [CODE]}
+    left = house.ok(house.get("insurance", "stock/trace-uploads", upto="2026-03-02"))["items"]
+    assert [(u["serial"], u["state"], u["message"]) for u in left] == [(page[0]["serial"], "refused", "批号不符")]
+    answer = house.ok(house.get("insurance", "stock/trace-coverage", start="2026-03-01", end="2026-03-02"))
+    assert answer["unsent"] == 1 and answer["items"] == []  # the ledger dispensed nothing in this test
+    assert house.post("doctor", "stock/trace-uploads/resend", {"ids": [1]}).status_code == 403
+
+
+@pytest.mark.requirement("M7.6")
+def test_classes_of_drugs_are_chosen_and_remembered(house: House) -> None:
+    with house.db.begin() as session:
+        for name, category in (("甘草片", "09"), ("甘草饮片", "10"), ("甘草合剂丸", "11")):
+            make.make_drug(session, name=name, fiscal_category=category)
+
+    def found(classes: str) -> set[str]:
+        return {d["name"] for d in house.ok(house.get("pharmacist", "stock/drug-choices", q="甘草", classes=classes))["items"]}
+
+    assert found("09,11") == {"甘草片", "甘草合剂丸"} and found("10") == {"甘草饮片"}
+    assert found("") == {"甘草片", "甘草饮片", "甘草合剂丸"}
+    house.ok(house.clients["pharmacist"].put("/api/preferences/stock.classes", json={"chosen": "10"}))
+    assert house.ok(house.get("pharmacist", "preferences"))["items"]["stock.classes"] == "10"
