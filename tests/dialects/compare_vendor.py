@@ -39,6 +39,10 @@ WHY = {
     "arithmetic": "exact with either setting of the server for INT / INT",
     "functions": "microseconds said; CHAR_LENGTH counts characters by its name",
     "sequence": "the same",
+    "update with case": "a number given as a parameter in CASE says its type: it would be text",
+    "case": "as above",
+    "select literal": "a number given as a parameter in a select list says its type: it would be text",
+    "recursive cte": "as above",
 }
 
 
