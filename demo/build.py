@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from demo import drugs, infusion, month
 from demo.people import make_people
+from demo.present import today_so_far
 from his_server.actor import SYSTEM, Actor
 from his_server.clock import HOSPITAL_ZONE, Clock, ManualClock
 from his_server.db import Database, numbering
@@ -55,7 +56,8 @@ ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
     ("nurse02", "infusion_nurse", "nurse"), ("nurse03", "emergency_nurse", "nurse"),
     ("technician01", "medical_technician", "technician"), ("finance01", "finance", "finance"),
     ("insurance01", "insurance", "insurance"), ("integration01", "integration", "admin"),
-    ("warehouse01", "warehouse", "pharmacist"), ("warehouse02", "warehouse", "pharmacist"))
+    ("warehouse01", "warehouse", "pharmacist"), ("warehouse02", "warehouse", "pharmacist"),
+    ("catalogue01", "catalogue", "pricing"))
 WORKPLACES = {"nurse01": "3013", "nurse02": "3013", "nurse03": "1901"}
 """Departments of those whose page asks where they work."""
 ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员"), ("auditadmin", "审计管理员"))
@@ -96,6 +98,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         for day, visits in month.work_days(database, people, persons, today=last, days=scale.days,
                                            visits=scale.visits, seed=seed):
             say(f"{day}：{visits} 人次")
+        say(f"{present}：{today_so_far(database, people, persons, until=real.now(), seed=seed)} 人次，各种状态")
         drugs.present(database, keepers, stores)
         say("今日输液与皮试")
         infusion.fill(database, real.now(), people, nurses, persons)
