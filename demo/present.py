@@ -18,6 +18,7 @@ from demo.month import Catalogue, People, read_catalogue
 from his_server.actor import Actor
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Database
+from modules.kernel.charging.service.receipts import void_next_receipt
 from modules.kernel.encounters import service as encounters
 from modules.kernel.patients.models import Person
 from modules.kernel.scheduling import service as scheduling
@@ -67,6 +68,8 @@ def today_so_far(database: Database, people: People, persons: Sequence[int], *, 
     for number, state in enumerate(STATES):
         clock.set(start + pace * number)
         _patient(work, chosen[number % len(chosen)], sessions[number % len(sessions)], state, day)
+    with acting(database, work.cashier) as session:
+        void_next_receipt(session, work.cashier, "打印机卡纸")
     return len(STATES)
 
 
