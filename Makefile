@@ -54,8 +54,10 @@ test: lint ## everything but the long tests, on SQLite, PostgreSQL and (chosen o
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/browser
 	$(BIN)/python -m pytest tests/browser  # alone: a person at a keyboard has the machine to themselves
 
-test-long: lint ## all tests, the long ones too; all on Dameng too (HIS_TEST_DAMENG_URL names a true DM8)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench" --dameng all
+test-long: lint ## all tests, on Dameng too (HIS_TEST_DAMENG_URL names a true DM8); races, kills, wrong input at length
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench and not long" --ignore tests/browser --dameng all
+	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -m "long and not bench"  # alone; HIS_LONG_RACE_SECONDS=60 HIS_LONG_KILLS=30 HIS_LONG_EXAMPLES=50
 
 golden: setup ## write the golden SQL files anew after a change of models or dialects
 	HIS_TEST_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/dialects/test_golden.py

@@ -7,6 +7,7 @@ they get past "not found". Routes that are added later are covered without a wor
 from __future__ import annotations
 
 import json
+import os
 import random
 import warnings
 from collections import Counter
@@ -162,7 +163,7 @@ def test_bad_input_on_every_route(everything_allowed: Flask, db: Database, hospi
 @pytest.mark.timeout(3600)
 def test_much_bad_input_on_every_route(everything_allowed: Flask, db: Database, hospital: Hospital,
                                        world: World) -> None:
-    run(everything_allowed, db, hospital, world, 50)
+    run(everything_allowed, db, hospital, world, int(os.environ.get("HIS_LONG_EXAMPLES", "50")))
 
 
 @ONLY_SQLITE

@@ -186,5 +186,6 @@ def test_three_kills(tmp_path: Path, db_url: str, hospital: Hospital) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
+@pytest.mark.requirement("DB-30")
 def test_thirty_kills(tmp_path: Path, db_url: str, hospital: Hospital) -> None:
-    _survives(tmp_path, db_url, hospital, kills=30, seed=2)
+    _survives(tmp_path, db_url, hospital, kills=int(os.environ.get("HIS_LONG_KILLS", "30")), seed=2)
