@@ -14,7 +14,7 @@ from his_server.db import Database
 
 @dataclass
 class QueryCount:
-    """The statements seen, without BEGIN and without the taking of key blocks (once in 2000 rows)."""
+    """The statements seen, without BEGIN, SQLite's PRAGMA and the taking of key blocks (once in 2000 rows)."""
 
     statements: list[str] = field(default_factory=list)
 
@@ -29,7 +29,7 @@ def count_queries(database: Database) -> Iterator[QueryCount]:
     count = QueryCount()
 
     def seen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE")) and "key_block" not in statement:
+        if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE", "PRAGMA")) and "key_block" not in statement:
             count.statements.append(statement)
 
     event.listen(database.engine, "before_cursor_execute", seen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, select
@@ -138,13 +138,16 @@ def prescription(session: Session, actor: Actor, prescription_id: int) -> dict[s
     """A prescription for review, dispensing or return: lines in the order of their shelves, batches to take, what was
     returned, checks, names of the four eyes. A fixed number of queries.
     """
-    found = session.scalar(select(Prescription).options(selectinload(Prescription.lines))
-                           .where(Prescription.id == prescription_id))
-    if found is None:
+    # whose it is, where and of which visit come along: what asks for them below finds them in the session
+    whole = session.execute(
+        select(Prescription, Person, Store, Encounter).options(selectinload(Prescription.lines))
+        .join(Person, Person.id == Prescription.person_id).join(Store, Store.id == Prescription.store_id)
+        .join(Encounter, Encounter.id == Prescription.encounter_id)
+        .where(Prescription.id == prescription_id)).first()
+    if whole is None:
         raise NotFound("pharmacy.prescription", "没有这张处方，请刷新后重试")
+    found, person = whole.Prescription, whole.Person
     store_for(session, actor, DISPENSE if actor.can(DISPENSE) else TAKE_BACK, found.store_id)
-    person = session.get(Person, found.person_id)
-    assert person is not None
     held = session.execute(
         select(Reservation.line_id, Reservation.quantity, Batch.lot_no, Batch.expiry)
         .join(Batch, Batch.id == Reservation.batch_id)
@@ -157,11 +160,13 @@ def prescription(session: Session, actor: Actor, prescription_id: int) -> dict[s
         .order_by(Batch.expiry, StockMove.id)).all()
     charged = {r.id: r for r in session.execute(
         select(ChargeLine.id, ChargeLine.unit, ChargeLine.factor, ChargeLine.amount, ChargeLineState.performed,
-               ChargeLineState.refunded, ChargeLineState.quantity.label("line_quantity"))
+               ChargeLineState.refunded, ChargeLineState.quantity.label("line_quantity"), Drug.control, DrugLocation.shelf)
+        .join(PrescriptionLine, PrescriptionLine.charge_line_id == ChargeLine.id)
+        .join(Drug, Drug.id == PrescriptionLine.drug_id)
+        .outerjoin(DrugLocation, (DrugLocation.drug_id == Drug.id) & (DrugLocation.store_id == found.store_id))
         .outerjoin(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
-        .where(ChargeLine.id.in_([line.charge_line_id for line in found.lines])))}
+        .where(PrescriptionLine.prescription_id == prescription_id))}
     batches = [*moved, *held]
-    places = drug_facts(session, found.store_id, [line.drug_id for line in found.lines])
     task, window = _task(session, found)
     codes = kept_codes(session, task.id) if task is not None and task.state in rules.OPEN_STATES else {}
     lines = []
@@ -176,7 +181,7 @@ def prescription(session: Session, actor: Actor, prescription_id: int) -> dict[s
             "returnable": (money.performed or 0) * money.factor, "refunded": (money.refunded or 0) * money.factor,
             "returnable_units": money.performed or 0,
             "returnable_text": show_quantity((money.performed or 0) * money.factor, *packs),
-            "control": places[line.drug_id].control, "shelf": places[line.drug_id].shelf or "",
+            "control": money.control, "shelf": money.shelf or "",
             "left": ((money.line_quantity or 0) - (money.performed or 0) - (money.refunded or 0)) * money.factor,
             "codes": codes.get(line.id, []),
             "batches": [{"lot_no": b.lot_no, "expiry": b.expiry, "quantity_text": show_quantity(b.quantity, *packs),
@@ -188,16 +193,8 @@ def prescription(session: Session, actor: Actor, prescription_id: int) -> dict[s
                                           "issued_at", "charged_at", "dispensed_at", "changed_by_name")},
         "person": {"id": person.id, "name": person.name, "sex": person.sex, "birth_date": person.birth_date,
                    "outpatient_no": person.outpatient_no, "allergies": person.allergies},
-        "insured": insured(session.scalar(select(Encounter.insurance).where(Encounter.id == found.encounter_id))),
+        "insured": insured(whole.Encounter.insurance),
         "task": _shown_task(session, found, task, window), "lines": lines}
-
-
-def drug_facts(session: Session, store_id: int, drug_ids: Sequence[int]) -> dict[int, Any]:
-    """Control class and shelf of drugs in a store; one query."""
-    return {row.id: row for row in session.execute(
-        select(Drug.id, Drug.control, DrugLocation.shelf)
-        .outerjoin(DrugLocation, (DrugLocation.drug_id == Drug.id) & (DrugLocation.store_id == store_id))
-        .where(Drug.id.in_(drug_ids)))}
 
 
 def _task(session: Session, found: Prescription) -> tuple[DispensingTask | None, str]:

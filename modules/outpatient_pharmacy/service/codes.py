@@ -75,8 +75,8 @@ def use(session: Session, actor: Actor, found: Prescription, lines: Sequence[Any
 
 def insured(session: Session, found: Prescription) -> bool:
     """Whether the visit is settled with the insurance fund."""
-    kind = session.scalar(select(Encounter.insurance).where(Encounter.id == found.encounter_id))
-    return bool(kind) and kind != SELF_PAID
+    visit = session.get(Encounter, found.encounter_id)
+    return visit is not None and bool(visit.insurance) and visit.insurance != SELF_PAID
 
 
 def _excused(session: Session, items: Sequence[BatchQuantity]) -> set[int]:
