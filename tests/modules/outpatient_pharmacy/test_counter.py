@@ -156,14 +156,15 @@ def test_one_event_per_prescription_and_settlement_with_its_own_lines_only(world
     assert {a.status_code for a in answers} == {201}  # the callback came three times
     assert world.post("cashier", "/api/outpatient-billing/settlements", body).status_code == 409
     second = world.prescribe(encounter, drug="pill", quantity="3")
-    world.ok(world.pay_all(person))
+    third = world.prescribe(encounter, drug="free_drug", quantity="100")
+    world.ok(world.pay_all(person))  # two prescriptions in one bill: two pushes, each with its own lines
     import json
 
     with world.db.begin(write=False) as session:
         events = [json.loads(e.payload) for e in session.scalars(
             select(OutboxEvent).where(OutboxEvent.type == "PrescriptionReady").order_by(OutboxEvent.id))]
     assert sorted((e["prescription_id"], [line["line_id"] for line in e["lines"]]) for e in events) == sorted(
-        (m["id"], [m["lines"][0]["id"]]) for m in (first, second))
+        (m["id"], [m["lines"][0]["id"]]) for m in (first, second, third))
     assert {e["window"] for e in events} == {4}
 
 
