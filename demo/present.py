@@ -68,7 +68,7 @@ def today_so_far(database: Database, people: People, persons: Sequence[int], *, 
     for number, state in enumerate(STATES):
         clock.set(start + pace * number)
         _patient(work, chosen[number % len(chosen)], sessions[number % len(sessions)], state, day)
-    with acting(database, work.cashier) as session:
+    with month._acting(database, work.cashier) as session:
         void_next_receipt(session, work.cashier, "打印机卡纸")
     return len(STATES)
 
