@@ -30,5 +30,6 @@ def demo(scale: str, seed: int, if_empty: bool) -> None:
     bind_ports(database, hospital, found.settings)
     started = time.monotonic()
     build(database, hospital, found.settings, SCALES[scale], seed, lambda text: click.echo(f"  {text}"))
-    click.echo(f"演示医院已建成，用时 {time.monotonic() - started:.0f} 秒。账户 cashier01、doctor01、pharmacist01、finance01、catalogue01、"
-               f"registrar01、technician01、sysadmin、secadmin、auditadmin，口令 {PASSWORD}")
+    accounts = "、".join(("cashier01", "doctor01", "pharmacist01", "finance01", "catalogue01", "registrar01", "technician01",
+                         "sysadmin", "secadmin", "auditadmin"))
+    click.echo(f"演示医院已建成，用时 {time.monotonic() - started:.0f} 秒。账户 {accounts}，口令 {PASSWORD}")
