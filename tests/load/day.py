@@ -20,9 +20,11 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from pypinyin import Style, lazy_pinyin
 
@@ -83,10 +85,17 @@ class Hands:
         self.day, self.caller = day, caller
 
     def send(self, action: str, method: str, path: str, body: Any = None) -> Any:
-        """One request, timed. None when it was refused or failed."""
-        began = time.perf_counter()
+        """One request, timed. None when it was refused or failed.
+
+        The server closes a connection that was idle; a browser then opens another and sends again, and so does this, once,
+        with the same Idempotency-Key.
+        """
+        began, key = time.perf_counter(), uuid4().hex
         try:
-            status, answer = self.caller.send(method, path, body)
+            try:
+                status, answer = self.caller.send(method, path, body, key)
+            except (RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                status, answer = self.caller.send(method, path, body, key)
         except Exception as error:
             self.day.watch.failed(action, error)
             return None
