@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from his_server.actor import SYSTEM
+from modules.kernel.patients.models import Person
+from modules.kernel.stock.service import tracing
 from tests.browser.driving import Desk, House
 
 Sit = Callable[[str], Desk]
@@ -223,3 +226,48 @@ def test_stock_is_searched_and_put_in(house: House, desk: Sit) -> None:
     at.see("已入库，单号 RK")
     at.see("BT2026", "[aria-label=库存]")
     assert house.world.findings() == []
+
+
+@pytest.mark.requirement("RX-09", "RX-10", "M7.1", "R1")
+def test_the_whole_task_of_a_pharmacist_by_keyboard(house: House, desk: Sit) -> None:
+    """审方 with an alert, 叫号, trace codes, 调配, 核对发药: no hand leaves the keyboard."""
+    made = _paid(house, "顾晓东")
+    world = house.world
+    with world.db.begin() as session:
+        session.info["actor"] = SYSTEM
+        person = session.get(Person, made["person_id"])
+        assert person is not None
+        person.allergies = "阿莫西林"
+    window = world.ok(world.post("pharmacist", f"{PHARMACY}/windows", {"store_id": world.ids["store"], "number": 7}))
+    world.ok(world.post("pharmacist", f"{PHARMACY}/windows/{window['id']}/state", {"state": "open"}))
+    at = desk(house.login_of("pharmacist"))
+    at.menu("发药")
+    at.focused("发药队列")
+    at.keys("F3")
+    at.focused("处方号")
+    at.type(made["number"], "Enter")
+    at.see("顾晓东", ".patient .name")
+    at.see("病人对阿莫西林过敏", "[aria-label=合理用药]")
+    at.focused("发药队列")
+    at.keys("F8")  # nothing: it is not reviewed
+    at.keys("F6")
+    _asked(at, "病人对阿莫西林过敏")
+    at.type("既往耐受，已与医师核实", "Enter")
+    at.see("审核通过")
+    for code in ("81234567890123450011", "81234567890123450012"):
+        at.keys("F3")
+        at.focused("处方号")
+        at.type(code, "Enter")
+        at.see(code, "[aria-label=处方明细]")
+    at.see("追溯码 2/2", "[aria-label=处方明细]")
+    at.keys("Escape")
+    at.focused("发药队列")
+    at.keys("F4")
+    at.see("调配 周药师", "[aria-label=审核调配核对]")
+    at.keys("F8")
+    at.see(f"已发药：顾晓东 {made['number']}")
+    with world.db.begin(write=False) as session:
+        found = tracing.find(session, ["81234567890123450011", "81234567890123450012"])
+    assert {code.state for code in found.values()} == {"dispensed"} and len(found) == 2
+    shown = world.ok(world.get("pharmacist", f"{PHARMACY}/prescriptions/{made['id']}"))
+    assert (shown["state"], shown["task"]["review_note"]) == ("dispensed", "既往耐受，已与医师核实")

@@ -27,6 +27,7 @@ from modules.kernel.dispensing.models import DrugReturn
 from modules.kernel.orders.models import Prescription, Request
 from modules.kernel.stock.models import Reservation, StockBalance
 from tests.fault.walking import BILLING, PHARMACY, Progress, Walker
+from tests.pushes import check_pushes
 from tests.serving import House, make_house
 
 WALKERS = 4
@@ -170,6 +171,8 @@ def _survives(tmp_path: Path, db_url: str, hospital: Hospital, *, kills: int, se
         _walk_on(house, walkers)
         _settle_outside(house, hospital)
         _nothing_stuck(house)
+        with house.world.db.begin(write=False) as session:
+            assert check_pushes(session) > 0
         scanned = _books_agree(house)
         assert house.world.findings() == []
         assert "defect" not in house.complaints(), house.complaints()[-4000:]
@@ -179,7 +182,7 @@ def _survives(tmp_path: Path, db_url: str, hospital: Hospital, *, kills: int, se
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.requirement("DB-30", "M1.7", "M1.10")
+@pytest.mark.requirement("DB-30", "M1.7", "M1.10", "M7.2", "M7.3")
 def test_three_kills(tmp_path: Path, db_url: str, hospital: Hospital) -> None:
     _survives(tmp_path, db_url, hospital, kills=3, seed=1)
 

@@ -24,6 +24,7 @@ from modules.kernel.stock import service as stock
 from modules.kernel.stock.service import Document, Receipt
 from tests.factories.hospital import World
 from tests.processes import place_of, run_all
+from tests.pushes import check_pushes
 from tests.race.acting import race
 
 PROCESSES = 8
@@ -61,6 +62,7 @@ def _check(world: World, done: Counter[str]) -> None:
     for act in ("register", "prescribe", "settle", "dispense", "refund"):
         assert done[act] > 0, done
     with world.db.begin(write=False) as session:
+        assert check_pushes(session) > 0
         settled = session.scalar(select(func.count()).select_from(Settlement))
         assert settled == session.scalar(select(func.count(Settlement.number.distinct())))
         receipts = session.scalar(select(func.count()).select_from(charging.Receipt))
@@ -77,7 +79,7 @@ def _no_number_is_missing(session: Session, receipts: int | None) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.requirement("RX-12", "FN-07", "FN-12", "DB-30")
+@pytest.mark.requirement("RX-12", "M7.2", "M7.3", "FN-07", "FN-12", "DB-30")
 def test_eight_processes_for_some_seconds(world: World, keys_dir: Path) -> None:
     done = _race(world, keys_dir, 8)
     print(dict(done))
