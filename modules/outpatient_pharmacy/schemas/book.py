@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields
+from datetime import date
+
+from marshmallow import Schema, fields, validate
 
 from his_server.wire import Choice, Id, QuantityField, QueryId, Text
 
@@ -96,7 +98,7 @@ class DestructionIn(Schema):
     """Paper prescriptions of a kind issued up to a day."""
 
     kind = Choice("普通", "急诊", "儿科", "中药", "精二", "毒性", "麻精一", required=True)
-    until = fields.Date(required=True)
+    until = fields.Date(required=True, validate=validate.Range(date(1990, 1, 1), date(2100, 1, 1), error="日期有误"))
     approved_by = Text(required=True, min=1, max=60)
     witness = Text(required=True, min=1, max=60)
 
