@@ -1389,6 +1389,109 @@ CREATE TABLE drug_notice_read (
 
 CREATE INDEX ix_drug_notice_read_user_id ON drug_notice_read (user_id);
 
+CREATE TABLE drug_price_change (
+    number VARCHAR(32) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    old_price BIGINT NOT NULL,
+    new_price BIGINT NOT NULL,
+    valid_from DATE NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    amount BIGINT,
+    made_at DATETIME NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_price_change PRIMARY KEY (id),
+    CONSTRAINT uq_drug_price_change_number UNIQUE (number)
+);
+
+CREATE INDEX ix_drug_price_change_drug ON drug_price_change (drug_id, valid_from);
+
+CREATE INDEX ix_drug_price_change_due ON drug_price_change (state, valid_from);
+
+CREATE TABLE electronic_invoice (
+    intent_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    root_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    colour VARCHAR(4) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    amount BIGINT NOT NULL,
+    code VARCHAR(20),
+    invoice_number VARCHAR(20),
+    check_code VARCHAR(20),
+    original_id BIGINT,
+    after_id BIGINT,
+    reason VARCHAR(200),
+    cashier_id BIGINT NOT NULL,
+    cashier_name VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    made_at DATETIME NOT NULL,
+    issued_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_electronic_invoice PRIMARY KEY (id),
+    CONSTRAINT uq_electronic_invoice_intent_id UNIQUE (intent_id),
+    CONSTRAINT uq_electronic_invoice_original_id UNIQUE (original_id),
+    CONSTRAINT uq_electronic_invoice_settlement_id_colour UNIQUE (settlement_id, colour)
+);
+
+CREATE INDEX ix_electronic_invoice_cashier ON electronic_invoice (cashier_id, business_date, id);
+
+CREATE INDEX ix_electronic_invoice_day ON electronic_invoice (business_date, id);
+
+CREATE INDEX ix_electronic_invoice_number ON electronic_invoice (invoice_number);
+
+CREATE INDEX ix_electronic_invoice_person ON electronic_invoice (person_id, business_date, id);
+
+CREATE INDEX ix_electronic_invoice_root ON electronic_invoice (root_id);
+
+CREATE INDEX ix_electronic_invoice_state ON electronic_invoice (state, business_date, id);
+
+CREATE TABLE infusion (
+    number VARCHAR(20) NOT NULL,
+    queue_no INTEGER NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    prescription_number VARCHAR(32) NOT NULL,
+    department_id BIGINT NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    seat_id BIGINT,
+    running_bottle_id BIGINT,
+    received_at DATETIME NOT NULL,
+    received_by_name VARCHAR(60) NOT NULL,
+    looked_at DATETIME,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_infusion PRIMARY KEY (id),
+    CONSTRAINT uq_infusion_number UNIQUE (number),
+    CONSTRAINT uq_infusion_prescription_id_business_date UNIQUE (prescription_id, business_date)
+);
+
+CREATE INDEX ix_infusion_day ON infusion (business_date, state, queue_no);
+
+CREATE INDEX ix_infusion_person ON infusion (person_id, business_date);
+
+CREATE TABLE infusion_seat (
+    code VARCHAR(10) NOT NULL,
+    area VARCHAR(20) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    position INTEGER NOT NULL,
+    active BOOLEAN NOT NULL,
+    infusion_id BIGINT,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_infusion_seat PRIMARY KEY (id),
+    CONSTRAINT uq_infusion_seat_code UNIQUE (code),
+    CONSTRAINT uq_infusion_seat_infusion_id UNIQUE (infusion_id)
+);
+
 CREATE TABLE insurance_claim (
     intent_id BIGINT NOT NULL,
     kind VARCHAR(12) NOT NULL,
@@ -1411,7 +1514,8 @@ CREATE TABLE insurance_claim (
     self_first BIGINT NOT NULL,
     in_scope BIGINT NOT NULL,
     balance BIGINT,
-    peer_visit VARCHAR(30),
+    peer_visit VARCHAR(40),
+    answered VARCHAR(200),
     "plan" TEXT NOT NULL,
     made_at DATETIME NOT NULL,
     id BIGINT NOT NULL,
@@ -1519,6 +1623,12 @@ CREATE TABLE interface_call_term (
 
 CREATE INDEX ix_interface_call_term_call ON interface_call_term (call_id);
 
+CREATE TABLE invoice_image (
+    invoice_id BIGINT NOT NULL,
+    content BLOB NOT NULL,
+    CONSTRAINT pk_invoice_image PRIMARY KEY (invoice_id)
+);
+
 CREATE TABLE medication_check (
     task_id BIGINT NOT NULL,
     outcome VARCHAR(10) NOT NULL,
@@ -1541,6 +1651,28 @@ CREATE TABLE no_code_entry (
 );
 
 CREATE INDEX ix_no_code_entry_drug ON no_code_entry (drug_id, ended_at);
+
+CREATE TABLE old_deposit (
+    source VARCHAR(20) NOT NULL,
+    source_number VARCHAR(40) NOT NULL,
+    person_id BIGINT NOT NULL,
+    balance BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    imported_at DATETIME NOT NULL,
+    imported_by_name VARCHAR(60) NOT NULL,
+    cleared_at DATETIME,
+    cleared_by BIGINT,
+    cleared_by_name VARCHAR(60),
+    method VARCHAR(20),
+    receiver VARCHAR(100),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_old_deposit PRIMARY KEY (id),
+    CONSTRAINT uq_old_deposit_source_source_number UNIQUE (source, source_number)
+);
+
+CREATE INDEX ix_old_deposit_person ON old_deposit (person_id);
+
+CREATE INDEX ix_old_deposit_state ON old_deposit (state, id);
 
 CREATE TABLE order_template (
     name VARCHAR(60) NOT NULL,
@@ -1576,6 +1708,40 @@ CREATE TABLE paper_destruction (
 
 CREATE INDEX ix_paper_destruction_kind ON paper_destruction (kind, until_day);
 
+CREATE TABLE person_emergency_access (
+    person_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL,
+    user_name VARCHAR(60) NOT NULL,
+    reason_sealed BLOB NOT NULL,
+    opened_at DATETIME NOT NULL,
+    until DATETIME NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_person_emergency_access PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_person_emergency_access_opened ON person_emergency_access (opened_at, id);
+
+CREATE INDEX ix_person_emergency_access_user ON person_emergency_access (user_id, person_id, until);
+
+CREATE TABLE person_protection (
+    person_id BIGINT NOT NULL,
+    level INTEGER NOT NULL,
+    kinds_sealed BLOB,
+    locked BOOLEAN NOT NULL,
+    reason_sealed BLOB NOT NULL,
+    decided_at DATETIME NOT NULL,
+    decided_by BIGINT NOT NULL,
+    decided_by_name VARCHAR(60) NOT NULL,
+    in_force BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_person_protection PRIMARY KEY (id),
+    CONSTRAINT uq_person_protection_person_id_in_force UNIQUE (person_id, in_force)
+);
+
+CREATE INDEX ix_person_protection_decided ON person_protection (decided_at);
+
 CREATE TABLE pharmacy_rule (
     store_id BIGINT NOT NULL,
     review_first BOOLEAN NOT NULL,
@@ -1604,6 +1770,45 @@ CREATE TABLE pickup_window (
     CONSTRAINT pk_pickup_window PRIMARY KEY (id),
     CONSTRAINT uq_pickup_window_store_id_number UNIQUE (store_id, number)
 );
+
+CREATE TABLE platform_call (
+    our_key VARCHAR(40) NOT NULL,
+    act VARCHAR(20) NOT NULL,
+    order_id BIGINT NOT NULL,
+    payload VARCHAR(4000) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    message VARCHAR(300) NOT NULL,
+    made_at DATETIME NOT NULL,
+    ended_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_call PRIMARY KEY (id),
+    CONSTRAINT uq_platform_call_our_key UNIQUE (our_key)
+);
+
+CREATE INDEX ix_platform_call_order_id ON platform_call (order_id);
+
+CREATE INDEX ix_platform_call_state ON platform_call (state, made_at);
+
+CREATE TABLE platform_product (
+    platform_id VARCHAR(60) NOT NULL,
+    code VARCHAR(60) NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    form VARCHAR(40) NOT NULL,
+    spec VARCHAR(80) NOT NULL,
+    pack VARCHAR(80) NOT NULL,
+    unit VARCHAR(20) NOT NULL,
+    factor BIGINT NOT NULL,
+    manufacturer VARCHAR(120) NOT NULL,
+    approval_no VARCHAR(60) NOT NULL,
+    price BIGINT NOT NULL,
+    active BOOLEAN NOT NULL,
+    seen_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_product PRIMARY KEY (id),
+    CONSTRAINT uq_platform_product_platform_id UNIQUE (platform_id)
+);
+
+CREATE INDEX ix_platform_product_name ON platform_product (name);
 
 CREATE TABLE refund_case (
     settlement_id BIGINT NOT NULL,
@@ -1748,6 +1953,131 @@ CREATE TABLE statistics_grant (
 
 CREATE INDEX ix_statistics_grant_state ON statistics_grant (state, requested_at);
 
+CREATE TABLE stock_document (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    purpose VARCHAR(30) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    store_id BIGINT NOT NULL,
+    other_store_id BIGINT,
+    origin_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    strict BOOLEAN NOT NULL,
+    line_count INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    made_at DATETIME NOT NULL,
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_document PRIMARY KEY (id),
+    CONSTRAINT uq_stock_document_number UNIQUE (number)
+);
+
+CREATE INDEX ix_stock_document_origin ON stock_document (origin_id);
+
+CREATE INDEX ix_stock_document_other ON stock_document (other_store_id, kind, state);
+
+CREATE INDEX ix_stock_document_store ON stock_document (store_id, kind, made_at);
+
+CREATE TABLE stock_document_code (
+    document_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_document_code PRIMARY KEY (id),
+    CONSTRAINT uq_stock_document_code_document_id_code UNIQUE (document_id, code)
+);
+
+CREATE INDEX ix_stock_document_code_line ON stock_document_code (line_id);
+
+CREATE TABLE stock_document_line (
+    document_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    lot_no VARCHAR(40) NOT NULL,
+    expiry DATE,
+    pack_cost BIGINT,
+    pack_size INTEGER NOT NULL,
+    quantity BIGINT NOT NULL,
+    done BIGINT NOT NULL,
+    supplier VARCHAR(100) NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_document_line PRIMARY KEY (id),
+    CONSTRAINT uq_stock_document_line_document_id_position UNIQUE (document_id, position)
+);
+
+CREATE TABLE stock_level (
+    store_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    least BIGINT NOT NULL,
+    most BIGINT NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_stock_level_order CHECK (least >= 0 AND most >= least),
+    CONSTRAINT pk_stock_level PRIMARY KEY (id),
+    CONSTRAINT uq_stock_level_store_id_drug_id UNIQUE (store_id, drug_id)
+);
+
+CREATE TABLE stock_snapshot (
+    day DATE NOT NULL,
+    store_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    CONSTRAINT pk_stock_snapshot PRIMARY KEY (day, store_id, batch_id)
+);
+
+CREATE TABLE stocktake (
+    number VARCHAR(32) NOT NULL,
+    store_id BIGINT NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    scope VARCHAR(100) NOT NULL,
+    line_count INTEGER NOT NULL,
+    made_at DATETIME NOT NULL,
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stocktake PRIMARY KEY (id),
+    CONSTRAINT uq_stocktake_number UNIQUE (number)
+);
+
+CREATE INDEX ix_stocktake_store ON stocktake (store_id, state, made_at);
+
+CREATE TABLE stocktake_line (
+    stocktake_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    balance_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    book BIGINT NOT NULL,
+    expected BIGINT,
+    first_expected BIGINT,
+    counted BIGINT,
+    counted_at DATETIME,
+    counted_by_name VARCHAR(60),
+    merged_into INTEGER,
+    CONSTRAINT pk_stocktake_line PRIMARY KEY (stocktake_id, position)
+);
+
+CREATE TABLE supplier (
+    code VARCHAR(20) NOT NULL,
+    name VARCHAR(100) NOT NULL,
+    contact VARCHAR(60) NOT NULL,
+    phone VARCHAR(40) NOT NULL,
+    active BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_supplier PRIMARY KEY (id),
+    CONSTRAINT uq_supplier_code UNIQUE (code)
+);
+
 CREATE TABLE trace_code (
     code VARCHAR(100) NOT NULL,
     drug_id BIGINT NOT NULL,
@@ -1860,6 +2190,90 @@ CREATE TABLE drug_check_finding (
 
 CREATE INDEX ix_drug_check_finding_check_id ON drug_check_finding (check_id);
 
+CREATE TABLE drug_match (
+    drug_id BIGINT NOT NULL,
+    product_id BIGINT NOT NULL,
+    ratio BIGINT NOT NULL,
+    preferred BOOLEAN NOT NULL,
+    matched_at DATETIME NOT NULL,
+    matched_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_drug_match_product_id FOREIGN KEY(product_id) REFERENCES platform_product (id),
+    CONSTRAINT pk_drug_match PRIMARY KEY (id),
+    CONSTRAINT uq_drug_match_drug_id_product_id UNIQUE (drug_id, product_id)
+);
+
+CREATE INDEX ix_drug_match_product ON drug_match (product_id);
+
+CREATE TABLE drug_price_limit (
+    drug_id BIGINT NOT NULL,
+    pack_price BIGINT NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    reason VARCHAR(200) NOT NULL,
+    changed_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_drug_price_limit_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT fk_drug_price_limit_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
+    CONSTRAINT pk_drug_price_limit PRIMARY KEY (id),
+    CONSTRAINT uq_drug_price_limit_drug_id_valid_from UNIQUE (drug_id, valid_from)
+);
+
+CREATE TABLE drug_revaluation (
+    change_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    "before" BIGINT NOT NULL,
+    "after" BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_drug_revaluation_change_id FOREIGN KEY(change_id) REFERENCES drug_price_change (id),
+    CONSTRAINT pk_drug_revaluation PRIMARY KEY (id),
+    CONSTRAINT uq_drug_revaluation_change_id_store_id UNIQUE (change_id, store_id)
+);
+
+CREATE TABLE infusion_bottle (
+    infusion_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    group_key BIGINT NOT NULL,
+    turn INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    label_no VARCHAR(20) NOT NULL,
+    usage VARCHAR(20) NOT NULL,
+    frequency VARCHAR(20) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    speed INTEGER,
+    prints INTEGER NOT NULL,
+    prepared_at DATETIME,
+    prepared_by_name VARCHAR(60) NOT NULL,
+    started_at DATETIME,
+    started_by_name VARCHAR(60) NOT NULL,
+    ended_at DATETIME,
+    ended_by_name VARCHAR(60) NOT NULL,
+    reason VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_infusion_bottle_infusion_id FOREIGN KEY(infusion_id) REFERENCES infusion (id),
+    CONSTRAINT pk_infusion_bottle PRIMARY KEY (id),
+    CONSTRAINT uq_infusion_bottle_label_no UNIQUE (label_no),
+    CONSTRAINT uq_infusion_bottle_prescription_id_group_key_turn UNIQUE (prescription_id, group_key, turn)
+);
+
+CREATE INDEX ix_infusion_bottle_infusion ON infusion_bottle (infusion_id, position);
+
+CREATE TABLE infusion_round (
+    infusion_id BIGINT NOT NULL,
+    bottle_id BIGINT NOT NULL,
+    condition VARCHAR(10) NOT NULL,
+    speed INTEGER,
+    note_sealed BLOB,
+    looked_at DATETIME NOT NULL,
+    looked_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_infusion_round_infusion_id FOREIGN KEY(infusion_id) REFERENCES infusion (id),
+    CONSTRAINT pk_infusion_round PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_infusion_round_infusion ON infusion_round (infusion_id, looked_at);
+
 CREATE TABLE medication_alert (
     check_id BIGINT NOT NULL,
     kind VARCHAR(12) NOT NULL,
@@ -1887,6 +2301,78 @@ CREATE TABLE order_template_line (
 
 CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
 
+CREATE TABLE purchase_order (
+    number VARCHAR(32) NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    channel VARCHAR(10) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    platform_number VARCHAR(60) NOT NULL,
+    amount BIGINT NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    made_at DATETIME NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_purchase_order_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT pk_purchase_order PRIMARY KEY (id),
+    CONSTRAINT uq_purchase_order_number UNIQUE (number)
+);
+
+CREATE INDEX ix_purchase_order_state ON purchase_order (state, made_at);
+
+CREATE INDEX ix_purchase_order_store ON purchase_order (store_id, made_at);
+
+CREATE INDEX ix_purchase_order_supplier_id ON purchase_order (supplier_id);
+
+CREATE TABLE supplier_invoice (
+    number VARCHAR(40) NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    amount BIGINT NOT NULL,
+    invoice_date DATE NOT NULL,
+    due_date DATE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    made_at DATETIME NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    paid_at DATETIME,
+    paid_by_name VARCHAR(60),
+    payment_note VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_supplier_invoice_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT pk_supplier_invoice PRIMARY KEY (id),
+    CONSTRAINT uq_supplier_invoice_supplier_id_number UNIQUE (supplier_id, number)
+);
+
+CREATE INDEX ix_supplier_invoice_state ON supplier_invoice (state, due_date);
+
+CREATE TABLE supplier_paper (
+    supplier_id BIGINT NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    number VARCHAR(60) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_supplier_paper_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT pk_supplier_paper PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_supplier_paper_end ON supplier_paper (valid_to);
+
+CREATE INDEX ix_supplier_paper_supplier_id ON supplier_paper (supplier_id);
+
+CREATE TABLE supplier_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_supplier_search_owner_id FOREIGN KEY(owner_id) REFERENCES supplier (id) ON DELETE CASCADE,
+    CONSTRAINT pk_supplier_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_supplier_search_key ON supplier_search (part, search_key, owner_id, kind);
+
 CREATE TABLE drug_return_batch (
     return_line_id BIGINT NOT NULL,
     batch_id BIGINT NOT NULL,
@@ -1913,6 +2399,119 @@ CREATE TABLE extra_slot (
 );
 
 CREATE INDEX ix_extra_slot_person_id ON extra_slot (person_id);
+
+CREATE TABLE goods_receipt (
+    number VARCHAR(32) NOT NULL,
+    order_id BIGINT,
+    supplier_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    strict BOOLEAN NOT NULL,
+    delivery_number VARCHAR(60) NOT NULL,
+    amount BIGINT NOT NULL,
+    invoice_id BIGINT,
+    made_at DATETIME NOT NULL,
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_goods_receipt_order_id FOREIGN KEY(order_id) REFERENCES purchase_order (id),
+    CONSTRAINT fk_goods_receipt_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT pk_goods_receipt PRIMARY KEY (id),
+    CONSTRAINT uq_goods_receipt_number UNIQUE (number)
+);
+
+CREATE INDEX ix_goods_receipt_order_id ON goods_receipt (order_id);
+
+CREATE INDEX ix_goods_receipt_payable ON goods_receipt (supplier_id, invoice_id);
+
+CREATE INDEX ix_goods_receipt_store ON goods_receipt (store_id, made_at);
+
+CREATE TABLE infusion_bottle_drug (
+    bottle_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    spec VARCHAR(80) NOT NULL,
+    dose BIGINT NOT NULL,
+    dose_unit VARCHAR(20) NOT NULL,
+    skin_test BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_infusion_bottle_drug_bottle_id FOREIGN KEY(bottle_id) REFERENCES infusion_bottle (id),
+    CONSTRAINT pk_infusion_bottle_drug PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_infusion_bottle_drug_bottle_id ON infusion_bottle_drug (bottle_id);
+
+CREATE TABLE platform_delivery (
+    platform_id VARCHAR(60) NOT NULL,
+    order_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    returned BIGINT NOT NULL,
+    price BIGINT NOT NULL,
+    lot_no VARCHAR(40) NOT NULL,
+    expiry DATE,
+    shipped_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_platform_delivery_received CHECK (received >= 0 AND received <= quantity AND returned <= received),
+    CONSTRAINT fk_platform_delivery_order_id FOREIGN KEY(order_id) REFERENCES purchase_order (id),
+    CONSTRAINT pk_platform_delivery PRIMARY KEY (id),
+    CONSTRAINT uq_platform_delivery_platform_id UNIQUE (platform_id)
+);
+
+CREATE INDEX ix_platform_delivery_order ON platform_delivery (order_id);
+
+CREATE TABLE purchase_line (
+    order_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    pack_cost BIGINT NOT NULL,
+    pack_size INTEGER NOT NULL,
+    received BIGINT NOT NULL,
+    product_id BIGINT,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_purchase_line_received CHECK (received >= 0 AND received <= quantity),
+    CONSTRAINT fk_purchase_line_order_id FOREIGN KEY(order_id) REFERENCES purchase_order (id),
+    CONSTRAINT pk_purchase_line PRIMARY KEY (id),
+    CONSTRAINT uq_purchase_line_order_id_position UNIQUE (order_id, position)
+);
+
+CREATE INDEX ix_purchase_line_drug_id ON purchase_line (drug_id);
+
+CREATE TABLE goods_receipt_code (
+    receipt_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_goods_receipt_code_receipt_id FOREIGN KEY(receipt_id) REFERENCES goods_receipt (id),
+    CONSTRAINT pk_goods_receipt_code PRIMARY KEY (id),
+    CONSTRAINT uq_goods_receipt_code_receipt_id_code UNIQUE (receipt_id, code)
+);
+
+CREATE TABLE goods_receipt_line (
+    receipt_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    order_line_id BIGINT,
+    delivery_id BIGINT,
+    drug_id BIGINT NOT NULL,
+    lot_no VARCHAR(40) NOT NULL,
+    expiry DATE NOT NULL,
+    pack_cost BIGINT NOT NULL,
+    pack_size INTEGER NOT NULL,
+    arrived BIGINT NOT NULL,
+    accepted BIGINT NOT NULL,
+    reject_reason VARCHAR(200) NOT NULL,
+    batch_id BIGINT,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_goods_receipt_line_accepted CHECK (accepted >= 0 AND accepted <= arrived),
+    CONSTRAINT fk_goods_receipt_line_receipt_id FOREIGN KEY(receipt_id) REFERENCES goods_receipt (id),
+    CONSTRAINT pk_goods_receipt_line PRIMARY KEY (id),
+    CONSTRAINT uq_goods_receipt_line_receipt_id_position UNIQUE (receipt_id, position)
+);
 
 DROP INDEX ix_payment_intent_person;
 
@@ -2080,7 +2679,7 @@ CREATE TABLE _alembic_tmp_prescription (
     extended_by_name VARCHAR(60) NOT NULL,
     extension_reason VARCHAR(100) NOT NULL,
     diagnosis_code_sealed BLOB,
-    chronic_reason VARCHAR(100) NOT NULL,
+    chronic_reason_sealed BLOB,
     long_term BOOLEAN NOT NULL,
     assessment_sealed BLOB,
     signed_by VARCHAR(60) NOT NULL,
@@ -2257,6 +2856,10 @@ CREATE INDEX ix_request_line_request ON request_line (request_id);
 ALTER TABLE schedule_template ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
 
 ALTER TABLE staff ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
+
+CREATE INDEX ix_stock_balance_expiry ON stock_balance (store_id, expiry);
+
+CREATE INDEX ix_stock_move_day ON stock_move (business_date);
 
 ALTER TABLE ward ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
 

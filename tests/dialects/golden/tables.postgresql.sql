@@ -338,6 +338,20 @@ CREATE TABLE drug_location (
     CONSTRAINT uq_drug_location_store_id_drug_id UNIQUE (store_id, drug_id)
 );
 
+CREATE TABLE drug_match (
+    drug_id BIGINT NOT NULL,
+    product_id BIGINT NOT NULL,
+    ratio NUMERIC(18, 4) NOT NULL,
+    preferred BOOLEAN NOT NULL,
+    matched_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    matched_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_match PRIMARY KEY (id),
+    CONSTRAINT uq_drug_match_drug_id_product_id UNIQUE (drug_id, product_id),
+    CONSTRAINT fk_drug_match_product_id FOREIGN KEY(product_id) REFERENCES platform_product (id)
+);
+CREATE INDEX ix_drug_match_product ON drug_match (product_id);
+
 CREATE TABLE drug_notice (
     number VARCHAR(32) NOT NULL,
     kind VARCHAR(12) NOT NULL,
@@ -384,6 +398,38 @@ CREATE TABLE drug_price (
     CONSTRAINT ck_drug_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
     CONSTRAINT ck_drug_price_price CHECK (pack_price >= 0),
     CONSTRAINT fk_drug_price_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id)
+);
+
+CREATE TABLE drug_price_change (
+    number VARCHAR(32) NOT NULL,
+    drug_id BIGINT NOT NULL,
+    old_price NUMERIC(18, 4) NOT NULL,
+    new_price NUMERIC(18, 4) NOT NULL,
+    valid_from DATE NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    amount NUMERIC(18, 2),
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_price_change PRIMARY KEY (id),
+    CONSTRAINT uq_drug_price_change_number UNIQUE (number)
+);
+CREATE INDEX ix_drug_price_change_drug ON drug_price_change (drug_id, valid_from);
+CREATE INDEX ix_drug_price_change_due ON drug_price_change (state, valid_from);
+
+CREATE TABLE drug_price_limit (
+    drug_id BIGINT NOT NULL,
+    pack_price NUMERIC(18, 4) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    reason VARCHAR(200) NOT NULL,
+    changed_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_price_limit PRIMARY KEY (id),
+    CONSTRAINT uq_drug_price_limit_drug_id_valid_from UNIQUE (drug_id, valid_from),
+    CONSTRAINT ck_drug_price_limit_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT fk_drug_price_limit_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id)
 );
 
 CREATE TABLE drug_return (
@@ -445,6 +491,18 @@ CREATE TABLE drug_return_line (
 );
 CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
 CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
+
+CREATE TABLE drug_revaluation (
+    change_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    before NUMERIC(18, 2) NOT NULL,
+    after NUMERIC(18, 2) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_revaluation PRIMARY KEY (id),
+    CONSTRAINT uq_drug_revaluation_change_id_store_id UNIQUE (change_id, store_id),
+    CONSTRAINT fk_drug_revaluation_change_id FOREIGN KEY(change_id) REFERENCES drug_price_change (id)
+);
 
 CREATE TABLE drug_search (
     owner_id BIGINT NOT NULL,
@@ -551,6 +609,62 @@ CREATE TABLE frequency (
     CONSTRAINT uq_frequency_code UNIQUE (code)
 );
 
+CREATE TABLE goods_receipt (
+    number VARCHAR(32) NOT NULL,
+    order_id BIGINT,
+    supplier_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    strict BOOLEAN NOT NULL,
+    delivery_number VARCHAR(60) NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    invoice_id BIGINT,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_goods_receipt PRIMARY KEY (id),
+    CONSTRAINT uq_goods_receipt_number UNIQUE (number),
+    CONSTRAINT fk_goods_receipt_order_id FOREIGN KEY(order_id) REFERENCES purchase_order (id),
+    CONSTRAINT fk_goods_receipt_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id)
+);
+CREATE INDEX ix_goods_receipt_order_id ON goods_receipt (order_id);
+CREATE INDEX ix_goods_receipt_payable ON goods_receipt (supplier_id, invoice_id);
+CREATE INDEX ix_goods_receipt_store ON goods_receipt (store_id, made_at);
+
+CREATE TABLE goods_receipt_code (
+    receipt_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_goods_receipt_code PRIMARY KEY (id),
+    CONSTRAINT uq_goods_receipt_code_receipt_id_code UNIQUE (receipt_id, code),
+    CONSTRAINT fk_goods_receipt_code_receipt_id FOREIGN KEY(receipt_id) REFERENCES goods_receipt (id)
+);
+
+CREATE TABLE goods_receipt_line (
+    receipt_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    order_line_id BIGINT,
+    delivery_id BIGINT,
+    drug_id BIGINT NOT NULL,
+    lot_no VARCHAR(40) NOT NULL,
+    expiry DATE NOT NULL,
+    pack_cost NUMERIC(18, 4) NOT NULL,
+    pack_size INTEGER NOT NULL,
+    arrived NUMERIC(18, 4) NOT NULL,
+    accepted NUMERIC(18, 4) NOT NULL,
+    reject_reason VARCHAR(200) NOT NULL,
+    batch_id BIGINT,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_goods_receipt_line PRIMARY KEY (id),
+    CONSTRAINT uq_goods_receipt_line_receipt_id_position UNIQUE (receipt_id, position),
+    CONSTRAINT ck_goods_receipt_line_accepted CHECK (accepted >= 0 AND accepted <= arrived),
+    CONSTRAINT fk_goods_receipt_line_receipt_id FOREIGN KEY(receipt_id) REFERENCES goods_receipt (id)
+);
+
 CREATE TABLE idempotency_key (
     actor_id BIGINT NOT NULL,
     key VARCHAR(80) NOT NULL,
@@ -561,6 +675,104 @@ CREATE TABLE idempotency_key (
     CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, key)
 );
 CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
+
+CREATE TABLE infusion (
+    number VARCHAR(20) NOT NULL,
+    queue_no INTEGER NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    prescription_number VARCHAR(32) NOT NULL,
+    department_id BIGINT NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    seat_id BIGINT,
+    running_bottle_id BIGINT,
+    received_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    received_by_name VARCHAR(60) NOT NULL,
+    looked_at TIMESTAMP WITHOUT TIME ZONE,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_infusion PRIMARY KEY (id),
+    CONSTRAINT uq_infusion_prescription_id_business_date UNIQUE (prescription_id, business_date),
+    CONSTRAINT uq_infusion_number UNIQUE (number)
+);
+CREATE INDEX ix_infusion_day ON infusion (business_date, state, queue_no);
+CREATE INDEX ix_infusion_person ON infusion (person_id, business_date);
+
+CREATE TABLE infusion_bottle (
+    infusion_id BIGINT NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    group_key BIGINT NOT NULL,
+    turn INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    label_no VARCHAR(20) NOT NULL,
+    usage VARCHAR(20) NOT NULL,
+    frequency VARCHAR(20) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    speed INTEGER,
+    prints INTEGER NOT NULL,
+    prepared_at TIMESTAMP WITHOUT TIME ZONE,
+    prepared_by_name VARCHAR(60) NOT NULL,
+    started_at TIMESTAMP WITHOUT TIME ZONE,
+    started_by_name VARCHAR(60) NOT NULL,
+    ended_at TIMESTAMP WITHOUT TIME ZONE,
+    ended_by_name VARCHAR(60) NOT NULL,
+    reason VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_infusion_bottle PRIMARY KEY (id),
+    CONSTRAINT uq_infusion_bottle_prescription_id_group_key_turn UNIQUE (prescription_id, group_key, turn),
+    CONSTRAINT fk_infusion_bottle_infusion_id FOREIGN KEY(infusion_id) REFERENCES infusion (id),
+    CONSTRAINT uq_infusion_bottle_label_no UNIQUE (label_no)
+);
+CREATE INDEX ix_infusion_bottle_infusion ON infusion_bottle (infusion_id, position);
+
+CREATE TABLE infusion_bottle_drug (
+    bottle_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    spec VARCHAR(80) NOT NULL,
+    dose NUMERIC(18, 4) NOT NULL,
+    dose_unit VARCHAR(20) NOT NULL,
+    skin_test BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_infusion_bottle_drug PRIMARY KEY (id),
+    CONSTRAINT fk_infusion_bottle_drug_bottle_id FOREIGN KEY(bottle_id) REFERENCES infusion_bottle (id)
+);
+CREATE INDEX ix_infusion_bottle_drug_bottle_id ON infusion_bottle_drug (bottle_id);
+
+CREATE TABLE infusion_round (
+    infusion_id BIGINT NOT NULL,
+    bottle_id BIGINT NOT NULL,
+    condition VARCHAR(10) NOT NULL,
+    speed INTEGER,
+    note_sealed BYTEA,
+    looked_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    looked_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_infusion_round PRIMARY KEY (id),
+    CONSTRAINT fk_infusion_round_infusion_id FOREIGN KEY(infusion_id) REFERENCES infusion (id)
+);
+CREATE INDEX ix_infusion_round_infusion ON infusion_round (infusion_id, looked_at);
+
+CREATE TABLE infusion_seat (
+    code VARCHAR(10) NOT NULL,
+    area VARCHAR(20) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    position INTEGER NOT NULL,
+    active BOOLEAN NOT NULL,
+    infusion_id BIGINT,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_infusion_seat PRIMARY KEY (id),
+    CONSTRAINT uq_infusion_seat_infusion_id UNIQUE (infusion_id),
+    CONSTRAINT uq_infusion_seat_code UNIQUE (code)
+);
 
 CREATE TABLE insurance_claim (
     intent_id BIGINT NOT NULL,
@@ -1102,6 +1314,61 @@ CREATE TABLE pickup_window (
     CONSTRAINT uq_pickup_window_store_id_number UNIQUE (store_id, number)
 );
 
+CREATE TABLE platform_call (
+    our_key VARCHAR(40) NOT NULL,
+    act VARCHAR(20) NOT NULL,
+    order_id BIGINT NOT NULL,
+    payload VARCHAR(4000) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    message VARCHAR(300) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    ended_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_call PRIMARY KEY (id),
+    CONSTRAINT uq_platform_call_our_key UNIQUE (our_key)
+);
+CREATE INDEX ix_platform_call_order_id ON platform_call (order_id);
+CREATE INDEX ix_platform_call_state ON platform_call (state, made_at);
+
+CREATE TABLE platform_delivery (
+    platform_id VARCHAR(60) NOT NULL,
+    order_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    received NUMERIC(18, 4) NOT NULL,
+    returned NUMERIC(18, 4) NOT NULL,
+    price NUMERIC(18, 4) NOT NULL,
+    lot_no VARCHAR(40) NOT NULL,
+    expiry DATE,
+    shipped_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_delivery PRIMARY KEY (id),
+    CONSTRAINT ck_platform_delivery_received CHECK (received >= 0 AND received <= quantity AND returned <= received),
+    CONSTRAINT uq_platform_delivery_platform_id UNIQUE (platform_id),
+    CONSTRAINT fk_platform_delivery_order_id FOREIGN KEY(order_id) REFERENCES purchase_order (id)
+);
+CREATE INDEX ix_platform_delivery_order ON platform_delivery (order_id);
+
+CREATE TABLE platform_product (
+    platform_id VARCHAR(60) NOT NULL,
+    code VARCHAR(60) NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    form VARCHAR(40) NOT NULL,
+    spec VARCHAR(80) NOT NULL,
+    pack VARCHAR(80) NOT NULL,
+    unit VARCHAR(20) NOT NULL,
+    factor NUMERIC(18, 4) NOT NULL,
+    manufacturer VARCHAR(120) NOT NULL,
+    approval_no VARCHAR(60) NOT NULL,
+    price NUMERIC(18, 4) NOT NULL,
+    active BOOLEAN NOT NULL,
+    seen_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_product PRIMARY KEY (id),
+    CONSTRAINT uq_platform_product_platform_id UNIQUE (platform_id)
+);
+CREATE INDEX ix_platform_product_name ON platform_product (name);
+
 CREATE TABLE postal_area (
     place VARCHAR(60) NOT NULL,
     region_code VARCHAR(12) NOT NULL,
@@ -1136,7 +1403,7 @@ CREATE TABLE prescription (
     extended_by_name VARCHAR(60) NOT NULL,
     extension_reason VARCHAR(100) NOT NULL,
     diagnosis_code_sealed BYTEA,
-    chronic_reason VARCHAR(100) NOT NULL,
+    chronic_reason_sealed BYTEA,
     long_term BOOLEAN NOT NULL,
     assessment_sealed BYTEA,
     signed_by VARCHAR(60) NOT NULL,
@@ -1196,6 +1463,45 @@ CREATE TABLE print_record (
     CONSTRAINT pk_print_record PRIMARY KEY (id),
     CONSTRAINT uq_print_record_document_document_id_copy_no UNIQUE (document, document_id, copy_no)
 );
+
+CREATE TABLE purchase_line (
+    order_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    pack_cost NUMERIC(18, 4) NOT NULL,
+    pack_size INTEGER NOT NULL,
+    received NUMERIC(18, 4) NOT NULL,
+    product_id BIGINT,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_purchase_line PRIMARY KEY (id),
+    CONSTRAINT uq_purchase_line_order_id_position UNIQUE (order_id, position),
+    CONSTRAINT ck_purchase_line_received CHECK (received >= 0 AND received <= quantity),
+    CONSTRAINT fk_purchase_line_order_id FOREIGN KEY(order_id) REFERENCES purchase_order (id)
+);
+CREATE INDEX ix_purchase_line_drug_id ON purchase_line (drug_id);
+
+CREATE TABLE purchase_order (
+    number VARCHAR(32) NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    channel VARCHAR(10) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    platform_number VARCHAR(60) NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_purchase_order PRIMARY KEY (id),
+    CONSTRAINT uq_purchase_order_number UNIQUE (number),
+    CONSTRAINT fk_purchase_order_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id)
+);
+CREATE INDEX ix_purchase_order_state ON purchase_order (state, made_at);
+CREATE INDEX ix_purchase_order_store ON purchase_order (store_id, made_at);
+CREATE INDEX ix_purchase_order_supplier_id ON purchase_order (supplier_id);
 
 CREATE TABLE receipt (
     number VARCHAR(32) NOT NULL,
@@ -1764,6 +2070,74 @@ CREATE TABLE stock_balance (
     CONSTRAINT uq_stock_balance_store_id_batch_id UNIQUE (store_id, batch_id)
 );
 CREATE INDEX ix_stock_balance_choice ON stock_balance (store_id, drug_id, expiry);
+CREATE INDEX ix_stock_balance_expiry ON stock_balance (store_id, expiry);
+
+CREATE TABLE stock_document (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    purpose VARCHAR(30) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    store_id BIGINT NOT NULL,
+    other_store_id BIGINT,
+    origin_id BIGINT,
+    reason VARCHAR(200) NOT NULL,
+    strict BOOLEAN NOT NULL,
+    line_count INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_document PRIMARY KEY (id),
+    CONSTRAINT uq_stock_document_number UNIQUE (number)
+);
+CREATE INDEX ix_stock_document_origin ON stock_document (origin_id);
+CREATE INDEX ix_stock_document_other ON stock_document (other_store_id, kind, state);
+CREATE INDEX ix_stock_document_store ON stock_document (store_id, kind, made_at);
+
+CREATE TABLE stock_document_code (
+    document_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    code VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_document_code PRIMARY KEY (id),
+    CONSTRAINT uq_stock_document_code_document_id_code UNIQUE (document_id, code)
+);
+CREATE INDEX ix_stock_document_code_line ON stock_document_code (line_id);
+
+CREATE TABLE stock_document_line (
+    document_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT,
+    lot_no VARCHAR(40) NOT NULL,
+    expiry DATE,
+    pack_cost NUMERIC(18, 4),
+    pack_size INTEGER NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    done NUMERIC(18, 4) NOT NULL,
+    supplier VARCHAR(100) NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_document_line PRIMARY KEY (id),
+    CONSTRAINT uq_stock_document_line_document_id_position UNIQUE (document_id, position)
+);
+
+CREATE TABLE stock_level (
+    store_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    least NUMERIC(18, 4) NOT NULL,
+    most NUMERIC(18, 4) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_level PRIMARY KEY (id),
+    CONSTRAINT uq_stock_level_store_id_drug_id UNIQUE (store_id, drug_id),
+    CONSTRAINT ck_stock_level_order CHECK (least >= 0 AND most >= least)
+);
 
 CREATE TABLE stock_move (
     kind VARCHAR(20) NOT NULL,
@@ -1784,6 +2158,7 @@ CREATE TABLE stock_move (
     CONSTRAINT ck_stock_move_positive CHECK (quantity > 0)
 );
 CREATE INDEX ix_stock_move_batch ON stock_move (batch_id);
+CREATE INDEX ix_stock_move_day ON stock_move (business_date);
 CREATE INDEX ix_stock_move_document ON stock_move (document_kind, document_id);
 CREATE INDEX ix_stock_move_drug ON stock_move (drug_id, business_date);
 CREATE INDEX ix_stock_move_moved ON stock_move (moved_at);
@@ -1806,6 +2181,48 @@ CREATE TABLE stock_reservation (
 CREATE INDEX ix_stock_reservation_balance ON stock_reservation (balance_id, state);
 CREATE INDEX ix_stock_reservation_document ON stock_reservation (document_kind, document_id, state);
 
+CREATE TABLE stock_snapshot (
+    day DATE NOT NULL,
+    store_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    CONSTRAINT pk_stock_snapshot PRIMARY KEY (day, store_id, batch_id)
+);
+
+CREATE TABLE stocktake (
+    number VARCHAR(32) NOT NULL,
+    store_id BIGINT NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    scope VARCHAR(100) NOT NULL,
+    line_count INTEGER NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stocktake PRIMARY KEY (id),
+    CONSTRAINT uq_stocktake_number UNIQUE (number)
+);
+CREATE INDEX ix_stocktake_store ON stocktake (store_id, state, made_at);
+
+CREATE TABLE stocktake_line (
+    stocktake_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    balance_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    book NUMERIC(18, 4) NOT NULL,
+    expected NUMERIC(18, 4),
+    first_expected NUMERIC(18, 4),
+    counted NUMERIC(18, 4),
+    counted_at TIMESTAMP WITHOUT TIME ZONE,
+    counted_by_name VARCHAR(60),
+    merged_into INTEGER,
+    CONSTRAINT pk_stocktake_line PRIMARY KEY (stocktake_id, position)
+);
+
 CREATE TABLE store (
     code VARCHAR(20) NOT NULL,
     name VARCHAR(60) NOT NULL,
@@ -1816,6 +2233,60 @@ CREATE TABLE store (
     CONSTRAINT pk_store PRIMARY KEY (id),
     CONSTRAINT uq_store_code UNIQUE (code)
 );
+
+CREATE TABLE supplier (
+    code VARCHAR(20) NOT NULL,
+    name VARCHAR(100) NOT NULL,
+    contact VARCHAR(60) NOT NULL,
+    phone VARCHAR(40) NOT NULL,
+    active BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_supplier PRIMARY KEY (id),
+    CONSTRAINT uq_supplier_code UNIQUE (code)
+);
+
+CREATE TABLE supplier_invoice (
+    number VARCHAR(40) NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    invoice_date DATE NOT NULL,
+    due_date DATE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    paid_at TIMESTAMP WITHOUT TIME ZONE,
+    paid_by_name VARCHAR(60),
+    payment_note VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_supplier_invoice PRIMARY KEY (id),
+    CONSTRAINT uq_supplier_invoice_supplier_id_number UNIQUE (supplier_id, number),
+    CONSTRAINT fk_supplier_invoice_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id)
+);
+CREATE INDEX ix_supplier_invoice_state ON supplier_invoice (state, due_date);
+
+CREATE TABLE supplier_paper (
+    supplier_id BIGINT NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    number VARCHAR(60) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_supplier_paper PRIMARY KEY (id),
+    CONSTRAINT fk_supplier_paper_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id)
+);
+CREATE INDEX ix_supplier_paper_end ON supplier_paper (valid_to);
+CREATE INDEX ix_supplier_paper_supplier_id ON supplier_paper (supplier_id);
+
+CREATE TABLE supplier_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) COLLATE "C" NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_supplier_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_supplier_search_owner_id FOREIGN KEY(owner_id) REFERENCES supplier (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_supplier_search_key ON supplier_search (part, search_key, owner_id, kind);
 
 CREATE TABLE trace_code (
     code VARCHAR(100) NOT NULL,
