@@ -1,0 +1,65 @@
+"""A nurse of the infusion room, by keyboard alone: from the scan of a prescription to the last bottle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.driving import Desk, House
+from tests.modules.infusion.room import Room
+
+
+@pytest.mark.requirement("M10.1", "M10.4")
+def test_a_nurse_receives_seats_prepares_starts_looks_and_finishes(house: House, desk: Callable[[str], Desk]) -> None:
+    room = Room(house.world)
+    paid = room.paid("许静怡")
+    at = desk(house.login_of("nurse"))
+    at.menu("输液室")
+    at.focused("今日输液")
+    at.keys("F3")
+    at.focused("扫码接诊")
+    at.type(paid["number"], "Enter")
+    at.focused("可接诊的处方")
+    at.see("氯化钠注射液", ".modal-box")
+    at.keys("Enter")
+    at.see("许静怡", ".patient .name")
+    at.see("待配药", "[aria-label=瓶]")
+    at.focused("今日输液")
+    label = room.ok("nurse", "get", "/worklist")["items"][0]
+    bottle = room.ok("nurse", "get", f"/infusions/{label['id']}")["bottles"][0]["label_no"]
+    at.keys("Alt+z")
+    at.focused("座位号")
+    at.keys("Enter")
+    at.see("座位 A01", ".patient")
+    at.keys("F8")
+    at.see("已配药", "[aria-label=瓶]")
+    at.keys("F8")
+    at.focused("扫描病人")
+    at.type("00000000", "Enter")  # a wrong patient is refused
+    at.focused("扫描瓶签")
+    at.type(bottle, "Enter")
+    at.focused("滴速")
+    at.keys("Enter")
+    at.allow("409 (CONFLICT)")
+    at.see("扫描的病人与瓶签不符", ".modal-box")
+    at.keys("Escape", "F8")
+    at.focused("扫描病人")
+    at.type(paid["code"], "Enter")
+    at.focused("扫描瓶签")
+    at.type(bottle, "Enter")
+    at.focused("滴速")
+    at.keys("Enter")
+    at.see("输液中", "[aria-label=瓶]")
+    at.until("() => !document.querySelector('.modal-box')")
+    at.keys("F6")
+    at.focused("观察")
+    at.keys("F8")
+    at.see("正常", "[aria-label=巡视记录]")
+    at.until("() => !document.querySelector('.modal-box')")
+    at.keys("F8")
+    at.see("结束本瓶", ".modal-box")
+    at.keys("Enter")
+    at.see("已结束", "[aria-label=瓶]")
+    found = room.ok("nurse", "get", f"/infusions/{label['id']}")
+    assert (found["state"], found["seat"], [b["state"] for b in found["bottles"]]) == ("finished", None, ["finished"])
