@@ -54,7 +54,7 @@ def test_bad_rows_are_named_and_nothing_is_imported(world: World) -> None:
 def test_no_route_and_no_payment_takes_a_deposit(world: World) -> None:
     """Every writing route that says deposit gives one back; no payment method is one."""
     hospital = world.app.extensions["his_hospital"]
-    words = ("deposit", "prepa", "预交", "预存", "充值")
+    words = ("deposit", "prepaid", "prepay", "预交", "预存", "充值")
     found = {f"{r.method} {r.rule}" for r in hospital.routes if r.method != "GET"
              and any(word in (r.rule + r.summary + r.permission).lower() for word in words) and "inpatient" not in r.rule}
     assert found == {f"POST {PATH}/<int:deposit_id>/clear"}
