@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from his_server.db import Instant, Keyed, Money, Price, Quantity
@@ -242,7 +242,7 @@ class PlatformCall(Keyed):
     our_key: Mapped[str] = mapped_column(String(40), unique=True)
     act: Mapped[str] = mapped_column(String(20))
     order_id: Mapped[int] = mapped_column(BigInteger, index=True)
-    payload: Mapped[str] = mapped_column(String(4000))
+    payload: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(10))
     message: Mapped[str] = mapped_column(String(300), default="")
     made_at: Mapped[datetime] = mapped_column(Instant)

@@ -1775,7 +1775,7 @@ CREATE TABLE platform_call (
     our_key VARCHAR(40) NOT NULL,
     act VARCHAR(20) NOT NULL,
     order_id BIGINT NOT NULL,
-    payload VARCHAR(4000) NOT NULL,
+    payload TEXT NOT NULL,
     state VARCHAR(10) NOT NULL,
     message VARCHAR(300) NOT NULL,
     made_at DATETIME NOT NULL,

@@ -1318,7 +1318,7 @@ CREATE TABLE platform_call (
     our_key VARCHAR(40 CHAR) NOT NULL,
     act VARCHAR(20 CHAR) NOT NULL,
     order_id BIGINT NOT NULL,
-    payload VARCHAR(4000 CHAR) NOT NULL,
+    payload CLOB NOT NULL,
     state VARCHAR(10 CHAR) NOT NULL,
     message VARCHAR(300 CHAR) NOT NULL,
     made_at TIMESTAMP(6) NOT NULL,
@@ -1326,7 +1326,7 @@ CREATE TABLE platform_call (
     id BIGINT NOT NULL,
     CONSTRAINT pk_platform_call PRIMARY KEY (id),
     CONSTRAINT uq_platform_call_our_key UNIQUE (our_key)
-) STORAGE(USING LONG ROW);
+);
 CREATE INDEX ix_platform_call_order_id ON platform_call (order_id);
 CREATE INDEX ix_platform_call_state ON platform_call (state, made_at);
 

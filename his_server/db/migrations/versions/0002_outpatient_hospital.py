@@ -497,7 +497,7 @@ def upgrade() -> None:
     sa.Column('our_key', sa.String(length=40), nullable=False),
     sa.Column('act', sa.String(length=20), nullable=False),
     sa.Column('order_id', sa.BigInteger(), nullable=False),
-    sa.Column('payload', sa.String(length=4000), nullable=False),
+    sa.Column('payload', sa.Text(), nullable=False),
     sa.Column('state', sa.String(length=10), nullable=False),
     sa.Column('message', sa.String(length=300), nullable=False),
     sa.Column('made_at', types.Instant(), nullable=False),
