@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import click
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -53,12 +54,21 @@ def current(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+class ForeignDatabase(click.ClickException):
+    """The database was made by a program whose revisions we don't know; the text is Chinese and says what to do."""
+
+
 def prepare(database: Database) -> None:
-    """Bring the database to the newest revision, whatever it is at."""
+    """Bring the database to the newest revision. :raises ForeignDatabase: it is at a revision that isn't ours."""
+    found = current(database)
+    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
+    if found is not None and found not in known:
+        raise ForeignDatabase(f"数据库由另一版本的程序建立（版本 {found}），本程序不能升级它，没有做任何改动。"
+                              "演示数据请删除后重建（make clean 或删除 var/demo）；正式数据请用对应版本的安装包")
     if head() is None:
         with database.writer():
             Base.metadata.create_all(database.engine)
-    elif current(database) != head():
+    elif found != head():
         command.upgrade(configuration(database), "head")
 
 

@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, inspect, select
+from sqlalchemy import func, inspect, select, text
 
 from his_server.db import Base, Database, migrate
 from his_server.db.keys import key_block
@@ -77,3 +77,11 @@ def test_statements_without_a_database(dialect: str, capsys: pytest.CaptureFixtu
     migrate.print_sql(dialect)
     text = capsys.readouterr().out
     assert text.upper().count("CREATE TABLE") > 40
+
+
+def test_a_database_of_another_program_is_left_alone_and_said_so(empty: Database) -> None:
+    with empty.begin() as session:
+        session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        session.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
+    with pytest.raises(migrate.ForeignDatabase, match="版本 0001"):
+        migrate.prepare(empty)

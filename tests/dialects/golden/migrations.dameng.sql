@@ -2,17 +2,19 @@ CREATE TABLE alembic_version (
     version_num VARCHAR(32 CHAR) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
--- Running upgrade  -> 0001
+-- Running upgrade  -> 0002
 CREATE TABLE batch (
     drug_id BIGINT NOT NULL,
     lot_no VARCHAR(40 CHAR) NOT NULL,
     expiry DATE NOT NULL,
-    cost DECIMAL(18, 4) NOT NULL,
+    pack_cost DECIMAL(18, 4) NOT NULL,
+    pack_size INTEGER NOT NULL,
     supplier VARCHAR(100 CHAR),
     created_at TIMESTAMP(6) NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_batch PRIMARY KEY (id),
-    CONSTRAINT uq_batch_drug_id_lot_no_expiry_cost UNIQUE (drug_id, lot_no, expiry, cost)
+    CONSTRAINT ck_batch_pack_size CHECK (pack_size > 0),
+    CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size)
 );
 CREATE TABLE charge_item (
     code VARCHAR(40 CHAR) NOT NULL,
@@ -60,6 +62,7 @@ CREATE TABLE charge_line (
     CONSTRAINT pk_charge_line PRIMARY KEY (id),
     CONSTRAINT ck_charge_line_settlement CHECK (state = 'settled' OR settlement_id IS NULL)
 );
+CREATE INDEX ix_charge_line_created ON charge_line (created_at);
 CREATE INDEX ix_charge_line_person ON charge_line (person_id, state);
 CREATE INDEX ix_charge_line_reverses ON charge_line (reverses_line_id);
 CREATE INDEX ix_charge_line_settlement ON charge_line (settlement_id);
@@ -72,1033 +75,6 @@ CREATE TABLE charge_line_state (
     CONSTRAINT pk_charge_line_state PRIMARY KEY (line_id),
     CONSTRAINT ck_charge_line_state_bounds CHECK (performed >= 0 AND refunded >= 0 AND performed + refunded <= quantity)
 );
-CREATE TABLE department (
-    code VARCHAR(20 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    kind VARCHAR(10 CHAR) NOT NULL,
-    parent_id BIGINT,
-    outpatient BIT NOT NULL,
-    emergency BIT NOT NULL,
-    building VARCHAR(40 CHAR) NOT NULL,
-    active BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_department PRIMARY KEY (id),
-    CONSTRAINT fk_department_parent_id FOREIGN KEY(parent_id) REFERENCES department (id),
-    CONSTRAINT uq_department_code UNIQUE (code)
-);
-CREATE TABLE diagnosis (
-    code VARCHAR(40 CHAR) NOT NULL,
-    name VARCHAR(120 CHAR) NOT NULL,
-    category VARCHAR(60 CHAR) NOT NULL,
-    aliases VARCHAR(200 CHAR) NOT NULL,
-    active BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_diagnosis PRIMARY KEY (id),
-    CONSTRAINT uq_diagnosis_code UNIQUE (code)
-);
-CREATE TABLE dictionary_entry (
-    dictionary VARCHAR(30 CHAR) NOT NULL,
-    code VARCHAR(30 CHAR) NOT NULL,
-    name VARCHAR(80 CHAR) NOT NULL,
-    position INTEGER NOT NULL,
-    valid_from DATE,
-    valid_to DATE,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_dictionary_entry PRIMARY KEY (id),
-    CONSTRAINT uq_dictionary_entry_dictionary_code UNIQUE (dictionary, code)
-);
-CREATE TABLE drug (
-    code VARCHAR(40 CHAR) NOT NULL,
-    name VARCHAR(120 CHAR) NOT NULL,
-    form VARCHAR(40 CHAR) NOT NULL,
-    spec VARCHAR(80 CHAR) NOT NULL,
-    dose_amount DECIMAL(18, 4),
-    dose_unit VARCHAR(20 CHAR) NOT NULL,
-    base_unit VARCHAR(20 CHAR) NOT NULL,
-    pack_unit VARCHAR(20 CHAR) NOT NULL,
-    pack_size INTEGER NOT NULL,
-    manufacturer VARCHAR(120 CHAR) NOT NULL,
-    fiscal_category VARCHAR(4 CHAR) NOT NULL,
-    control VARCHAR(10 CHAR) NOT NULL,
-    antimicrobial VARCHAR(10 CHAR) NOT NULL,
-    tb BIT NOT NULL,
-    skin_test BIT NOT NULL,
-    splittable BIT NOT NULL,
-    insurance_level VARCHAR(4 CHAR) NOT NULL,
-    default_usage VARCHAR(20 CHAR) NOT NULL,
-    default_frequency VARCHAR(20 CHAR) NOT NULL,
-    otc BIT NOT NULL,
-    aliases VARCHAR(200 CHAR) NOT NULL,
-    active BIT NOT NULL,
-    revision INTEGER NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_drug PRIMARY KEY (id),
-    CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
-    CONSTRAINT uq_drug_code UNIQUE (code)
-);
-CREATE TABLE drug_return (
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    prescription_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    store_id BIGINT NOT NULL,
-    reason VARCHAR(200 CHAR) NOT NULL,
-    accepted_at TIMESTAMP(6) NOT NULL,
-    business_date DATE NOT NULL,
-    accepted_by BIGINT NOT NULL,
-    accepted_by_name VARCHAR(60 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_return PRIMARY KEY (id),
-    CONSTRAINT uq_drug_return_number UNIQUE ("number")
-);
-CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
-CREATE INDEX ix_drug_return_store ON drug_return (store_id, business_date);
-CREATE TABLE encounter (
-    visit_no VARCHAR(20 CHAR) NOT NULL,
-    person_id BIGINT NOT NULL,
-    kind VARCHAR(10 CHAR) NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    state VARCHAR(10 CHAR) NOT NULL,
-    insurance VARCHAR(20 CHAR) NOT NULL,
-    started_at TIMESTAMP(6) NOT NULL,
-    business_date DATE NOT NULL,
-    changed_at TIMESTAMP(6) NOT NULL,
-    changed_by BIGINT NOT NULL,
-    changed_by_name VARCHAR(60 CHAR) NOT NULL,
-    cancel_reason VARCHAR(200 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_encounter PRIMARY KEY (id),
-    CONSTRAINT uq_encounter_visit_no UNIQUE (visit_no)
-);
-CREATE INDEX ix_encounter_day ON encounter (business_date, department_id, state);
-CREATE INDEX ix_encounter_person ON encounter (person_id, business_date);
-CREATE TABLE field_change (
-    entity VARCHAR(60 CHAR) NOT NULL,
-    entity_id BIGINT NOT NULL,
-    field VARCHAR(60 CHAR) NOT NULL,
-    before_sealed BLOB,
-    after_sealed BLOB,
-    changed_at TIMESTAMP(6) NOT NULL,
-    changed_by BIGINT NOT NULL,
-    changed_by_name VARCHAR(60 CHAR) NOT NULL,
-    terminal VARCHAR(60 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_field_change PRIMARY KEY (id)
-);
-CREATE INDEX ix_field_change_row ON field_change (entity, entity_id, changed_at);
-CREATE TABLE frequency (
-    code VARCHAR(20 CHAR) NOT NULL,
-    name VARCHAR(40 CHAR) NOT NULL,
-    times_per_day INTEGER,
-    interval_days INTEGER,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_frequency PRIMARY KEY (id),
-    CONSTRAINT uq_frequency_code UNIQUE (code)
-);
-CREATE TABLE idempotency_key (
-    actor_id BIGINT NOT NULL,
-    key VARCHAR(80 CHAR) NOT NULL,
-    request_hash VARCHAR(64 CHAR) NOT NULL,
-    status INTEGER NOT NULL,
-    body CLOB NOT NULL,
-    created_at TIMESTAMP(6) NOT NULL,
-    CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, key)
-);
-CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
-CREATE TABLE integrity_head (
-    scope VARCHAR(40 CHAR) NOT NULL,
-    version BIGINT NOT NULL,
-    "sets" INTEGER NOT NULL,
-    digest VARCHAR(64 CHAR) NOT NULL,
-    CONSTRAINT pk_integrity_head PRIMARY KEY (scope)
-);
-CREATE TABLE integrity_set (
-    scope VARCHAR(40 CHAR) NOT NULL,
-    owner VARCHAR(60 CHAR) NOT NULL,
-    version BIGINT NOT NULL,
-    mac VARCHAR(64 CHAR) NOT NULL,
-    CONSTRAINT pk_integrity_set PRIMARY KEY (scope, owner)
-);
-CREATE TABLE key_block (
-    name VARCHAR(30 CHAR) NOT NULL,
-    "next" BIGINT NOT NULL,
-    CONSTRAINT pk_key_block PRIMARY KEY (name)
-);
-COMMENT ON TABLE key_block IS 'Counter from which processes take blocks of integer keys';
-CREATE TABLE number_counter (
-    series VARCHAR(40 CHAR) NOT NULL,
-    scope VARCHAR(40 CHAR) NOT NULL,
-    "next" BIGINT NOT NULL,
-    CONSTRAINT pk_number_counter PRIMARY KEY (series, scope)
-);
-CREATE TABLE number_range (
-    series VARCHAR(40 CHAR) NOT NULL,
-    holder_id BIGINT NOT NULL,
-    prefix VARCHAR(12 CHAR) NOT NULL,
-    width INTEGER NOT NULL,
-    "first" BIGINT NOT NULL,
-    last BIGINT NOT NULL,
-    "next" BIGINT NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    granted_at TIMESTAMP(6) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_number_range PRIMARY KEY (id),
-    CONSTRAINT ck_number_range_order CHECK ("first" <= "next" AND "next" <= last + 1),
-    CONSTRAINT uq_number_range_series_first UNIQUE (series, "first")
-);
-CREATE INDEX ix_number_range_holder ON number_range (series, holder_id, state);
-CREATE TABLE number_void (
-    series VARCHAR(40 CHAR) NOT NULL,
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    range_id BIGINT NOT NULL,
-    reason VARCHAR(200 CHAR) NOT NULL,
-    voided_by BIGINT NOT NULL,
-    voided_at TIMESTAMP(6) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_number_void PRIMARY KEY (id),
-    CONSTRAINT uq_number_void_series_number UNIQUE (series, "number")
-);
-CREATE INDEX ix_number_void_range_id ON number_void (range_id);
-CREATE TABLE outbox_delivery (
-    event_id BIGINT NOT NULL,
-    destination VARCHAR(60 CHAR) NOT NULL,
-    business_key VARCHAR(60 CHAR) NOT NULL,
-    occurred_at TIMESTAMP(6) NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    attempts INTEGER NOT NULL,
-    next_at TIMESTAMP(6) NOT NULL,
-    lease_until TIMESTAMP(6),
-    lease_by VARCHAR(60 CHAR),
-    last_error VARCHAR(500 CHAR),
-    finished_at TIMESTAMP(6),
-    decided_by BIGINT,
-    decision VARCHAR(200 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_outbox_delivery PRIMARY KEY (id),
-    CONSTRAINT uq_outbox_delivery_event_id_destination UNIQUE (event_id, destination)
-);
-CREATE INDEX ix_outbox_delivery_due ON outbox_delivery (state, next_at);
-CREATE INDEX ix_outbox_delivery_order ON outbox_delivery (destination, business_key, occurred_at);
-CREATE TABLE outbox_event (
-    type VARCHAR(60 CHAR) NOT NULL,
-    business_key VARCHAR(60 CHAR) NOT NULL,
-    payload CLOB NOT NULL,
-    occurred_at TIMESTAMP(6) NOT NULL,
-    actor_id BIGINT NOT NULL,
-    trace_id VARCHAR(40 CHAR) NOT NULL,
-    fanned_out BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_outbox_event PRIMARY KEY (id)
-);
-CREATE INDEX ix_outbox_event_key ON outbox_event (business_key);
-CREATE INDEX ix_outbox_event_pending ON outbox_event (fanned_out, occurred_at);
-CREATE TABLE payment (
-    settlement_id BIGINT NOT NULL,
-    method VARCHAR(20 CHAR) NOT NULL,
-    amount DECIMAL(18, 2) NOT NULL,
-    intent_id BIGINT,
-    returns_payment_id BIGINT,
-    tendered DECIMAL(18, 2),
-    paid_at TIMESTAMP(6) NOT NULL,
-    row_mac VARCHAR(64 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_payment PRIMARY KEY (id)
-);
-CREATE INDEX ix_payment_intent ON payment (intent_id);
-CREATE INDEX ix_payment_returns ON payment (returns_payment_id);
-CREATE INDEX ix_payment_settlement ON payment (settlement_id);
-CREATE TABLE payment_intent (
-    "number" VARCHAR(40 CHAR) NOT NULL,
-    purpose VARCHAR(10 CHAR) NOT NULL,
-    channel VARCHAR(20 CHAR) NOT NULL,
-    person_id BIGINT NOT NULL,
-    amount DECIMAL(18, 2) NOT NULL,
-    state VARCHAR(12 CHAR) NOT NULL,
-    settlement_id BIGINT,
-    returns_intent_id BIGINT,
-    peer_number VARCHAR(64 CHAR),
-    message VARCHAR(200 CHAR),
-    tries INTEGER NOT NULL,
-    created_at TIMESTAMP(6) NOT NULL,
-    created_by BIGINT NOT NULL,
-    changed_at TIMESTAMP(6) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_payment_intent PRIMARY KEY (id),
-    CONSTRAINT uq_payment_intent_number UNIQUE ("number")
-);
-CREATE INDEX ix_payment_intent_person ON payment_intent (person_id);
-CREATE INDEX ix_payment_intent_state ON payment_intent (state, created_at);
-CREATE TABLE payment_state (
-    payment_id BIGINT NOT NULL,
-    covered DECIMAL(18, 2) NOT NULL,
-    returned DECIMAL(18, 2) NOT NULL,
-    CONSTRAINT pk_payment_state PRIMARY KEY (payment_id),
-    CONSTRAINT ck_payment_state_bounds CHECK (returned >= 0 AND returned <= covered)
-);
-CREATE TABLE person (
-    name VARCHAR(100 CHAR) NOT NULL,
-    sex VARCHAR(1 CHAR) NOT NULL,
-    birth_date DATE,
-    birth_date_known BIT NOT NULL,
-    id_type VARCHAR(2 CHAR),
-    id_no_sealed BLOB,
-    phone_sealed BLOB,
-    insurance_no_sealed BLOB,
-    nationality VARCHAR(3 CHAR),
-    ethnic VARCHAR(2 CHAR),
-    marriage VARCHAR(2 CHAR),
-    occupation VARCHAR(4 CHAR),
-    allergies_sealed BLOB,
-    outpatient_no VARCHAR(20 CHAR) NOT NULL,
-    home_region VARCHAR(12 CHAR),
-    home_region_was VARCHAR(12 CHAR),
-    home_detail_sealed BLOB,
-    home_postcode VARCHAR(6 CHAR),
-    household_region VARCHAR(12 CHAR),
-    household_region_was VARCHAR(12 CHAR),
-    household_detail_sealed BLOB,
-    birth_region VARCHAR(12 CHAR),
-    birth_detail_sealed BLOB,
-    native_region VARCHAR(12 CHAR),
-    work_unit VARCHAR(100 CHAR),
-    work_region VARCHAR(12 CHAR),
-    work_region_was VARCHAR(12 CHAR),
-    work_detail_sealed BLOB,
-    work_phone_sealed BLOB,
-    contact_name VARCHAR(100 CHAR),
-    contact_relation VARCHAR(2 CHAR),
-    contact_phone_sealed BLOB,
-    mother_id BIGINT,
-    unknown BIT NOT NULL,
-    merged_into_id BIGINT,
-    channel VARCHAR(20 CHAR) NOT NULL,
-    created_at TIMESTAMP(6) NOT NULL,
-    created_by BIGINT NOT NULL,
-    revision INTEGER NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_person PRIMARY KEY (id),
-    CONSTRAINT fk_person_merged_into_id FOREIGN KEY(merged_into_id) REFERENCES person (id),
-    CONSTRAINT fk_person_mother_id FOREIGN KEY(mother_id) REFERENCES person (id),
-    CONSTRAINT uq_person_outpatient_no UNIQUE (outpatient_no)
-);
-CREATE INDEX ix_person_birth ON person (birth_date, sex);
-CREATE INDEX ix_person_home_region ON person (home_region);
-CREATE INDEX ix_person_household_region ON person (household_region);
-CREATE INDEX ix_person_merged_into_id ON person (merged_into_id);
-CREATE INDEX ix_person_work_region ON person (work_region);
-CREATE TABLE postal_area (
-    place VARCHAR(60 CHAR) NOT NULL,
-    region_code VARCHAR(12 CHAR) NOT NULL,
-    postcode VARCHAR(6 CHAR) NOT NULL,
-    area_code VARCHAR(5 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_postal_area PRIMARY KEY (id),
-    CONSTRAINT uq_postal_area_region_code_postcode UNIQUE (region_code, postcode)
-);
-CREATE INDEX ix_postal_area_postcode ON postal_area (postcode);
-CREATE TABLE prescription (
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    kind VARCHAR(10 CHAR) NOT NULL,
-    person_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT NOT NULL,
-    doctor_name VARCHAR(60 CHAR) NOT NULL,
-    store_id BIGINT NOT NULL,
-    diagnosis VARCHAR(200 CHAR) NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    settlement_id BIGINT,
-    issued_at TIMESTAMP(6) NOT NULL,
-    business_date DATE NOT NULL,
-    charged_at TIMESTAMP(6),
-    dispensed_at TIMESTAMP(6),
-    changed_at TIMESTAMP(6) NOT NULL,
-    changed_by_name VARCHAR(60 CHAR) NOT NULL,
-    revision INTEGER NOT NULL,
-    row_mac VARCHAR(64 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_prescription PRIMARY KEY (id),
-    CONSTRAINT uq_prescription_number UNIQUE ("number")
-);
-CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
-CREATE INDEX ix_prescription_issued ON prescription (issued_at);
-CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
-CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
-CREATE TABLE print_record (
-    document VARCHAR(20 CHAR) NOT NULL,
-    document_id BIGINT NOT NULL,
-    copy_no INTEGER NOT NULL,
-    printed_at TIMESTAMP(6) NOT NULL,
-    printed_by BIGINT NOT NULL,
-    printed_by_name VARCHAR(60 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_print_record PRIMARY KEY (id),
-    CONSTRAINT uq_print_record_document_document_id_copy_no UNIQUE (document, document_id, copy_no)
-);
-CREATE TABLE receipt (
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    settlement_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    colour VARCHAR(4 CHAR) NOT NULL,
-    title VARCHAR(60 CHAR) NOT NULL,
-    amount DECIMAL(18, 2) NOT NULL,
-    root_id BIGINT NOT NULL,
-    reverses_receipt_id BIGINT,
-    issued_at TIMESTAMP(6) NOT NULL,
-    issued_by BIGINT NOT NULL,
-    row_mac VARCHAR(64 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_receipt PRIMARY KEY (id),
-    CONSTRAINT uq_receipt_number UNIQUE ("number"),
-    CONSTRAINT uq_receipt_reverses_receipt_id UNIQUE (reverses_receipt_id)
-);
-CREATE INDEX ix_receipt_root ON receipt (root_id);
-CREATE INDEX ix_receipt_settlement ON receipt (settlement_id);
-CREATE TABLE refund_approval (
-    settlement_id BIGINT NOT NULL,
-    amount DECIMAL(18, 2) NOT NULL,
-    reason VARCHAR(200 CHAR) NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    requested_by BIGINT NOT NULL,
-    requested_by_name VARCHAR(60 CHAR) NOT NULL,
-    requested_at TIMESTAMP(6) NOT NULL,
-    decided_by BIGINT,
-    decided_by_name VARCHAR(60 CHAR),
-    decided_at TIMESTAMP(6),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_refund_approval PRIMARY KEY (id)
-);
-CREATE INDEX ix_refund_approval_settlement ON refund_approval (settlement_id);
-CREATE INDEX ix_refund_approval_state ON refund_approval (state, requested_at);
-CREATE TABLE region (
-    code VARCHAR(12 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    "level" INTEGER NOT NULL,
-    parent_code VARCHAR(12 CHAR) NOT NULL,
-    valid_from DATE,
-    valid_to DATE,
-    successor VARCHAR(12 CHAR) NOT NULL,
-    present_code VARCHAR(12 CHAR) NOT NULL,
-    full_name VARCHAR(120 CHAR) NOT NULL,
-    former_names VARCHAR(120 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_region PRIMARY KEY (id),
-    CONSTRAINT uq_region_code UNIQUE (code)
-);
-CREATE INDEX ix_region_parent_code ON region (parent_code);
-CREATE INDEX ix_region_present_code ON region (present_code);
-CREATE TABLE register_level (
-    code VARCHAR(20 CHAR) NOT NULL,
-    item_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    active BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_register_level PRIMARY KEY (id),
-    CONSTRAINT uq_register_level_code UNIQUE (code)
-);
-CREATE TABLE request (
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    person_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT NOT NULL,
-    doctor_name VARCHAR(60 CHAR) NOT NULL,
-    performing_department_id BIGINT NOT NULL,
-    diagnosis VARCHAR(200 CHAR) NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    settlement_id BIGINT,
-    issued_at TIMESTAMP(6) NOT NULL,
-    business_date DATE NOT NULL,
-    changed_at TIMESTAMP(6) NOT NULL,
-    changed_by_name VARCHAR(60 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_request PRIMARY KEY (id),
-    CONSTRAINT uq_request_number UNIQUE ("number")
-);
-CREATE INDEX ix_request_encounter ON request (encounter_id);
-CREATE INDEX ix_request_person ON request (person_id, issued_at);
-CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
-CREATE TABLE schedule_run (
-    job VARCHAR(60 CHAR) NOT NULL,
-    period VARCHAR(30 CHAR) NOT NULL,
-    outcome VARCHAR(10 CHAR) NOT NULL,
-    started_at TIMESTAMP(6),
-    finished_at TIMESTAMP(6),
-    lease_until TIMESTAMP(6),
-    lease_by VARCHAR(60 CHAR),
-    error VARCHAR(500 CHAR),
-    CONSTRAINT pk_schedule_run PRIMARY KEY (job)
-);
-CREATE TABLE schedule_template (
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    weekday INTEGER NOT NULL,
-    period VARCHAR(4 CHAR) NOT NULL,
-    "level" VARCHAR(20 CHAR) NOT NULL,
-    capacity INTEGER NOT NULL,
-    active BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_schedule_template PRIMARY KEY (id),
-    CONSTRAINT uq_schedule_template_department_id_doctor_id_weekday_period_level UNIQUE (department_id, doctor_id, weekday, period, "level")
-);
-CREATE TABLE security_audit (
-    id BIGINT NOT NULL,
-    at TIMESTAMP(6) NOT NULL,
-    zone VARCHAR(6 CHAR) NOT NULL,
-    user_id BIGINT NOT NULL,
-    "login" VARCHAR(40 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    staff_id BIGINT,
-    roles VARCHAR(200 CHAR) NOT NULL,
-    channel VARCHAR(20 CHAR) NOT NULL,
-    ip VARCHAR(45 CHAR) NOT NULL,
-    terminal VARCHAR(60 CHAR) NOT NULL,
-    event VARCHAR(60 CHAR) NOT NULL,
-    object_type VARCHAR(60 CHAR) NOT NULL,
-    object_id VARCHAR(80 CHAR) NOT NULL,
-    success BIT NOT NULL,
-    trace_id VARCHAR(40 CHAR) NOT NULL,
-    detail CLOB NOT NULL,
-    row_mac VARCHAR(64 CHAR) NOT NULL,
-    CONSTRAINT pk_security_audit PRIMARY KEY (id)
-);
-CREATE INDEX ix_security_audit_at ON security_audit (at);
-CREATE INDEX ix_security_audit_event ON security_audit (event, at);
-CREATE INDEX ix_security_audit_object ON security_audit (object_type, object_id);
-CREATE INDEX ix_security_audit_user ON security_audit (user_id, at);
-CREATE TABLE security_installation (
-    key VARCHAR(10 CHAR) NOT NULL,
-    name VARCHAR(32 CHAR) NOT NULL,
-    mac VARCHAR(64 CHAR) NOT NULL,
-    CONSTRAINT pk_security_installation PRIMARY KEY (key)
-);
-CREATE TABLE security_partner_key (
-    key_id VARCHAR(64 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    "public" VARCHAR(128 CHAR) NOT NULL,
-    "uid" VARCHAR(60 CHAR) NOT NULL,
-    permissions CLOB NOT NULL,
-    not_before TIMESTAMP(6) NOT NULL,
-    not_after TIMESTAMP(6) NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    created_at TIMESTAMP(6) NOT NULL,
-    created_by BIGINT NOT NULL,
-    row_mac VARCHAR(64 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_partner_key PRIMARY KEY (id),
-    CONSTRAINT uq_security_partner_key_key_id UNIQUE (key_id)
-);
-CREATE TABLE security_password_history (
-    user_id BIGINT NOT NULL,
-    password VARCHAR(200 CHAR) NOT NULL,
-    changed_at TIMESTAMP(6) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_password_history PRIMARY KEY (id)
-);
-CREATE INDEX ix_security_password_history_user_id ON security_password_history (user_id);
-CREATE TABLE security_role (
-    code VARCHAR(40 CHAR) NOT NULL,
-    title VARCHAR(60 CHAR) NOT NULL,
-    standard BIT NOT NULL,
-    active BIT NOT NULL,
-    second_factor BIT NOT NULL,
-    permissions CLOB NOT NULL,
-    declared CLOB NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_role PRIMARY KEY (id),
-    CONSTRAINT uq_security_role_code UNIQUE (code)
-);
-CREATE TABLE security_seal (
-    chain VARCHAR(40 CHAR) NOT NULL,
-    seq BIGINT NOT NULL,
-    row_id BIGINT NOT NULL,
-    row_mac VARCHAR(64 CHAR) NOT NULL,
-    members VARCHAR(64 CHAR),
-    kid VARCHAR(16 CHAR) NOT NULL,
-    mac VARCHAR(64 CHAR) NOT NULL,
-    CONSTRAINT pk_security_seal PRIMARY KEY (chain, seq)
-);
-CREATE UNIQUE INDEX ix_security_seal_row ON security_seal (chain, row_id);
-CREATE TABLE security_seal_checkpoint (
-    chain VARCHAR(40 CHAR) NOT NULL,
-    "number" INTEGER NOT NULL,
-    made_at TIMESTAMP(6) NOT NULL,
-    text CLOB NOT NULL,
-    CONSTRAINT pk_security_seal_checkpoint PRIMARY KEY (chain, "number")
-);
-CREATE TABLE security_seal_start (
-    chain VARCHAR(40 CHAR) NOT NULL,
-    seq BIGINT NOT NULL,
-    mac VARCHAR(64 CHAR) NOT NULL,
-    row_mac VARCHAR(64 CHAR) NOT NULL,
-    CONSTRAINT pk_security_seal_start PRIMARY KEY (chain)
-);
-CREATE TABLE security_session (
-    token VARCHAR(64 CHAR) NOT NULL,
-    user_id BIGINT NOT NULL,
-    stage VARCHAR(20 CHAR) NOT NULL,
-    created_at TIMESTAMP(6) NOT NULL,
-    last_seen_at TIMESTAMP(6) NOT NULL,
-    expires_at TIMESTAMP(6) NOT NULL,
-    factors VARCHAR(40 CHAR) NOT NULL,
-    ip VARCHAR(45 CHAR) NOT NULL,
-    terminal VARCHAR(60 CHAR) NOT NULL,
-    row_mac VARCHAR(64 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_session PRIMARY KEY (id),
-    CONSTRAINT uq_security_session_token UNIQUE (token)
-);
-CREATE INDEX ix_security_session_expires ON security_session (expires_at);
-CREATE INDEX ix_security_session_user ON security_session (user_id);
-CREATE TABLE security_signed_nonce (
-    key_id VARCHAR(64 CHAR) NOT NULL,
-    nonce VARCHAR(64 CHAR) NOT NULL,
-    expires_at TIMESTAMP(6) NOT NULL,
-    CONSTRAINT pk_security_signed_nonce PRIMARY KEY (key_id, nonce)
-);
-CREATE INDEX ix_security_signed_nonce_expires ON security_signed_nonce (expires_at);
-CREATE TABLE security_spent_nonce (
-    nonce VARCHAR(64 CHAR) NOT NULL,
-    expires_at TIMESTAMP(6) NOT NULL,
-    CONSTRAINT pk_security_spent_nonce PRIMARY KEY (nonce)
-);
-CREATE INDEX ix_security_spent_nonce_expires ON security_spent_nonce (expires_at);
-CREATE TABLE security_user (
-    "login" VARCHAR(40 CHAR) NOT NULL,
-    login_key VARCHAR(40 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    staff_id BIGINT,
-    department_id BIGINT,
-    state VARCHAR(10 CHAR) NOT NULL,
-    valid_until DATE,
-    password VARCHAR(200 CHAR) NOT NULL,
-    password_changed_at TIMESTAMP(6) NOT NULL,
-    must_change BIT NOT NULL,
-    failures INTEGER NOT NULL,
-    locked_until TIMESTAMP(6),
-    last_sign_in_at TIMESTAMP(6),
-    totp_sealed BLOB,
-    totp_step BIGINT NOT NULL,
-    certificate CLOB,
-    created_at TIMESTAMP(6) NOT NULL,
-    created_by BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_user PRIMARY KEY (id),
-    CONSTRAINT uq_security_user_login_key UNIQUE (login_key),
-    CONSTRAINT uq_security_user_staff_id UNIQUE (staff_id)
-);
-CREATE TABLE security_user_role (
-    user_id BIGINT NOT NULL,
-    role_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    granted_at TIMESTAMP(6) NOT NULL,
-    granted_by BIGINT NOT NULL,
-    row_mac VARCHAR(64 CHAR) NOT NULL,
-    CONSTRAINT pk_security_user_role PRIMARY KEY (user_id, role_id, department_id)
-);
-CREATE INDEX ix_security_user_role_role ON security_user_role (role_id);
-CREATE TABLE settlement (
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    kind VARCHAR(10 CHAR) NOT NULL,
-    person_id BIGINT NOT NULL,
-    total DECIMAL(18, 2) NOT NULL,
-    channel VARCHAR(20 CHAR) NOT NULL,
-    cashier_id BIGINT NOT NULL,
-    cashier_name VARCHAR(60 CHAR) NOT NULL,
-    shift_id BIGINT NOT NULL,
-    settled_at TIMESTAMP(6) NOT NULL,
-    business_date DATE NOT NULL,
-    reverses_id BIGINT,
-    reason VARCHAR(200 CHAR),
-    approver_id BIGINT,
-    row_mac VARCHAR(64 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_settlement PRIMARY KEY (id),
-    CONSTRAINT uq_settlement_number UNIQUE ("number")
-);
-CREATE INDEX ix_settlement_day ON settlement (business_date, id);
-CREATE INDEX ix_settlement_person ON settlement (person_id, settled_at);
-CREATE INDEX ix_settlement_reverses ON settlement (reverses_id);
-CREATE INDEX ix_settlement_settled ON settlement (settled_at);
-CREATE INDEX ix_settlement_shift ON settlement (shift_id);
-CREATE TABLE shift (
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    cashier_id BIGINT NOT NULL,
-    cashier_name VARCHAR(60 CHAR) NOT NULL,
-    state VARCHAR(12 CHAR) NOT NULL,
-    open_marker INTEGER,
-    settlements INTEGER NOT NULL,
-    opened_at TIMESTAMP(6) NOT NULL,
-    closed_at TIMESTAMP(6),
-    business_date DATE,
-    statement CLOB,
-    counted_cash DECIMAL(18, 2),
-    cash_difference DECIMAL(18, 2),
-    receiver_id BIGINT,
-    receiver_name VARCHAR(60 CHAR),
-    received_at TIMESTAMP(6),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_shift PRIMARY KEY (id),
-    CONSTRAINT uq_shift_cashier_id_open_marker UNIQUE (cashier_id, open_marker),
-    CONSTRAINT uq_shift_number UNIQUE ("number")
-);
-CREATE INDEX ix_shift_cashier ON shift (cashier_id, opened_at);
-CREATE INDEX ix_shift_state ON shift (state, closed_at);
-CREATE TABLE stock_balance (
-    store_id BIGINT NOT NULL,
-    batch_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    expiry DATE NOT NULL,
-    on_hand DECIMAL(18, 4) NOT NULL,
-    reserved DECIMAL(18, 4) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_stock_balance PRIMARY KEY (id),
-    CONSTRAINT ck_stock_balance_never_negative CHECK (reserved >= 0 AND on_hand >= reserved),
-    CONSTRAINT uq_stock_balance_store_id_batch_id UNIQUE (store_id, batch_id)
-);
-CREATE INDEX ix_stock_balance_choice ON stock_balance (store_id, drug_id, expiry);
-CREATE TABLE stock_move (
-    kind VARCHAR(20 CHAR) NOT NULL,
-    store_from BIGINT,
-    store_to BIGINT,
-    batch_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    quantity DECIMAL(18, 4) NOT NULL,
-    document_kind VARCHAR(20 CHAR) NOT NULL,
-    document_id BIGINT NOT NULL,
-    line_id BIGINT,
-    moved_at TIMESTAMP(6) NOT NULL,
-    business_date DATE NOT NULL,
-    actor_id BIGINT NOT NULL,
-    row_mac VARCHAR(64 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_stock_move PRIMARY KEY (id),
-    CONSTRAINT ck_stock_move_positive CHECK (quantity > 0)
-);
-CREATE INDEX ix_stock_move_batch ON stock_move (batch_id);
-CREATE INDEX ix_stock_move_document ON stock_move (document_kind, document_id);
-CREATE INDEX ix_stock_move_drug ON stock_move (drug_id, business_date);
-CREATE INDEX ix_stock_move_moved ON stock_move (moved_at);
-CREATE TABLE stock_reservation (
-    document_kind VARCHAR(20 CHAR) NOT NULL,
-    document_id BIGINT NOT NULL,
-    line_id BIGINT NOT NULL,
-    store_id BIGINT NOT NULL,
-    balance_id BIGINT NOT NULL,
-    batch_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    quantity DECIMAL(18, 4) NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    reserved_at TIMESTAMP(6) NOT NULL,
-    ended_at TIMESTAMP(6),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_stock_reservation PRIMARY KEY (id)
-);
-CREATE INDEX ix_stock_reservation_balance ON stock_reservation (balance_id, state);
-CREATE INDEX ix_stock_reservation_document ON stock_reservation (document_kind, document_id, state);
-CREATE TABLE store (
-    code VARCHAR(20 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    kind VARCHAR(20 CHAR) NOT NULL,
-    department_id BIGINT,
-    active BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_store PRIMARY KEY (id),
-    CONSTRAINT uq_store_code UNIQUE (code)
-);
-CREATE TABLE charge_item_price (
-    item_id BIGINT NOT NULL,
-    price DECIMAL(18, 4) NOT NULL,
-    valid_from DATE NOT NULL,
-    valid_to DATE,
-    changed_by BIGINT NOT NULL,
-    changed_at TIMESTAMP(6),
-    reason VARCHAR(200 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_charge_item_price PRIMARY KEY (id),
-    CONSTRAINT ck_charge_item_price_price CHECK (price >= 0),
-    CONSTRAINT ck_charge_item_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
-    CONSTRAINT fk_charge_item_price_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
-    CONSTRAINT uq_charge_item_price_item_id_valid_from UNIQUE (item_id, valid_from)
-);
-CREATE TABLE charge_item_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_charge_item_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_charge_item_search_owner_id FOREIGN KEY(owner_id) REFERENCES charge_item (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_charge_item_search_key ON charge_item_search (part, search_key, owner_id, kind);
-CREATE TABLE clinic_session (
-    day DATE NOT NULL,
-    template_id BIGINT,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    period VARCHAR(4 CHAR) NOT NULL,
-    "level" VARCHAR(20 CHAR) NOT NULL,
-    capacity INTEGER NOT NULL,
-    extra INTEGER NOT NULL,
-    taken INTEGER NOT NULL,
-    issued INTEGER NOT NULL,
-    state VARCHAR(10 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_clinic_session PRIMARY KEY (id),
-    CONSTRAINT ck_clinic_session_capacity CHECK (taken >= 0 AND taken <= capacity + extra),
-    CONSTRAINT fk_clinic_session_template_id FOREIGN KEY(template_id) REFERENCES schedule_template (id),
-    CONSTRAINT uq_clinic_session_day_template_id UNIQUE (day, template_id)
-);
-CREATE INDEX ix_clinic_session_choice ON clinic_session (day, department_id, "level");
-CREATE TABLE department_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_department_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_department_search_owner_id FOREIGN KEY(owner_id) REFERENCES department (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_department_search_key ON department_search (part, search_key, owner_id, kind);
-CREATE TABLE diagnosis_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_diagnosis_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_diagnosis_search_owner_id FOREIGN KEY(owner_id) REFERENCES diagnosis (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_diagnosis_search_key ON diagnosis_search (part, search_key, owner_id, kind);
-CREATE TABLE drug_price (
-    drug_id BIGINT NOT NULL,
-    pack_price DECIMAL(18, 4) NOT NULL,
-    valid_from DATE NOT NULL,
-    valid_to DATE,
-    changed_by BIGINT NOT NULL,
-    changed_at TIMESTAMP(6),
-    reason VARCHAR(200 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_price PRIMARY KEY (id),
-    CONSTRAINT ck_drug_price_price CHECK (pack_price >= 0),
-    CONSTRAINT ck_drug_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
-    CONSTRAINT fk_drug_price_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
-    CONSTRAINT uq_drug_price_drug_id_valid_from UNIQUE (drug_id, valid_from)
-);
-CREATE TABLE drug_return_line (
-    return_id BIGINT NOT NULL,
-    prescription_line_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    batch_id BIGINT NOT NULL,
-    quantity DECIMAL(18, 4) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_return_line PRIMARY KEY (id),
-    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id)
-);
-CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
-CREATE TABLE drug_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_drug_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_drug_search_owner_id FOREIGN KEY(owner_id) REFERENCES drug (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
-CREATE TABLE item_set (
-    code VARCHAR(40 CHAR) NOT NULL,
-    name VARCHAR(80 CHAR) NOT NULL,
-    department_id BIGINT,
-    version INTEGER NOT NULL,
-    valid_from TIMESTAMP(6) NOT NULL,
-    valid_to TIMESTAMP(6),
-    changed_by BIGINT NOT NULL,
-    changed_by_name VARCHAR(60 CHAR) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_item_set PRIMARY KEY (id),
-    CONSTRAINT fk_item_set_department_id FOREIGN KEY(department_id) REFERENCES department (id),
-    CONSTRAINT uq_item_set_code_version UNIQUE (code, version)
-);
-CREATE TABLE person_identifier (
-    person_id BIGINT NOT NULL,
-    kind VARCHAR(20 CHAR) NOT NULL,
-    id_type VARCHAR(2 CHAR) NOT NULL,
-    number_sealed BLOB NOT NULL,
-    number_index VARCHAR(64 CHAR) NOT NULL,
-    claim VARCHAR(90 CHAR),
-    active BIT NOT NULL,
-    added_at TIMESTAMP(6) NOT NULL,
-    added_by BIGINT NOT NULL,
-    ended_at TIMESTAMP(6),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_person_identifier PRIMARY KEY (id),
-    CONSTRAINT fk_person_identifier_person_id FOREIGN KEY(person_id) REFERENCES person (id),
-    CONSTRAINT uq_person_identifier_claim UNIQUE (claim)
-);
-CREATE INDEX ix_person_identifier_number ON person_identifier (number_index, kind, person_id);
-CREATE INDEX ix_person_identifier_person_id ON person_identifier (person_id);
-CREATE TABLE person_merge (
-    survivor_id BIGINT NOT NULL,
-    merged_id BIGINT NOT NULL,
-    moved VARCHAR(2000 CHAR) NOT NULL,
-    reason VARCHAR(200 CHAR) NOT NULL,
-    merged_at TIMESTAMP(6) NOT NULL,
-    merged_by BIGINT NOT NULL,
-    merged_by_name VARCHAR(60 CHAR) NOT NULL,
-    undone_at TIMESTAMP(6),
-    undone_by BIGINT,
-    undone_by_name VARCHAR(60 CHAR),
-    undo_reason VARCHAR(200 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_person_merge PRIMARY KEY (id),
-    CONSTRAINT fk_person_merge_merged_id FOREIGN KEY(merged_id) REFERENCES person (id),
-    CONSTRAINT fk_person_merge_survivor_id FOREIGN KEY(survivor_id) REFERENCES person (id)
-);
-CREATE INDEX ix_person_merge_merged_id ON person_merge (merged_id);
-CREATE INDEX ix_person_merge_survivor_id ON person_merge (survivor_id);
-CREATE TABLE person_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_person_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_person_search_owner_id FOREIGN KEY(owner_id) REFERENCES person (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_person_search_key ON person_search (part, search_key, owner_id, kind);
-CREATE TABLE prescription_line (
-    prescription_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    drug_id BIGINT NOT NULL,
-    name VARCHAR(120 CHAR) NOT NULL,
-    spec VARCHAR(80 CHAR) NOT NULL,
-    dose DECIMAL(18, 4) NOT NULL,
-    dose_unit VARCHAR(20 CHAR) NOT NULL,
-    usage VARCHAR(20 CHAR) NOT NULL,
-    frequency VARCHAR(20 CHAR) NOT NULL,
-    days INTEGER NOT NULL,
-    quantity DECIMAL(18, 4) NOT NULL,
-    base_unit VARCHAR(20 CHAR) NOT NULL,
-    pack_unit VARCHAR(20 CHAR) NOT NULL,
-    pack_size INTEGER NOT NULL,
-    price DECIMAL(18, 4) NOT NULL,
-    note VARCHAR(100 CHAR) NOT NULL,
-    charge_line_id BIGINT NOT NULL,
-    row_mac VARCHAR(64 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_prescription_line PRIMARY KEY (id),
-    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id)
-);
-CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
-CREATE TABLE region_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_region_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_region_search_owner_id FOREIGN KEY(owner_id) REFERENCES region (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_region_search_key ON region_search (part, search_key, owner_id, kind);
-CREATE TABLE request_line (
-    request_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    item_id BIGINT NOT NULL,
-    name VARCHAR(120 CHAR) NOT NULL,
-    unit VARCHAR(20 CHAR) NOT NULL,
-    quantity DECIMAL(18, 4) NOT NULL,
-    price DECIMAL(18, 4) NOT NULL,
-    note VARCHAR(100 CHAR) NOT NULL,
-    charge_line_id BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_request_line PRIMARY KEY (id),
-    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id)
-);
-CREATE INDEX ix_request_line_request ON request_line (request_id);
-CREATE TABLE staff (
-    code VARCHAR(20 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    sex VARCHAR(1 CHAR) NOT NULL,
-    department_id BIGINT NOT NULL,
-    title VARCHAR(30 CHAR) NOT NULL,
-    role VARCHAR(30 CHAR) NOT NULL,
-    rights VARCHAR(120 CHAR) NOT NULL,
-    active BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_staff PRIMARY KEY (id),
-    CONSTRAINT fk_staff_department_id FOREIGN KEY(department_id) REFERENCES department (id),
-    CONSTRAINT uq_staff_code UNIQUE (code)
-);
-CREATE INDEX ix_staff_department_id ON staff (department_id);
-CREATE TABLE ward (
-    code VARCHAR(20 CHAR) NOT NULL,
-    name VARCHAR(60 CHAR) NOT NULL,
-    department_id BIGINT NOT NULL,
-    beds INTEGER NOT NULL,
-    active BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_ward PRIMARY KEY (id),
-    CONSTRAINT fk_ward_department_id FOREIGN KEY(department_id) REFERENCES department (id),
-    CONSTRAINT uq_ward_code UNIQUE (code)
-);
-CREATE INDEX ix_ward_department_id ON ward (department_id);
-CREATE TABLE item_set_line (
-    set_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    item_id BIGINT NOT NULL,
-    quantity DECIMAL(18, 4) NOT NULL,
-    optional BIT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_item_set_line PRIMARY KEY (id),
-    CONSTRAINT ck_item_set_line_quantity CHECK (quantity > 0),
-    CONSTRAINT fk_item_set_line_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
-    CONSTRAINT fk_item_set_line_set_id FOREIGN KEY(set_id) REFERENCES item_set (id),
-    CONSTRAINT uq_item_set_line_set_id_position UNIQUE (set_id, position)
-);
-CREATE INDEX ix_item_set_line_item_id ON item_set_line (item_id);
-CREATE TABLE item_set_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_item_set_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_item_set_search_owner_id FOREIGN KEY(owner_id) REFERENCES item_set (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_item_set_search_key ON item_set_search (part, search_key, owner_id, kind);
-CREATE TABLE registration (
-    "number" VARCHAR(32 CHAR) NOT NULL,
-    session_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    day DATE NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    "level" VARCHAR(20 CHAR) NOT NULL,
-    queue_no INTEGER NOT NULL,
-    state VARCHAR(12 CHAR) NOT NULL,
-    channel VARCHAR(20 CHAR) NOT NULL,
-    settlement_id BIGINT,
-    registered_at TIMESTAMP(6) NOT NULL,
-    registered_by BIGINT NOT NULL,
-    registered_by_name VARCHAR(60 CHAR) NOT NULL,
-    cancelled_at TIMESTAMP(6),
-    cancelled_by_name VARCHAR(60 CHAR),
-    cancel_reason VARCHAR(200 CHAR),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_registration PRIMARY KEY (id),
-    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
-    CONSTRAINT uq_registration_number UNIQUE ("number"),
-    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
-);
-CREATE INDEX ix_registration_day ON registration (day, department_id, state);
-CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
-CREATE INDEX ix_registration_person ON registration (person_id, day);
-CREATE TABLE staff_search (
-    owner_id BIGINT NOT NULL,
-    kind VARCHAR(8 CHAR) NOT NULL,
-    search_key VARCHAR(64 CHAR) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT pk_staff_search PRIMARY KEY (owner_id, kind, search_key),
-    CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE
-);
-CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
-INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING alembic_version.version_num INTO ?;
--- Running upgrade 0001 -> 0002
 CREATE TABLE controlled_return (
     "number" VARCHAR(32 CHAR) NOT NULL,
     store_id BIGINT NOT NULL,
@@ -1120,6 +96,44 @@ CREATE TABLE controlled_return (
 );
 CREATE INDEX ix_controlled_return_day ON controlled_return (store_id, business_date);
 CREATE INDEX ix_controlled_return_line ON controlled_return (prescription_line_id);
+CREATE TABLE department (
+    code VARCHAR(20 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    kind VARCHAR(10 CHAR) NOT NULL,
+    parent_id BIGINT,
+    outpatient BIT NOT NULL,
+    emergency BIT NOT NULL,
+    building VARCHAR(40 CHAR) NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_department PRIMARY KEY (id),
+    CONSTRAINT fk_department_parent_id FOREIGN KEY(parent_id) REFERENCES department (id),
+    CONSTRAINT uq_department_code UNIQUE (code)
+);
+CREATE TABLE diagnosis (
+    code VARCHAR(40 CHAR) NOT NULL,
+    name VARCHAR(120 CHAR) NOT NULL,
+    category VARCHAR(60 CHAR) NOT NULL,
+    aliases VARCHAR(200 CHAR) NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_diagnosis PRIMARY KEY (id),
+    CONSTRAINT uq_diagnosis_code UNIQUE (code)
+);
+CREATE TABLE dictionary_entry (
+    dictionary VARCHAR(30 CHAR) NOT NULL,
+    code VARCHAR(30 CHAR) NOT NULL,
+    name VARCHAR(80 CHAR) NOT NULL,
+    position INTEGER NOT NULL,
+    valid_from DATE,
+    valid_to DATE,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dictionary_entry PRIMARY KEY (id),
+    CONSTRAINT uq_dictionary_entry_dictionary_code UNIQUE (dictionary, code)
+);
 CREATE TABLE dispensing_scan (
     task_id BIGINT NOT NULL,
     line_id BIGINT NOT NULL,
@@ -1163,6 +177,41 @@ CREATE INDEX ix_dispensing_task_day ON dispensing_task (store_id, business_date)
 CREATE INDEX ix_dispensing_task_person ON dispensing_task (person_id, business_date);
 CREATE INDEX ix_dispensing_task_queue ON dispensing_task (store_id, state, arrived_at);
 CREATE INDEX ix_dispensing_task_settlement ON dispensing_task (settlement_id);
+CREATE TABLE drug (
+    code VARCHAR(40 CHAR) NOT NULL,
+    name VARCHAR(120 CHAR) NOT NULL,
+    form VARCHAR(40 CHAR) NOT NULL,
+    spec VARCHAR(80 CHAR) NOT NULL,
+    dose_amount DECIMAL(18, 4),
+    dose_unit VARCHAR(20 CHAR) NOT NULL,
+    base_unit VARCHAR(20 CHAR) NOT NULL,
+    pack_unit VARCHAR(20 CHAR) NOT NULL,
+    pack_size INTEGER NOT NULL,
+    manufacturer VARCHAR(120 CHAR) NOT NULL,
+    fiscal_category VARCHAR(4 CHAR) NOT NULL,
+    control VARCHAR(10 CHAR) NOT NULL,
+    antimicrobial VARCHAR(10 CHAR) NOT NULL,
+    tb BIT NOT NULL,
+    skin_test BIT NOT NULL,
+    splittable BIT NOT NULL,
+    insurance_level VARCHAR(4 CHAR) NOT NULL,
+    default_usage VARCHAR(20 CHAR) NOT NULL,
+    default_frequency VARCHAR(20 CHAR) NOT NULL,
+    otc BIT NOT NULL,
+    ingredient VARCHAR(60 CHAR) NOT NULL,
+    drug_class VARCHAR(30 CHAR) NOT NULL,
+    release VARCHAR(10 CHAR) NOT NULL,
+    max_dose DECIMAL(18, 4),
+    max_daily DECIMAL(18, 4),
+    chronic_infections VARCHAR(20 CHAR) NOT NULL,
+    aliases VARCHAR(200 CHAR) NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug PRIMARY KEY (id),
+    CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
+    CONSTRAINT uq_drug_code UNIQUE (code)
+);
 CREATE TABLE drug_check (
     person_id BIGINT NOT NULL,
     digest VARCHAR(64 CHAR) NOT NULL,
@@ -1228,6 +277,40 @@ CREATE TABLE drug_price_change (
 );
 CREATE INDEX ix_drug_price_change_drug ON drug_price_change (drug_id, valid_from);
 CREATE INDEX ix_drug_price_change_due ON drug_price_change (state, valid_from);
+CREATE TABLE drug_return (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    controlled BIT NOT NULL,
+    automatic BIT NOT NULL,
+    requested_at TIMESTAMP(6) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60 CHAR) NOT NULL,
+    business_date DATE NOT NULL,
+    reviewed_at TIMESTAMP(6),
+    reviewed_by_name VARCHAR(60 CHAR) NOT NULL,
+    review_note VARCHAR(200 CHAR) NOT NULL,
+    accepted_at TIMESTAMP(6),
+    accepted_by BIGINT,
+    accepted_by_name VARCHAR(60 CHAR) NOT NULL,
+    refunded_at TIMESTAMP(6),
+    rereviewed_at TIMESTAMP(6),
+    rereviewed_by_name VARCHAR(60 CHAR) NOT NULL,
+    rereview VARCHAR(10 CHAR) NOT NULL,
+    rereview_note VARCHAR(200 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return PRIMARY KEY (id),
+    CONSTRAINT uq_drug_return_number UNIQUE ("number")
+);
+CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
+CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
+CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
 CREATE TABLE electronic_invoice (
     intent_id BIGINT NOT NULL,
     settlement_id BIGINT NOT NULL,
@@ -1260,6 +343,60 @@ CREATE INDEX ix_electronic_invoice_number ON electronic_invoice (invoice_number)
 CREATE INDEX ix_electronic_invoice_person ON electronic_invoice (person_id, business_date, id);
 CREATE INDEX ix_electronic_invoice_root ON electronic_invoice (root_id);
 CREATE INDEX ix_electronic_invoice_state ON electronic_invoice (state, business_date, id);
+CREATE TABLE encounter (
+    visit_no VARCHAR(20 CHAR) NOT NULL,
+    person_id BIGINT NOT NULL,
+    kind VARCHAR(10 CHAR) NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    state VARCHAR(10 CHAR) NOT NULL,
+    insurance VARCHAR(20 CHAR) NOT NULL,
+    started_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    cancel_reason VARCHAR(200 CHAR),
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_encounter PRIMARY KEY (id),
+    CONSTRAINT uq_encounter_visit_no UNIQUE (visit_no)
+);
+CREATE INDEX ix_encounter_day ON encounter (business_date, department_id, state);
+CREATE INDEX ix_encounter_person ON encounter (person_id, business_date);
+CREATE TABLE field_change (
+    entity VARCHAR(60 CHAR) NOT NULL,
+    entity_id BIGINT NOT NULL,
+    field VARCHAR(60 CHAR) NOT NULL,
+    before_sealed BLOB,
+    after_sealed BLOB,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    terminal VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_field_change PRIMARY KEY (id)
+);
+CREATE INDEX ix_field_change_row ON field_change (entity, entity_id, changed_at);
+CREATE TABLE frequency (
+    code VARCHAR(20 CHAR) NOT NULL,
+    name VARCHAR(40 CHAR) NOT NULL,
+    times_per_day INTEGER,
+    interval_days INTEGER,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_frequency PRIMARY KEY (id),
+    CONSTRAINT uq_frequency_code UNIQUE (code)
+);
+CREATE TABLE idempotency_key (
+    actor_id BIGINT NOT NULL,
+    key VARCHAR(80 CHAR) NOT NULL,
+    request_hash VARCHAR(64 CHAR) NOT NULL,
+    status INTEGER NOT NULL,
+    body_sealed BLOB NOT NULL,
+    created_at TIMESTAMP(6) NOT NULL,
+    CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, key)
+);
+CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
 CREATE TABLE infusion (
     "number" VARCHAR(20 CHAR) NOT NULL,
     queue_no INTEGER NOT NULL,
@@ -1332,6 +469,20 @@ CREATE TABLE insurance_claim (
 );
 CREATE INDEX ix_insurance_claim_person ON insurance_claim (person_id);
 CREATE INDEX ix_insurance_claim_settled ON insurance_claim (settlement_id);
+CREATE TABLE integrity_head (
+    scope VARCHAR(40 CHAR) NOT NULL,
+    version BIGINT NOT NULL,
+    "sets" INTEGER NOT NULL,
+    digest VARCHAR(64 CHAR) NOT NULL,
+    CONSTRAINT pk_integrity_head PRIMARY KEY (scope)
+);
+CREATE TABLE integrity_set (
+    scope VARCHAR(40 CHAR) NOT NULL,
+    owner VARCHAR(60 CHAR) NOT NULL,
+    version BIGINT NOT NULL,
+    mac VARCHAR(64 CHAR) NOT NULL,
+    CONSTRAINT pk_integrity_set PRIMARY KEY (scope, owner)
+);
 CREATE TABLE intent (
     "number" VARCHAR(40 CHAR) NOT NULL,
     purpose VARCHAR(10 CHAR) NOT NULL,
@@ -1416,6 +567,12 @@ CREATE TABLE invoice_image (
     content BLOB NOT NULL,
     CONSTRAINT pk_invoice_image PRIMARY KEY (invoice_id)
 );
+CREATE TABLE key_block (
+    name VARCHAR(30 CHAR) NOT NULL,
+    "next" BIGINT NOT NULL,
+    CONSTRAINT pk_key_block PRIMARY KEY (name)
+);
+COMMENT ON TABLE key_block IS 'Counter from which processes take blocks of integer keys';
 CREATE TABLE medication_check (
     task_id BIGINT NOT NULL,
     outcome VARCHAR(10 CHAR) NOT NULL,
@@ -1436,6 +593,40 @@ CREATE TABLE no_code_entry (
     CONSTRAINT pk_no_code_entry PRIMARY KEY (id)
 );
 CREATE INDEX ix_no_code_entry_drug ON no_code_entry (drug_id, ended_at);
+CREATE TABLE number_counter (
+    series VARCHAR(40 CHAR) NOT NULL,
+    scope VARCHAR(40 CHAR) NOT NULL,
+    "next" BIGINT NOT NULL,
+    CONSTRAINT pk_number_counter PRIMARY KEY (series, scope)
+);
+CREATE TABLE number_range (
+    series VARCHAR(40 CHAR) NOT NULL,
+    holder_id BIGINT NOT NULL,
+    prefix VARCHAR(12 CHAR) NOT NULL,
+    width INTEGER NOT NULL,
+    "first" BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    "next" BIGINT NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    granted_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_number_range PRIMARY KEY (id),
+    CONSTRAINT ck_number_range_order CHECK ("first" <= "next" AND "next" <= last + 1),
+    CONSTRAINT uq_number_range_series_first UNIQUE (series, "first")
+);
+CREATE INDEX ix_number_range_holder ON number_range (series, holder_id, state);
+CREATE TABLE number_void (
+    series VARCHAR(40 CHAR) NOT NULL,
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    range_id BIGINT NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    voided_by BIGINT NOT NULL,
+    voided_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_number_void PRIMARY KEY (id),
+    CONSTRAINT uq_number_void_series_number UNIQUE (series, "number")
+);
+CREATE INDEX ix_number_void_range_id ON number_void (range_id);
 CREATE TABLE old_deposit (
     source VARCHAR(20 CHAR) NOT NULL,
     source_number VARCHAR(40 CHAR) NOT NULL,
@@ -1468,6 +659,39 @@ CREATE TABLE order_template (
 );
 CREATE INDEX ix_order_template_department ON order_template (department_id);
 CREATE INDEX ix_order_template_owner ON order_template (staff_id);
+CREATE TABLE outbox_delivery (
+    event_id BIGINT NOT NULL,
+    destination VARCHAR(60 CHAR) NOT NULL,
+    business_key VARCHAR(60 CHAR) NOT NULL,
+    occurred_at TIMESTAMP(6) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_at TIMESTAMP(6) NOT NULL,
+    lease_until TIMESTAMP(6),
+    lease_by VARCHAR(60 CHAR),
+    last_error VARCHAR(500 CHAR),
+    finished_at TIMESTAMP(6),
+    decided_by BIGINT,
+    decision VARCHAR(200 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_outbox_delivery PRIMARY KEY (id),
+    CONSTRAINT uq_outbox_delivery_event_id_destination UNIQUE (event_id, destination)
+);
+CREATE INDEX ix_outbox_delivery_due ON outbox_delivery (state, next_at);
+CREATE INDEX ix_outbox_delivery_order ON outbox_delivery (destination, business_key, occurred_at);
+CREATE TABLE outbox_event (
+    type VARCHAR(60 CHAR) NOT NULL,
+    business_key VARCHAR(60 CHAR) NOT NULL,
+    payload CLOB NOT NULL,
+    occurred_at TIMESTAMP(6) NOT NULL,
+    actor_id BIGINT NOT NULL,
+    trace_id VARCHAR(40 CHAR) NOT NULL,
+    fanned_out BIT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_outbox_event PRIMARY KEY (id)
+);
+CREATE INDEX ix_outbox_event_key ON outbox_event (business_key);
+CREATE INDEX ix_outbox_event_pending ON outbox_event (fanned_out, occurred_at);
 CREATE TABLE paper_destruction (
     "number" VARCHAR(32 CHAR) NOT NULL,
     kind VARCHAR(10 CHAR) NOT NULL,
@@ -1484,6 +708,79 @@ CREATE TABLE paper_destruction (
     CONSTRAINT uq_paper_destruction_number UNIQUE ("number")
 );
 CREATE INDEX ix_paper_destruction_kind ON paper_destruction (kind, until_day);
+CREATE TABLE payment (
+    settlement_id BIGINT NOT NULL,
+    method VARCHAR(20 CHAR) NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    intent_id BIGINT,
+    returns_payment_id BIGINT,
+    tendered DECIMAL(18, 2),
+    paid_at TIMESTAMP(6) NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_payment PRIMARY KEY (id)
+);
+CREATE INDEX ix_payment_intent ON payment (intent_id);
+CREATE INDEX ix_payment_returns ON payment (returns_payment_id);
+CREATE INDEX ix_payment_settlement ON payment (settlement_id);
+CREATE TABLE payment_state (
+    payment_id BIGINT NOT NULL,
+    covered DECIMAL(18, 2) NOT NULL,
+    returned DECIMAL(18, 2) NOT NULL,
+    CONSTRAINT pk_payment_state PRIMARY KEY (payment_id),
+    CONSTRAINT ck_payment_state_bounds CHECK (returned >= 0 AND returned <= covered)
+);
+CREATE TABLE person (
+    name VARCHAR(100 CHAR) NOT NULL,
+    sex VARCHAR(1 CHAR) NOT NULL,
+    birth_date DATE,
+    birth_date_known BIT NOT NULL,
+    id_type VARCHAR(2 CHAR),
+    id_no_sealed BLOB,
+    phone_sealed BLOB,
+    insurance_no_sealed BLOB,
+    nationality VARCHAR(3 CHAR),
+    ethnic VARCHAR(2 CHAR),
+    marriage VARCHAR(2 CHAR),
+    occupation VARCHAR(4 CHAR),
+    allergies_sealed BLOB,
+    outpatient_no VARCHAR(20 CHAR) NOT NULL,
+    home_region VARCHAR(12 CHAR),
+    home_region_was VARCHAR(12 CHAR),
+    home_detail_sealed BLOB,
+    home_postcode VARCHAR(6 CHAR),
+    household_region VARCHAR(12 CHAR),
+    household_region_was VARCHAR(12 CHAR),
+    household_detail_sealed BLOB,
+    birth_region VARCHAR(12 CHAR),
+    birth_detail_sealed BLOB,
+    native_region VARCHAR(12 CHAR),
+    work_unit VARCHAR(100 CHAR),
+    work_region VARCHAR(12 CHAR),
+    work_region_was VARCHAR(12 CHAR),
+    work_detail_sealed BLOB,
+    work_phone_sealed BLOB,
+    contact_name VARCHAR(100 CHAR),
+    contact_relation VARCHAR(2 CHAR),
+    contact_phone_sealed BLOB,
+    mother_id BIGINT,
+    unknown BIT NOT NULL,
+    merged_into_id BIGINT,
+    channel VARCHAR(20 CHAR) NOT NULL,
+    created_at TIMESTAMP(6) NOT NULL,
+    created_by BIGINT NOT NULL,
+    revision INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_person PRIMARY KEY (id),
+    CONSTRAINT fk_person_merged_into_id FOREIGN KEY(merged_into_id) REFERENCES person (id),
+    CONSTRAINT fk_person_mother_id FOREIGN KEY(mother_id) REFERENCES person (id),
+    CONSTRAINT uq_person_outpatient_no UNIQUE (outpatient_no)
+);
+CREATE INDEX ix_person_birth ON person (birth_date, sex);
+CREATE INDEX ix_person_home_region ON person (home_region);
+CREATE INDEX ix_person_household_region ON person (household_region);
+CREATE INDEX ix_person_merged_into_id ON person (merged_into_id);
+CREATE INDEX ix_person_work_region ON person (work_region);
 CREATE TABLE person_emergency_access (
     person_id BIGINT NOT NULL,
     user_id BIGINT NOT NULL,
@@ -1574,6 +871,104 @@ CREATE TABLE platform_product (
     CONSTRAINT uq_platform_product_platform_id UNIQUE (platform_id)
 );
 CREATE INDEX ix_platform_product_name ON platform_product (name);
+CREATE TABLE postal_area (
+    place VARCHAR(60 CHAR) NOT NULL,
+    region_code VARCHAR(12 CHAR) NOT NULL,
+    postcode VARCHAR(6 CHAR) NOT NULL,
+    area_code VARCHAR(5 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_postal_area PRIMARY KEY (id),
+    CONSTRAINT uq_postal_area_region_code_postcode UNIQUE (region_code, postcode)
+);
+CREATE INDEX ix_postal_area_postcode ON postal_area (postcode);
+CREATE TABLE prescription (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    kind VARCHAR(10 CHAR) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60 CHAR) NOT NULL,
+    store_id BIGINT NOT NULL,
+    diagnosis_sealed BLOB NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    settlement_id BIGINT,
+    issued_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    charged_at TIMESTAMP(6),
+    dispensed_at TIMESTAMP(6),
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    revision INTEGER NOT NULL,
+    valid_until DATE NOT NULL,
+    extended_by_name VARCHAR(60 CHAR) NOT NULL,
+    extension_reason VARCHAR(100 CHAR) NOT NULL,
+    diagnosis_code_sealed BLOB,
+    chronic_reason_sealed BLOB,
+    long_term BIT NOT NULL,
+    assessment_sealed BLOB,
+    signed_by VARCHAR(60 CHAR) NOT NULL,
+    at_night BIT NOT NULL,
+    override_reason_sealed BLOB,
+    consultant_name VARCHAR(60 CHAR) NOT NULL,
+    check_state VARCHAR(12 CHAR) NOT NULL,
+    check_text_sealed BLOB,
+    check_reason_sealed BLOB,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_prescription PRIMARY KEY (id),
+    CONSTRAINT uq_prescription_number UNIQUE ("number")
+);
+CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
+CREATE INDEX ix_prescription_issued ON prescription (issued_at);
+CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
+CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
+CREATE TABLE print_record (
+    document VARCHAR(20 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    copy_no INTEGER NOT NULL,
+    printed_at TIMESTAMP(6) NOT NULL,
+    printed_by BIGINT NOT NULL,
+    printed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_print_record PRIMARY KEY (id),
+    CONSTRAINT uq_print_record_document_document_id_copy_no UNIQUE (document, document_id, copy_no)
+);
+CREATE TABLE receipt (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    colour VARCHAR(4 CHAR) NOT NULL,
+    title VARCHAR(60 CHAR) NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    root_id BIGINT NOT NULL,
+    reverses_receipt_id BIGINT,
+    issued_at TIMESTAMP(6) NOT NULL,
+    issued_by BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_receipt PRIMARY KEY (id),
+    CONSTRAINT uq_receipt_number UNIQUE ("number"),
+    CONSTRAINT uq_receipt_reverses_receipt_id UNIQUE (reverses_receipt_id)
+);
+CREATE INDEX ix_receipt_root ON receipt (root_id);
+CREATE INDEX ix_receipt_settlement ON receipt (settlement_id);
+CREATE TABLE refund_approval (
+    settlement_id BIGINT NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60 CHAR) NOT NULL,
+    requested_at TIMESTAMP(6) NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60 CHAR),
+    decided_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_refund_approval PRIMARY KEY (id)
+);
+CREATE INDEX ix_refund_approval_settlement ON refund_approval (settlement_id);
+CREATE INDEX ix_refund_approval_state ON refund_approval (state, requested_at);
 CREATE TABLE refund_case (
     settlement_id BIGINT NOT NULL,
     open_marker INTEGER,
@@ -1594,6 +989,33 @@ CREATE TABLE refund_case (
     CONSTRAINT uq_refund_case_settlement_id_open_marker UNIQUE (settlement_id, open_marker)
 );
 CREATE INDEX ix_refund_case_state ON refund_case (state, changed_at);
+CREATE TABLE region (
+    code VARCHAR(12 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    "level" INTEGER NOT NULL,
+    parent_code VARCHAR(12 CHAR) NOT NULL,
+    valid_from DATE,
+    valid_to DATE,
+    successor VARCHAR(12 CHAR) NOT NULL,
+    present_code VARCHAR(12 CHAR) NOT NULL,
+    full_name VARCHAR(120 CHAR) NOT NULL,
+    former_names VARCHAR(120 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_region PRIMARY KEY (id),
+    CONSTRAINT uq_region_code UNIQUE (code)
+);
+CREATE INDEX ix_region_parent_code ON region (parent_code);
+CREATE INDEX ix_region_present_code ON region (present_code);
+CREATE TABLE register_level (
+    code VARCHAR(20 CHAR) NOT NULL,
+    item_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_register_level PRIMARY KEY (id),
+    CONSTRAINT uq_register_level_code UNIQUE (code)
+);
 CREATE TABLE registration_count (
     registration_id BIGINT NOT NULL,
     kind VARCHAR(12 CHAR) NOT NULL,
@@ -1611,6 +1033,79 @@ CREATE TABLE registration_count (
 );
 CREATE INDEX ix_registration_count_day ON registration_count (business_date, department_id);
 CREATE INDEX ix_registration_count_registration ON registration_count (registration_id);
+CREATE TABLE request (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60 CHAR) NOT NULL,
+    performing_department_id BIGINT NOT NULL,
+    diagnosis_sealed BLOB NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    settlement_id BIGINT,
+    issued_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_request PRIMARY KEY (id),
+    CONSTRAINT uq_request_number UNIQUE ("number")
+);
+CREATE INDEX ix_request_encounter ON request (encounter_id);
+CREATE INDEX ix_request_issued ON request (issued_at);
+CREATE INDEX ix_request_person ON request (person_id, issued_at);
+CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
+CREATE TABLE schedule_run (
+    job VARCHAR(60 CHAR) NOT NULL,
+    period VARCHAR(30 CHAR) NOT NULL,
+    outcome VARCHAR(10 CHAR) NOT NULL,
+    started_at TIMESTAMP(6),
+    finished_at TIMESTAMP(6),
+    lease_until TIMESTAMP(6),
+    lease_by VARCHAR(60 CHAR),
+    error VARCHAR(500 CHAR),
+    CONSTRAINT pk_schedule_run PRIMARY KEY (job)
+);
+CREATE TABLE schedule_template (
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    weekday INTEGER NOT NULL,
+    period VARCHAR(4 CHAR) NOT NULL,
+    "level" VARCHAR(20 CHAR) NOT NULL,
+    capacity INTEGER NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_schedule_template PRIMARY KEY (id),
+    CONSTRAINT uq_schedule_template_department_id_doctor_id_weekday_period_level UNIQUE (department_id, doctor_id, weekday, period, "level")
+);
+CREATE TABLE security_audit (
+    id BIGINT NOT NULL,
+    at TIMESTAMP(6) NOT NULL,
+    zone VARCHAR(6 CHAR) NOT NULL,
+    user_id BIGINT NOT NULL,
+    "login" VARCHAR(40 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    staff_id BIGINT,
+    roles VARCHAR(200 CHAR) NOT NULL,
+    channel VARCHAR(20 CHAR) NOT NULL,
+    ip VARCHAR(45 CHAR) NOT NULL,
+    terminal VARCHAR(60 CHAR) NOT NULL,
+    event VARCHAR(60 CHAR) NOT NULL,
+    object_type VARCHAR(60 CHAR) NOT NULL,
+    object_id VARCHAR(80 CHAR) NOT NULL,
+    success BIT NOT NULL,
+    trace_id VARCHAR(40 CHAR) NOT NULL,
+    detail CLOB NOT NULL,
+    row_mac VARCHAR(64 CHAR) NOT NULL,
+    CONSTRAINT pk_security_audit PRIMARY KEY (id)
+);
+CREATE INDEX ix_security_audit_at ON security_audit (at);
+CREATE INDEX ix_security_audit_event ON security_audit (event, at);
+CREATE INDEX ix_security_audit_object ON security_audit (object_type, object_id);
+CREATE INDEX ix_security_audit_user ON security_audit (user_id, at);
 CREATE TABLE security_certificate (
     fingerprint VARCHAR(64 CHAR) NOT NULL,
     "public" VARCHAR(128 CHAR) NOT NULL,
@@ -1623,6 +1118,90 @@ CREATE TABLE security_certificate (
     CONSTRAINT uq_security_certificate_fingerprint UNIQUE (fingerprint)
 );
 CREATE INDEX ix_security_certificate_public ON security_certificate ("public");
+CREATE TABLE security_installation (
+    key VARCHAR(10 CHAR) NOT NULL,
+    name VARCHAR(32 CHAR) NOT NULL,
+    mac VARCHAR(64 CHAR) NOT NULL,
+    CONSTRAINT pk_security_installation PRIMARY KEY (key)
+);
+CREATE TABLE security_partner_key (
+    key_id VARCHAR(64 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    "public" VARCHAR(128 CHAR) NOT NULL,
+    "uid" VARCHAR(60 CHAR) NOT NULL,
+    permissions CLOB NOT NULL,
+    not_before TIMESTAMP(6) NOT NULL,
+    not_after TIMESTAMP(6) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    created_at TIMESTAMP(6) NOT NULL,
+    created_by BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_partner_key PRIMARY KEY (id),
+    CONSTRAINT uq_security_partner_key_key_id UNIQUE (key_id)
+);
+CREATE TABLE security_password_history (
+    user_id BIGINT NOT NULL,
+    password VARCHAR(200 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_password_history PRIMARY KEY (id)
+);
+CREATE INDEX ix_security_password_history_user_id ON security_password_history (user_id);
+CREATE TABLE security_role (
+    code VARCHAR(40 CHAR) NOT NULL,
+    title VARCHAR(60 CHAR) NOT NULL,
+    standard BIT NOT NULL,
+    active BIT NOT NULL,
+    second_factor BIT NOT NULL,
+    permissions CLOB NOT NULL,
+    declared CLOB NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_role PRIMARY KEY (id),
+    CONSTRAINT uq_security_role_code UNIQUE (code)
+);
+CREATE TABLE security_seal (
+    chain VARCHAR(40 CHAR) NOT NULL,
+    seq BIGINT NOT NULL,
+    row_id BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR) NOT NULL,
+    members VARCHAR(64 CHAR),
+    kid VARCHAR(16 CHAR) NOT NULL,
+    mac VARCHAR(64 CHAR) NOT NULL,
+    CONSTRAINT pk_security_seal PRIMARY KEY (chain, seq)
+);
+CREATE UNIQUE INDEX ix_security_seal_row ON security_seal (chain, row_id);
+CREATE TABLE security_seal_checkpoint (
+    chain VARCHAR(40 CHAR) NOT NULL,
+    "number" INTEGER NOT NULL,
+    made_at TIMESTAMP(6) NOT NULL,
+    text CLOB NOT NULL,
+    CONSTRAINT pk_security_seal_checkpoint PRIMARY KEY (chain, "number")
+);
+CREATE TABLE security_seal_start (
+    chain VARCHAR(40 CHAR) NOT NULL,
+    seq BIGINT NOT NULL,
+    mac VARCHAR(64 CHAR) NOT NULL,
+    row_mac VARCHAR(64 CHAR) NOT NULL,
+    CONSTRAINT pk_security_seal_start PRIMARY KEY (chain)
+);
+CREATE TABLE security_session (
+    token VARCHAR(64 CHAR) NOT NULL,
+    user_id BIGINT NOT NULL,
+    stage VARCHAR(20 CHAR) NOT NULL,
+    created_at TIMESTAMP(6) NOT NULL,
+    last_seen_at TIMESTAMP(6) NOT NULL,
+    expires_at TIMESTAMP(6) NOT NULL,
+    factors VARCHAR(40 CHAR) NOT NULL,
+    ip VARCHAR(45 CHAR) NOT NULL,
+    terminal VARCHAR(60 CHAR) NOT NULL,
+    row_mac VARCHAR(64 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_session PRIMARY KEY (id),
+    CONSTRAINT uq_security_session_token UNIQUE (token)
+);
+CREATE INDEX ix_security_session_expires ON security_session (expires_at);
+CREATE INDEX ix_security_session_user ON security_session (user_id);
 CREATE TABLE security_signature (
     kind VARCHAR(30 CHAR) NOT NULL,
     document_id BIGINT NOT NULL,
@@ -1641,11 +1220,105 @@ CREATE TABLE security_signature (
 CREATE INDEX ix_security_signature_document ON security_signature (kind, document_id);
 CREATE INDEX ix_security_signature_signed ON security_signature (signed_at);
 CREATE INDEX ix_security_signature_user ON security_signature (user_id, signed_at);
+CREATE TABLE security_signed_nonce (
+    key_id VARCHAR(64 CHAR) NOT NULL,
+    nonce VARCHAR(64 CHAR) NOT NULL,
+    expires_at TIMESTAMP(6) NOT NULL,
+    CONSTRAINT pk_security_signed_nonce PRIMARY KEY (key_id, nonce)
+);
+CREATE INDEX ix_security_signed_nonce_expires ON security_signed_nonce (expires_at);
+CREATE TABLE security_spent_nonce (
+    nonce VARCHAR(64 CHAR) NOT NULL,
+    expires_at TIMESTAMP(6) NOT NULL,
+    CONSTRAINT pk_security_spent_nonce PRIMARY KEY (nonce)
+);
+CREATE INDEX ix_security_spent_nonce_expires ON security_spent_nonce (expires_at);
 CREATE TABLE security_syslog (
     target VARCHAR(200 CHAR) NOT NULL,
     seq BIGINT NOT NULL,
     CONSTRAINT pk_security_syslog PRIMARY KEY (target)
 );
+CREATE TABLE security_user (
+    "login" VARCHAR(40 CHAR) NOT NULL,
+    login_key VARCHAR(40 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    staff_id BIGINT,
+    department_id BIGINT,
+    state VARCHAR(10 CHAR) NOT NULL,
+    valid_until DATE,
+    password VARCHAR(200 CHAR) NOT NULL,
+    password_changed_at TIMESTAMP(6) NOT NULL,
+    must_change BIT NOT NULL,
+    failures INTEGER NOT NULL,
+    locked_until TIMESTAMP(6),
+    last_sign_in_at TIMESTAMP(6),
+    totp_sealed BLOB,
+    totp_step BIGINT NOT NULL,
+    certificate CLOB,
+    created_at TIMESTAMP(6) NOT NULL,
+    created_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_user PRIMARY KEY (id),
+    CONSTRAINT uq_security_user_login_key UNIQUE (login_key),
+    CONSTRAINT uq_security_user_staff_id UNIQUE (staff_id)
+);
+CREATE TABLE security_user_role (
+    user_id BIGINT NOT NULL,
+    role_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    granted_at TIMESTAMP(6) NOT NULL,
+    granted_by BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR) NOT NULL,
+    CONSTRAINT pk_security_user_role PRIMARY KEY (user_id, role_id, department_id)
+);
+CREATE INDEX ix_security_user_role_role ON security_user_role (role_id);
+CREATE TABLE settlement (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    kind VARCHAR(10 CHAR) NOT NULL,
+    person_id BIGINT NOT NULL,
+    total DECIMAL(18, 2) NOT NULL,
+    channel VARCHAR(20 CHAR) NOT NULL,
+    cashier_id BIGINT NOT NULL,
+    cashier_name VARCHAR(60 CHAR) NOT NULL,
+    shift_id BIGINT NOT NULL,
+    settled_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    reverses_id BIGINT,
+    reason VARCHAR(200 CHAR),
+    approver_id BIGINT,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_settlement PRIMARY KEY (id),
+    CONSTRAINT uq_settlement_number UNIQUE ("number")
+);
+CREATE INDEX ix_settlement_day ON settlement (business_date, id);
+CREATE INDEX ix_settlement_person ON settlement (person_id, settled_at);
+CREATE INDEX ix_settlement_reverses ON settlement (reverses_id);
+CREATE INDEX ix_settlement_settled ON settlement (settled_at);
+CREATE INDEX ix_settlement_shift ON settlement (shift_id);
+CREATE TABLE shift (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    cashier_id BIGINT NOT NULL,
+    cashier_name VARCHAR(60 CHAR) NOT NULL,
+    state VARCHAR(12 CHAR) NOT NULL,
+    open_marker INTEGER,
+    settlements INTEGER NOT NULL,
+    opened_at TIMESTAMP(6) NOT NULL,
+    closed_at TIMESTAMP(6),
+    business_date DATE,
+    statement CLOB,
+    counted_cash DECIMAL(18, 2),
+    cash_difference DECIMAL(18, 2),
+    receiver_id BIGINT,
+    receiver_name VARCHAR(60 CHAR),
+    received_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_shift PRIMARY KEY (id),
+    CONSTRAINT uq_shift_cashier_id_open_marker UNIQUE (cashier_id, open_marker),
+    CONSTRAINT uq_shift_number UNIQUE ("number")
+);
+CREATE INDEX ix_shift_cashier ON shift (cashier_id, opened_at);
+CREATE INDEX ix_shift_state ON shift (state, closed_at);
 CREATE TABLE skin_test (
     person_id BIGINT NOT NULL,
     encounter_id BIGINT NOT NULL,
@@ -1698,6 +1371,20 @@ CREATE TABLE statistics_grant (
     CONSTRAINT pk_statistics_grant PRIMARY KEY (id)
 );
 CREATE INDEX ix_statistics_grant_state ON statistics_grant (state, requested_at);
+CREATE TABLE stock_balance (
+    store_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    expiry DATE NOT NULL,
+    on_hand DECIMAL(18, 4) NOT NULL,
+    reserved DECIMAL(18, 4) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_balance PRIMARY KEY (id),
+    CONSTRAINT ck_stock_balance_never_negative CHECK (reserved >= 0 AND on_hand >= reserved),
+    CONSTRAINT uq_stock_balance_store_id_batch_id UNIQUE (store_id, batch_id)
+);
+CREATE INDEX ix_stock_balance_choice ON stock_balance (store_id, drug_id, expiry);
+CREATE INDEX ix_stock_balance_expiry ON stock_balance (store_id, expiry);
 CREATE TABLE stock_document (
     "number" VARCHAR(32 CHAR) NOT NULL,
     kind VARCHAR(20 CHAR) NOT NULL,
@@ -1761,6 +1448,46 @@ CREATE TABLE stock_level (
     CONSTRAINT ck_stock_level_order CHECK (least >= 0 AND most >= least),
     CONSTRAINT uq_stock_level_store_id_drug_id UNIQUE (store_id, drug_id)
 );
+CREATE TABLE stock_move (
+    kind VARCHAR(20 CHAR) NOT NULL,
+    store_from BIGINT,
+    store_to BIGINT,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    document_kind VARCHAR(20 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    moved_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    actor_id BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_move PRIMARY KEY (id),
+    CONSTRAINT ck_stock_move_positive CHECK (quantity > 0)
+);
+CREATE INDEX ix_stock_move_batch ON stock_move (batch_id);
+CREATE INDEX ix_stock_move_day ON stock_move (business_date);
+CREATE INDEX ix_stock_move_document ON stock_move (document_kind, document_id);
+CREATE INDEX ix_stock_move_drug ON stock_move (drug_id, business_date);
+CREATE INDEX ix_stock_move_moved ON stock_move (moved_at);
+CREATE TABLE stock_reservation (
+    document_kind VARCHAR(20 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    balance_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    reserved_at TIMESTAMP(6) NOT NULL,
+    ended_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_reservation PRIMARY KEY (id)
+);
+CREATE INDEX ix_stock_reservation_balance ON stock_reservation (balance_id, state);
+CREATE INDEX ix_stock_reservation_document ON stock_reservation (document_kind, document_id, state);
 CREATE TABLE stock_snapshot (
     day DATE NOT NULL,
     store_id BIGINT NOT NULL,
@@ -1799,6 +1526,16 @@ CREATE TABLE stocktake_line (
     counted_by_name VARCHAR(60 CHAR),
     merged_into INTEGER,
     CONSTRAINT pk_stocktake_line PRIMARY KEY (stocktake_id, position)
+);
+CREATE TABLE store (
+    code VARCHAR(20 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    kind VARCHAR(20 CHAR) NOT NULL,
+    department_id BIGINT,
+    active BIT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_store PRIMARY KEY (id),
+    CONSTRAINT uq_store_code UNIQUE (code)
 );
 CREATE TABLE supplier (
     code VARCHAR(20 CHAR) NOT NULL,
@@ -1896,6 +1633,70 @@ CREATE TABLE antimicrobial_override (
     CONSTRAINT uq_antimicrobial_override_prescription_id UNIQUE (prescription_id)
 );
 CREATE INDEX ix_antimicrobial_override_due ON antimicrobial_override (state, due_at);
+CREATE TABLE charge_item_price (
+    item_id BIGINT NOT NULL,
+    price DECIMAL(18, 4) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    changed_by BIGINT NOT NULL,
+    changed_at TIMESTAMP(6),
+    reason VARCHAR(200 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_charge_item_price PRIMARY KEY (id),
+    CONSTRAINT ck_charge_item_price_price CHECK (price >= 0),
+    CONSTRAINT ck_charge_item_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT fk_charge_item_price_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
+    CONSTRAINT uq_charge_item_price_item_id_valid_from UNIQUE (item_id, valid_from)
+);
+CREATE TABLE charge_item_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_charge_item_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_charge_item_search_owner_id FOREIGN KEY(owner_id) REFERENCES charge_item (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_charge_item_search_key ON charge_item_search (part, search_key, owner_id, kind);
+CREATE TABLE clinic_session (
+    day DATE NOT NULL,
+    template_id BIGINT,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    period VARCHAR(4 CHAR) NOT NULL,
+    "level" VARCHAR(20 CHAR) NOT NULL,
+    capacity INTEGER NOT NULL,
+    extra INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    issued INTEGER NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    reason VARCHAR(200 CHAR),
+    changed_at TIMESTAMP(6),
+    changed_by_name VARCHAR(60 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_clinic_session PRIMARY KEY (id),
+    CONSTRAINT ck_clinic_session_capacity CHECK (taken >= 0 AND taken <= capacity + extra),
+    CONSTRAINT fk_clinic_session_template_id FOREIGN KEY(template_id) REFERENCES schedule_template (id),
+    CONSTRAINT uq_clinic_session_day_template_id UNIQUE (day, template_id)
+);
+CREATE INDEX ix_clinic_session_choice ON clinic_session (day, department_id, "level");
+CREATE TABLE department_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_department_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_department_search_owner_id FOREIGN KEY(owner_id) REFERENCES department (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_department_search_key ON department_search (part, search_key, owner_id, kind);
+CREATE TABLE diagnosis_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_diagnosis_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_diagnosis_search_owner_id FOREIGN KEY(owner_id) REFERENCES diagnosis (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_diagnosis_search_key ON diagnosis_search (part, search_key, owner_id, kind);
 CREATE TABLE drug_check_finding (
     check_id BIGINT NOT NULL,
     "level" VARCHAR(10 CHAR) NOT NULL,
@@ -1920,6 +1721,21 @@ CREATE TABLE drug_match (
     CONSTRAINT uq_drug_match_drug_id_product_id UNIQUE (drug_id, product_id)
 );
 CREATE INDEX ix_drug_match_product ON drug_match (product_id);
+CREATE TABLE drug_price (
+    drug_id BIGINT NOT NULL,
+    pack_price DECIMAL(18, 4) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    changed_by BIGINT NOT NULL,
+    changed_at TIMESTAMP(6),
+    reason VARCHAR(200 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_price PRIMARY KEY (id),
+    CONSTRAINT ck_drug_price_price CHECK (pack_price >= 0),
+    CONSTRAINT ck_drug_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT fk_drug_price_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
+    CONSTRAINT uq_drug_price_drug_id_valid_from UNIQUE (drug_id, valid_from)
+);
 CREATE TABLE drug_price_limit (
     drug_id BIGINT NOT NULL,
     pack_price DECIMAL(18, 4) NOT NULL,
@@ -1933,6 +1749,20 @@ CREATE TABLE drug_price_limit (
     CONSTRAINT fk_drug_price_limit_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
     CONSTRAINT uq_drug_price_limit_drug_id_valid_from UNIQUE (drug_id, valid_from)
 );
+CREATE TABLE drug_return_line (
+    return_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    charge_line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    refunded DECIMAL(18, 4) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return_line PRIMARY KEY (id),
+    CONSTRAINT ck_drug_return_line_bounds CHECK (refunded >= 0 AND refunded <= quantity),
+    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id)
+);
+CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
+CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
 CREATE TABLE drug_revaluation (
     change_id BIGINT NOT NULL,
     store_id BIGINT NOT NULL,
@@ -1944,6 +1774,15 @@ CREATE TABLE drug_revaluation (
     CONSTRAINT fk_drug_revaluation_change_id FOREIGN KEY(change_id) REFERENCES drug_price_change (id),
     CONSTRAINT uq_drug_revaluation_change_id_store_id UNIQUE (change_id, store_id)
 );
+CREATE TABLE drug_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_drug_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_drug_search_owner_id FOREIGN KEY(owner_id) REFERENCES drug (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
 CREATE TABLE infusion_bottle (
     infusion_id BIGINT NOT NULL,
     prescription_id BIGINT NOT NULL,
@@ -1983,6 +1822,20 @@ CREATE TABLE infusion_round (
     CONSTRAINT fk_infusion_round_infusion_id FOREIGN KEY(infusion_id) REFERENCES infusion (id)
 );
 CREATE INDEX ix_infusion_round_infusion ON infusion_round (infusion_id, looked_at);
+CREATE TABLE item_set (
+    code VARCHAR(40 CHAR) NOT NULL,
+    name VARCHAR(80 CHAR) NOT NULL,
+    department_id BIGINT,
+    version INTEGER NOT NULL,
+    valid_from TIMESTAMP(6) NOT NULL,
+    valid_to TIMESTAMP(6),
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_item_set PRIMARY KEY (id),
+    CONSTRAINT fk_item_set_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT uq_item_set_code_version UNIQUE (code, version)
+);
 CREATE TABLE medication_alert (
     check_id BIGINT NOT NULL,
     kind VARCHAR(12 CHAR) NOT NULL,
@@ -2006,6 +1859,80 @@ CREATE TABLE order_template_line (
     CONSTRAINT fk_order_template_line_template_id FOREIGN KEY(template_id) REFERENCES order_template (id)
 );
 CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
+CREATE TABLE person_identifier (
+    person_id BIGINT NOT NULL,
+    kind VARCHAR(20 CHAR) NOT NULL,
+    id_type VARCHAR(2 CHAR) NOT NULL,
+    number_sealed BLOB NOT NULL,
+    number_index VARCHAR(64 CHAR) NOT NULL,
+    claim VARCHAR(90 CHAR),
+    active BIT NOT NULL,
+    added_at TIMESTAMP(6) NOT NULL,
+    added_by BIGINT NOT NULL,
+    ended_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_person_identifier PRIMARY KEY (id),
+    CONSTRAINT fk_person_identifier_person_id FOREIGN KEY(person_id) REFERENCES person (id),
+    CONSTRAINT uq_person_identifier_claim UNIQUE (claim)
+);
+CREATE INDEX ix_person_identifier_number ON person_identifier (number_index, kind, person_id);
+CREATE INDEX ix_person_identifier_person_id ON person_identifier (person_id);
+CREATE TABLE person_merge (
+    survivor_id BIGINT NOT NULL,
+    merged_id BIGINT NOT NULL,
+    moved VARCHAR(2000 CHAR) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    merged_at TIMESTAMP(6) NOT NULL,
+    merged_by BIGINT NOT NULL,
+    merged_by_name VARCHAR(60 CHAR) NOT NULL,
+    undone_at TIMESTAMP(6),
+    undone_by BIGINT,
+    undone_by_name VARCHAR(60 CHAR),
+    undo_reason VARCHAR(200 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_person_merge PRIMARY KEY (id),
+    CONSTRAINT fk_person_merge_merged_id FOREIGN KEY(merged_id) REFERENCES person (id),
+    CONSTRAINT fk_person_merge_survivor_id FOREIGN KEY(survivor_id) REFERENCES person (id)
+);
+CREATE INDEX ix_person_merge_merged_id ON person_merge (merged_id);
+CREATE INDEX ix_person_merge_survivor_id ON person_merge (survivor_id);
+CREATE TABLE person_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_person_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_person_search_owner_id FOREIGN KEY(owner_id) REFERENCES person (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_person_search_key ON person_search (part, search_key, owner_id, kind);
+CREATE TABLE prescription_line (
+    prescription_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    name VARCHAR(120 CHAR) NOT NULL,
+    spec VARCHAR(80 CHAR) NOT NULL,
+    dose DECIMAL(18, 4) NOT NULL,
+    dose_unit VARCHAR(20 CHAR) NOT NULL,
+    usage VARCHAR(20 CHAR) NOT NULL,
+    frequency VARCHAR(20 CHAR) NOT NULL,
+    days INTEGER NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    base_unit VARCHAR(20 CHAR) NOT NULL,
+    pack_unit VARCHAR(20 CHAR) NOT NULL,
+    pack_size INTEGER NOT NULL,
+    price DECIMAL(18, 4) NOT NULL,
+    note_sealed BLOB,
+    charge_line_id BIGINT NOT NULL,
+    group_no INTEGER NOT NULL,
+    turns INTEGER NOT NULL,
+    skin_test BIT NOT NULL,
+    in_hospital BIT NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_prescription_line PRIMARY KEY (id),
+    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id)
+);
+CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
 CREATE TABLE purchase_order (
     "number" VARCHAR(32 CHAR) NOT NULL,
     supplier_id BIGINT NOT NULL,
@@ -2027,6 +1954,47 @@ CREATE TABLE purchase_order (
 CREATE INDEX ix_purchase_order_state ON purchase_order (state, made_at);
 CREATE INDEX ix_purchase_order_store ON purchase_order (store_id, made_at);
 CREATE INDEX ix_purchase_order_supplier_id ON purchase_order (supplier_id);
+CREATE TABLE region_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_region_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_region_search_owner_id FOREIGN KEY(owner_id) REFERENCES region (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_region_search_key ON region_search (part, search_key, owner_id, kind);
+CREATE TABLE request_line (
+    request_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    item_id BIGINT NOT NULL,
+    name VARCHAR(120 CHAR) NOT NULL,
+    unit VARCHAR(20 CHAR) NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    price DECIMAL(18, 4) NOT NULL,
+    note_sealed BLOB,
+    charge_line_id BIGINT NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_request_line PRIMARY KEY (id),
+    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+);
+CREATE INDEX ix_request_line_request ON request_line (request_id);
+CREATE TABLE staff (
+    code VARCHAR(20 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    sex VARCHAR(1 CHAR) NOT NULL,
+    department_id BIGINT NOT NULL,
+    title VARCHAR(30 CHAR) NOT NULL,
+    role VARCHAR(30 CHAR) NOT NULL,
+    rights VARCHAR(120 CHAR) NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_staff PRIMARY KEY (id),
+    CONSTRAINT fk_staff_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT uq_staff_code UNIQUE (code)
+);
+CREATE INDEX ix_staff_department_id ON staff (department_id);
 CREATE TABLE supplier_invoice (
     "number" VARCHAR(40 CHAR) NOT NULL,
     supplier_id BIGINT NOT NULL,
@@ -2067,6 +2035,19 @@ CREATE TABLE supplier_search (
     CONSTRAINT fk_supplier_search_owner_id FOREIGN KEY(owner_id) REFERENCES supplier (id) ON DELETE CASCADE
 );
 CREATE INDEX ix_supplier_search_key ON supplier_search (part, search_key, owner_id, kind);
+CREATE TABLE ward (
+    code VARCHAR(20 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    department_id BIGINT NOT NULL,
+    beds INTEGER NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ward PRIMARY KEY (id),
+    CONSTRAINT fk_ward_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT uq_ward_code UNIQUE (code)
+);
+CREATE INDEX ix_ward_department_id ON ward (department_id);
 CREATE TABLE drug_return_batch (
     return_line_id BIGINT NOT NULL,
     batch_id BIGINT NOT NULL,
@@ -2128,6 +2109,29 @@ CREATE TABLE infusion_bottle_drug (
     CONSTRAINT fk_infusion_bottle_drug_bottle_id FOREIGN KEY(bottle_id) REFERENCES infusion_bottle (id)
 );
 CREATE INDEX ix_infusion_bottle_drug_bottle_id ON infusion_bottle_drug (bottle_id);
+CREATE TABLE item_set_line (
+    set_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    item_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    optional BIT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_item_set_line PRIMARY KEY (id),
+    CONSTRAINT ck_item_set_line_quantity CHECK (quantity > 0),
+    CONSTRAINT fk_item_set_line_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
+    CONSTRAINT fk_item_set_line_set_id FOREIGN KEY(set_id) REFERENCES item_set (id),
+    CONSTRAINT uq_item_set_line_set_id_position UNIQUE (set_id, position)
+);
+CREATE INDEX ix_item_set_line_item_id ON item_set_line (item_id);
+CREATE TABLE item_set_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_item_set_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_item_set_search_owner_id FOREIGN KEY(owner_id) REFERENCES item_set (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_item_set_search_key ON item_set_search (part, search_key, owner_id, kind);
 CREATE TABLE platform_delivery (
     platform_id VARCHAR(60 CHAR) NOT NULL,
     order_id BIGINT NOT NULL,
@@ -2162,6 +2166,48 @@ CREATE TABLE purchase_line (
     CONSTRAINT uq_purchase_line_order_id_position UNIQUE (order_id, position)
 );
 CREATE INDEX ix_purchase_line_drug_id ON purchase_line (drug_id);
+CREATE TABLE registration (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    session_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    day DATE NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    "level" VARCHAR(20 CHAR) NOT NULL,
+    queue_no INTEGER NOT NULL,
+    state VARCHAR(12 CHAR) NOT NULL,
+    channel VARCHAR(20 CHAR) NOT NULL,
+    way VARCHAR(12 CHAR) NOT NULL,
+    renews_id BIGINT,
+    settlement_id BIGINT,
+    registered_at TIMESTAMP(6) NOT NULL,
+    registered_by BIGINT NOT NULL,
+    registered_by_name VARCHAR(60 CHAR) NOT NULL,
+    cancelled_at TIMESTAMP(6),
+    cancelled_by_name VARCHAR(60 CHAR),
+    cancel_reason VARCHAR(200 CHAR),
+    no_show BIT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_registration PRIMARY KEY (id),
+    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT uq_registration_number UNIQUE ("number"),
+    CONSTRAINT uq_registration_renews_id UNIQUE (renews_id),
+    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
+);
+CREATE INDEX ix_registration_day ON registration (day, department_id, state);
+CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
+CREATE INDEX ix_registration_listing ON registration (day, id);
+CREATE INDEX ix_registration_person ON registration (person_id, day);
+CREATE TABLE staff_search (
+    owner_id BIGINT NOT NULL,
+    kind VARCHAR(8 CHAR) NOT NULL,
+    search_key VARCHAR(64 CHAR) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT pk_staff_search PRIMARY KEY (owner_id, kind, search_key),
+    CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
 CREATE TABLE goods_receipt_code (
     receipt_id BIGINT NOT NULL,
     line_id BIGINT NOT NULL,
@@ -2191,94 +2237,4 @@ CREATE TABLE goods_receipt_line (
     CONSTRAINT fk_goods_receipt_line_receipt_id FOREIGN KEY(receipt_id) REFERENCES goods_receipt (id),
     CONSTRAINT uq_goods_receipt_line_receipt_id_position UNIQUE (receipt_id, position)
 );
-DROP INDEX ix_payment_intent_person;
-DROP INDEX ix_payment_intent_state;
-DROP TABLE payment_intent;
-ALTER TABLE batch ADD pack_cost DECIMAL(18, 4) NOT NULL;
-ALTER TABLE batch ADD pack_size INTEGER NOT NULL;
-ALTER TABLE batch DROP CONSTRAINT uq_batch_drug_id_lot_no_expiry_cost;
-ALTER TABLE batch ADD CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size);
-ALTER TABLE batch DROP COLUMN cost;
-CREATE INDEX ix_charge_line_created ON charge_line (created_at);
-ALTER TABLE clinic_session ADD reason VARCHAR(200 CHAR);
-ALTER TABLE clinic_session ADD changed_at TIMESTAMP(6);
-ALTER TABLE clinic_session ADD changed_by_name VARCHAR(60 CHAR);
-ALTER TABLE department ADD revision INTEGER DEFAULT '1' NOT NULL;
-ALTER TABLE diagnosis ADD revision INTEGER DEFAULT '1' NOT NULL;
-ALTER TABLE dictionary_entry ADD revision INTEGER DEFAULT '1' NOT NULL;
-ALTER TABLE drug ADD ingredient VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE drug ADD drug_class VARCHAR(30 CHAR) NOT NULL;
-ALTER TABLE drug ADD release VARCHAR(10 CHAR) NOT NULL;
-ALTER TABLE drug ADD max_dose DECIMAL(18, 4);
-ALTER TABLE drug ADD max_daily DECIMAL(18, 4);
-ALTER TABLE drug ADD chronic_infections VARCHAR(20 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD state VARCHAR(10 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD amount DECIMAL(18, 2) NOT NULL;
-ALTER TABLE drug_return ADD controlled BIT NOT NULL;
-ALTER TABLE drug_return ADD automatic BIT NOT NULL;
-ALTER TABLE drug_return ADD requested_at TIMESTAMP(6) NOT NULL;
-ALTER TABLE drug_return ADD requested_by BIGINT NOT NULL;
-ALTER TABLE drug_return ADD requested_by_name VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD reviewed_at TIMESTAMP(6);
-ALTER TABLE drug_return ADD reviewed_by_name VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD review_note VARCHAR(200 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD refunded_at TIMESTAMP(6);
-ALTER TABLE drug_return ADD rereviewed_at TIMESTAMP(6);
-ALTER TABLE drug_return ADD rereviewed_by_name VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD rereview VARCHAR(10 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD rereview_note VARCHAR(200 CHAR) NOT NULL;
-ALTER TABLE drug_return ADD changed_at TIMESTAMP(6) NOT NULL;
-ALTER TABLE drug_return ADD changed_by_name VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE drug_return ALTER COLUMN accepted_at SET NULL;
-ALTER TABLE drug_return ALTER COLUMN accepted_by SET NULL;
-DROP INDEX ix_drug_return_store;
-CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
-CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
-ALTER TABLE drug_return_line ADD charge_line_id BIGINT NOT NULL;
-ALTER TABLE drug_return_line ADD refunded DECIMAL(18, 4) NOT NULL;
-CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
-ALTER TABLE drug_return_line DROP COLUMN batch_id;
-ALTER TABLE encounter ADD row_mac VARCHAR(64 CHAR);
-ALTER TABLE idempotency_key ADD body_sealed BLOB NOT NULL;
-ALTER TABLE idempotency_key DROP COLUMN body;
-ALTER TABLE prescription ADD diagnosis_sealed BLOB NOT NULL;
-ALTER TABLE prescription ADD valid_until DATE NOT NULL;
-ALTER TABLE prescription ADD extended_by_name VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE prescription ADD extension_reason VARCHAR(100 CHAR) NOT NULL;
-ALTER TABLE prescription ADD diagnosis_code_sealed BLOB;
-ALTER TABLE prescription ADD chronic_reason_sealed BLOB;
-ALTER TABLE prescription ADD long_term BIT NOT NULL;
-ALTER TABLE prescription ADD assessment_sealed BLOB;
-ALTER TABLE prescription ADD signed_by VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE prescription ADD at_night BIT NOT NULL;
-ALTER TABLE prescription ADD override_reason_sealed BLOB;
-ALTER TABLE prescription ADD consultant_name VARCHAR(60 CHAR) NOT NULL;
-ALTER TABLE prescription ADD check_state VARCHAR(12 CHAR) NOT NULL;
-ALTER TABLE prescription ADD check_text_sealed BLOB;
-ALTER TABLE prescription ADD check_reason_sealed BLOB;
-ALTER TABLE prescription DROP COLUMN diagnosis;
-ALTER TABLE prescription_line ADD note_sealed BLOB;
-ALTER TABLE prescription_line ADD group_no INTEGER NOT NULL;
-ALTER TABLE prescription_line ADD turns INTEGER NOT NULL;
-ALTER TABLE prescription_line ADD skin_test BIT NOT NULL;
-ALTER TABLE prescription_line ADD in_hospital BIT NOT NULL;
-ALTER TABLE prescription_line DROP COLUMN note;
-ALTER TABLE register_level ADD revision INTEGER DEFAULT '1' NOT NULL;
-ALTER TABLE registration ADD way VARCHAR(12 CHAR) NOT NULL;
-ALTER TABLE registration ADD renews_id BIGINT;
-ALTER TABLE registration ADD no_show BIT NOT NULL;
-CREATE INDEX ix_registration_listing ON registration (day, id);
-ALTER TABLE registration ADD CONSTRAINT uq_registration_renews_id UNIQUE (renews_id);
-ALTER TABLE request ADD diagnosis_sealed BLOB NOT NULL;
-ALTER TABLE request ADD row_mac VARCHAR(64 CHAR);
-CREATE INDEX ix_request_issued ON request (issued_at);
-ALTER TABLE request DROP COLUMN diagnosis;
-ALTER TABLE request_line ADD note_sealed BLOB;
-ALTER TABLE request_line ADD row_mac VARCHAR(64 CHAR);
-ALTER TABLE request_line DROP COLUMN note;
-ALTER TABLE schedule_template ADD revision INTEGER DEFAULT '1' NOT NULL;
-ALTER TABLE staff ADD revision INTEGER DEFAULT '1' NOT NULL;
-CREATE INDEX ix_stock_balance_expiry ON stock_balance (store_id, expiry);
-CREATE INDEX ix_stock_move_day ON stock_move (business_date);
-ALTER TABLE ward ADD revision INTEGER DEFAULT '1' NOT NULL;
-UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+INSERT INTO alembic_version (version_num) VALUES ('0002') RETURNING alembic_version.version_num INTO ?;

@@ -7,12 +7,14 @@ CREATE TABLE batch (
     drug_id BIGINT NOT NULL,
     lot_no VARCHAR(40) NOT NULL,
     expiry DATE NOT NULL,
-    cost BIGINT NOT NULL,
+    pack_cost BIGINT NOT NULL,
+    pack_size INTEGER NOT NULL,
     supplier VARCHAR(100),
     created_at DATETIME NOT NULL,
     id BIGINT NOT NULL,
+    CONSTRAINT ck_batch_pack_size CHECK (pack_size > 0),
     CONSTRAINT pk_batch PRIMARY KEY (id),
-    CONSTRAINT uq_batch_drug_id_lot_no_expiry_cost UNIQUE (drug_id, lot_no, expiry, cost)
+    CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size)
 );
 
 CREATE TABLE charge_item (
@@ -63,6 +65,8 @@ CREATE TABLE charge_line (
     CONSTRAINT pk_charge_line PRIMARY KEY (id)
 );
 
+CREATE INDEX ix_charge_line_created ON charge_line (created_at);
+
 CREATE INDEX ix_charge_line_person ON charge_line (person_id, state);
 
 CREATE INDEX ix_charge_line_reverses ON charge_line (reverses_line_id);
@@ -79,1186 +83,6 @@ CREATE TABLE charge_line_state (
     CONSTRAINT ck_charge_line_state_bounds CHECK (performed >= 0 AND refunded >= 0 AND performed + refunded <= quantity),
     CONSTRAINT pk_charge_line_state PRIMARY KEY (line_id)
 );
-
-CREATE TABLE department (
-    code VARCHAR(20) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    kind VARCHAR(10) NOT NULL,
-    parent_id BIGINT,
-    outpatient BOOLEAN NOT NULL,
-    emergency BOOLEAN NOT NULL,
-    building VARCHAR(40) NOT NULL,
-    active BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_department_parent_id FOREIGN KEY(parent_id) REFERENCES department (id),
-    CONSTRAINT pk_department PRIMARY KEY (id),
-    CONSTRAINT uq_department_code UNIQUE (code)
-);
-
-CREATE TABLE diagnosis (
-    code VARCHAR(40) NOT NULL,
-    name VARCHAR(120) NOT NULL,
-    category VARCHAR(60) NOT NULL,
-    aliases VARCHAR(200) NOT NULL,
-    active BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_diagnosis PRIMARY KEY (id),
-    CONSTRAINT uq_diagnosis_code UNIQUE (code)
-);
-
-CREATE TABLE dictionary_entry (
-    dictionary VARCHAR(30) NOT NULL,
-    code VARCHAR(30) NOT NULL,
-    name VARCHAR(80) NOT NULL,
-    position INTEGER NOT NULL,
-    valid_from DATE,
-    valid_to DATE,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_dictionary_entry PRIMARY KEY (id),
-    CONSTRAINT uq_dictionary_entry_dictionary_code UNIQUE (dictionary, code)
-);
-
-CREATE TABLE drug (
-    code VARCHAR(40) NOT NULL,
-    name VARCHAR(120) NOT NULL,
-    form VARCHAR(40) NOT NULL,
-    spec VARCHAR(80) NOT NULL,
-    dose_amount BIGINT,
-    dose_unit VARCHAR(20) NOT NULL,
-    base_unit VARCHAR(20) NOT NULL,
-    pack_unit VARCHAR(20) NOT NULL,
-    pack_size INTEGER NOT NULL,
-    manufacturer VARCHAR(120) NOT NULL,
-    fiscal_category VARCHAR(4) NOT NULL,
-    control VARCHAR(10) NOT NULL,
-    antimicrobial VARCHAR(10) NOT NULL,
-    tb BOOLEAN NOT NULL,
-    skin_test BOOLEAN NOT NULL,
-    splittable BOOLEAN NOT NULL,
-    insurance_level VARCHAR(4) NOT NULL,
-    default_usage VARCHAR(20) NOT NULL,
-    default_frequency VARCHAR(20) NOT NULL,
-    otc BOOLEAN NOT NULL,
-    aliases VARCHAR(200) NOT NULL,
-    active BOOLEAN NOT NULL,
-    revision INTEGER NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
-    CONSTRAINT pk_drug PRIMARY KEY (id),
-    CONSTRAINT uq_drug_code UNIQUE (code)
-);
-
-CREATE TABLE drug_return (
-    number VARCHAR(32) NOT NULL,
-    prescription_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    store_id BIGINT NOT NULL,
-    reason VARCHAR(200) NOT NULL,
-    accepted_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    accepted_by BIGINT NOT NULL,
-    accepted_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_drug_return PRIMARY KEY (id),
-    CONSTRAINT uq_drug_return_number UNIQUE (number)
-);
-
-CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
-
-CREATE INDEX ix_drug_return_store ON drug_return (store_id, business_date);
-
-CREATE TABLE encounter (
-    visit_no VARCHAR(20) NOT NULL,
-    person_id BIGINT NOT NULL,
-    kind VARCHAR(10) NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    state VARCHAR(10) NOT NULL,
-    insurance VARCHAR(20) NOT NULL,
-    started_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    changed_at DATETIME NOT NULL,
-    changed_by BIGINT NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    cancel_reason VARCHAR(200),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_encounter PRIMARY KEY (id),
-    CONSTRAINT uq_encounter_visit_no UNIQUE (visit_no)
-);
-
-CREATE INDEX ix_encounter_day ON encounter (business_date, department_id, state);
-
-CREATE INDEX ix_encounter_person ON encounter (person_id, business_date);
-
-CREATE TABLE field_change (
-    entity VARCHAR(60) NOT NULL,
-    entity_id BIGINT NOT NULL,
-    field VARCHAR(60) NOT NULL,
-    before_sealed BLOB,
-    after_sealed BLOB,
-    changed_at DATETIME NOT NULL,
-    changed_by BIGINT NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    terminal VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_field_change PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_field_change_row ON field_change (entity, entity_id, changed_at);
-
-CREATE TABLE frequency (
-    code VARCHAR(20) NOT NULL,
-    name VARCHAR(40) NOT NULL,
-    times_per_day INTEGER,
-    interval_days INTEGER,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_frequency PRIMARY KEY (id),
-    CONSTRAINT uq_frequency_code UNIQUE (code)
-);
-
-CREATE TABLE idempotency_key (
-    actor_id BIGINT NOT NULL,
-    "key" VARCHAR(80) NOT NULL,
-    request_hash VARCHAR(64) NOT NULL,
-    status INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    created_at DATETIME NOT NULL,
-    CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, "key")
-);
-
-CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
-
-CREATE TABLE integrity_head (
-    scope VARCHAR(40) NOT NULL,
-    version BIGINT NOT NULL,
-    sets INTEGER NOT NULL,
-    digest VARCHAR(64) NOT NULL,
-    CONSTRAINT pk_integrity_head PRIMARY KEY (scope)
-);
-
-CREATE TABLE integrity_set (
-    scope VARCHAR(40) NOT NULL,
-    owner VARCHAR(60) NOT NULL,
-    version BIGINT NOT NULL,
-    mac VARCHAR(64) NOT NULL,
-    CONSTRAINT pk_integrity_set PRIMARY KEY (scope, owner)
-);
-
-CREATE TABLE key_block (
-    name VARCHAR(30) NOT NULL,
-    next BIGINT NOT NULL,
-    CONSTRAINT pk_key_block PRIMARY KEY (name)
-);
-
-CREATE TABLE number_counter (
-    series VARCHAR(40) NOT NULL,
-    scope VARCHAR(40) NOT NULL,
-    next BIGINT NOT NULL,
-    CONSTRAINT pk_number_counter PRIMARY KEY (series, scope)
-);
-
-CREATE TABLE number_range (
-    series VARCHAR(40) NOT NULL,
-    holder_id BIGINT NOT NULL,
-    prefix VARCHAR(12) NOT NULL,
-    width INTEGER NOT NULL,
-    first BIGINT NOT NULL,
-    last BIGINT NOT NULL,
-    next BIGINT NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    granted_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_number_range_order CHECK (first <= next AND next <= last + 1),
-    CONSTRAINT pk_number_range PRIMARY KEY (id),
-    CONSTRAINT uq_number_range_series_first UNIQUE (series, first)
-);
-
-CREATE INDEX ix_number_range_holder ON number_range (series, holder_id, state);
-
-CREATE TABLE number_void (
-    series VARCHAR(40) NOT NULL,
-    number VARCHAR(32) NOT NULL,
-    range_id BIGINT NOT NULL,
-    reason VARCHAR(200) NOT NULL,
-    voided_by BIGINT NOT NULL,
-    voided_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_number_void PRIMARY KEY (id),
-    CONSTRAINT uq_number_void_series_number UNIQUE (series, number)
-);
-
-CREATE INDEX ix_number_void_range_id ON number_void (range_id);
-
-CREATE TABLE outbox_delivery (
-    event_id BIGINT NOT NULL,
-    destination VARCHAR(60) NOT NULL,
-    business_key VARCHAR(60) NOT NULL,
-    occurred_at DATETIME NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    attempts INTEGER NOT NULL,
-    next_at DATETIME NOT NULL,
-    lease_until DATETIME,
-    lease_by VARCHAR(60),
-    last_error VARCHAR(500),
-    finished_at DATETIME,
-    decided_by BIGINT,
-    decision VARCHAR(200),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_outbox_delivery PRIMARY KEY (id),
-    CONSTRAINT uq_outbox_delivery_event_id_destination UNIQUE (event_id, destination)
-);
-
-CREATE INDEX ix_outbox_delivery_due ON outbox_delivery (state, next_at);
-
-CREATE INDEX ix_outbox_delivery_order ON outbox_delivery (destination, business_key, occurred_at);
-
-CREATE TABLE outbox_event (
-    type VARCHAR(60) NOT NULL,
-    business_key VARCHAR(60) NOT NULL,
-    payload TEXT NOT NULL,
-    occurred_at DATETIME NOT NULL,
-    actor_id BIGINT NOT NULL,
-    trace_id VARCHAR(40) NOT NULL,
-    fanned_out BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_outbox_event PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_outbox_event_key ON outbox_event (business_key);
-
-CREATE INDEX ix_outbox_event_pending ON outbox_event (fanned_out, occurred_at);
-
-CREATE TABLE payment (
-    settlement_id BIGINT NOT NULL,
-    method VARCHAR(20) NOT NULL,
-    amount BIGINT NOT NULL,
-    intent_id BIGINT,
-    returns_payment_id BIGINT,
-    tendered BIGINT,
-    paid_at DATETIME NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_payment PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_payment_intent ON payment (intent_id);
-
-CREATE INDEX ix_payment_returns ON payment (returns_payment_id);
-
-CREATE INDEX ix_payment_settlement ON payment (settlement_id);
-
-CREATE TABLE payment_intent (
-    number VARCHAR(40) NOT NULL,
-    purpose VARCHAR(10) NOT NULL,
-    channel VARCHAR(20) NOT NULL,
-    person_id BIGINT NOT NULL,
-    amount BIGINT NOT NULL,
-    state VARCHAR(12) NOT NULL,
-    settlement_id BIGINT,
-    returns_intent_id BIGINT,
-    peer_number VARCHAR(64),
-    message VARCHAR(200),
-    tries INTEGER NOT NULL,
-    created_at DATETIME NOT NULL,
-    created_by BIGINT NOT NULL,
-    changed_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_payment_intent PRIMARY KEY (id),
-    CONSTRAINT uq_payment_intent_number UNIQUE (number)
-);
-
-CREATE INDEX ix_payment_intent_person ON payment_intent (person_id);
-
-CREATE INDEX ix_payment_intent_state ON payment_intent (state, created_at);
-
-CREATE TABLE payment_state (
-    payment_id BIGINT NOT NULL,
-    covered BIGINT NOT NULL,
-    returned BIGINT NOT NULL,
-    CONSTRAINT ck_payment_state_bounds CHECK (returned >= 0 AND returned <= covered),
-    CONSTRAINT pk_payment_state PRIMARY KEY (payment_id)
-);
-
-CREATE TABLE person (
-    name VARCHAR(100) NOT NULL,
-    sex VARCHAR(1) NOT NULL,
-    birth_date DATE,
-    birth_date_known BOOLEAN NOT NULL,
-    id_type VARCHAR(2),
-    id_no_sealed BLOB,
-    phone_sealed BLOB,
-    insurance_no_sealed BLOB,
-    nationality VARCHAR(3),
-    ethnic VARCHAR(2),
-    marriage VARCHAR(2),
-    occupation VARCHAR(4),
-    allergies_sealed BLOB,
-    outpatient_no VARCHAR(20) NOT NULL,
-    home_region VARCHAR(12),
-    home_region_was VARCHAR(12),
-    home_detail_sealed BLOB,
-    home_postcode VARCHAR(6),
-    household_region VARCHAR(12),
-    household_region_was VARCHAR(12),
-    household_detail_sealed BLOB,
-    birth_region VARCHAR(12),
-    birth_detail_sealed BLOB,
-    native_region VARCHAR(12),
-    work_unit VARCHAR(100),
-    work_region VARCHAR(12),
-    work_region_was VARCHAR(12),
-    work_detail_sealed BLOB,
-    work_phone_sealed BLOB,
-    contact_name VARCHAR(100),
-    contact_relation VARCHAR(2),
-    contact_phone_sealed BLOB,
-    mother_id BIGINT,
-    unknown BOOLEAN NOT NULL,
-    merged_into_id BIGINT,
-    channel VARCHAR(20) NOT NULL,
-    created_at DATETIME NOT NULL,
-    created_by BIGINT NOT NULL,
-    revision INTEGER NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_person_merged_into_id FOREIGN KEY(merged_into_id) REFERENCES person (id),
-    CONSTRAINT fk_person_mother_id FOREIGN KEY(mother_id) REFERENCES person (id),
-    CONSTRAINT pk_person PRIMARY KEY (id),
-    CONSTRAINT uq_person_outpatient_no UNIQUE (outpatient_no)
-);
-
-CREATE INDEX ix_person_birth ON person (birth_date, sex);
-
-CREATE INDEX ix_person_home_region ON person (home_region);
-
-CREATE INDEX ix_person_household_region ON person (household_region);
-
-CREATE INDEX ix_person_merged_into_id ON person (merged_into_id);
-
-CREATE INDEX ix_person_work_region ON person (work_region);
-
-CREATE TABLE postal_area (
-    place VARCHAR(60) NOT NULL,
-    region_code VARCHAR(12) NOT NULL,
-    postcode VARCHAR(6) NOT NULL,
-    area_code VARCHAR(5) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_postal_area PRIMARY KEY (id),
-    CONSTRAINT uq_postal_area_region_code_postcode UNIQUE (region_code, postcode)
-);
-
-CREATE INDEX ix_postal_area_postcode ON postal_area (postcode);
-
-CREATE TABLE prescription (
-    number VARCHAR(32) NOT NULL,
-    kind VARCHAR(10) NOT NULL,
-    person_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT NOT NULL,
-    doctor_name VARCHAR(60) NOT NULL,
-    store_id BIGINT NOT NULL,
-    diagnosis VARCHAR(200) NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    settlement_id BIGINT,
-    issued_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    charged_at DATETIME,
-    dispensed_at DATETIME,
-    changed_at DATETIME NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    revision INTEGER NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_prescription PRIMARY KEY (id),
-    CONSTRAINT uq_prescription_number UNIQUE (number)
-);
-
-CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
-
-CREATE INDEX ix_prescription_issued ON prescription (issued_at);
-
-CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
-
-CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
-
-CREATE TABLE print_record (
-    document VARCHAR(20) NOT NULL,
-    document_id BIGINT NOT NULL,
-    copy_no INTEGER NOT NULL,
-    printed_at DATETIME NOT NULL,
-    printed_by BIGINT NOT NULL,
-    printed_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_print_record PRIMARY KEY (id),
-    CONSTRAINT uq_print_record_document_document_id_copy_no UNIQUE (document, document_id, copy_no)
-);
-
-CREATE TABLE receipt (
-    number VARCHAR(32) NOT NULL,
-    settlement_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    colour VARCHAR(4) NOT NULL,
-    title VARCHAR(60) NOT NULL,
-    amount BIGINT NOT NULL,
-    root_id BIGINT NOT NULL,
-    reverses_receipt_id BIGINT,
-    issued_at DATETIME NOT NULL,
-    issued_by BIGINT NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_receipt PRIMARY KEY (id),
-    CONSTRAINT uq_receipt_number UNIQUE (number),
-    CONSTRAINT uq_receipt_reverses_receipt_id UNIQUE (reverses_receipt_id)
-);
-
-CREATE INDEX ix_receipt_root ON receipt (root_id);
-
-CREATE INDEX ix_receipt_settlement ON receipt (settlement_id);
-
-CREATE TABLE refund_approval (
-    settlement_id BIGINT NOT NULL,
-    amount BIGINT NOT NULL,
-    reason VARCHAR(200) NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    requested_by BIGINT NOT NULL,
-    requested_by_name VARCHAR(60) NOT NULL,
-    requested_at DATETIME NOT NULL,
-    decided_by BIGINT,
-    decided_by_name VARCHAR(60),
-    decided_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_refund_approval PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_refund_approval_settlement ON refund_approval (settlement_id);
-
-CREATE INDEX ix_refund_approval_state ON refund_approval (state, requested_at);
-
-CREATE TABLE region (
-    code VARCHAR(12) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    level INTEGER NOT NULL,
-    parent_code VARCHAR(12) NOT NULL,
-    valid_from DATE,
-    valid_to DATE,
-    successor VARCHAR(12) NOT NULL,
-    present_code VARCHAR(12) NOT NULL,
-    full_name VARCHAR(120) NOT NULL,
-    former_names VARCHAR(120) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_region PRIMARY KEY (id),
-    CONSTRAINT uq_region_code UNIQUE (code)
-);
-
-CREATE INDEX ix_region_parent_code ON region (parent_code);
-
-CREATE INDEX ix_region_present_code ON region (present_code);
-
-CREATE TABLE register_level (
-    code VARCHAR(20) NOT NULL,
-    item_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    active BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_register_level PRIMARY KEY (id),
-    CONSTRAINT uq_register_level_code UNIQUE (code)
-);
-
-CREATE TABLE request (
-    number VARCHAR(32) NOT NULL,
-    person_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT NOT NULL,
-    doctor_name VARCHAR(60) NOT NULL,
-    performing_department_id BIGINT NOT NULL,
-    diagnosis VARCHAR(200) NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    settlement_id BIGINT,
-    issued_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    changed_at DATETIME NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_request PRIMARY KEY (id),
-    CONSTRAINT uq_request_number UNIQUE (number)
-);
-
-CREATE INDEX ix_request_encounter ON request (encounter_id);
-
-CREATE INDEX ix_request_person ON request (person_id, issued_at);
-
-CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
-
-CREATE TABLE schedule_run (
-    job VARCHAR(60) NOT NULL,
-    period VARCHAR(30) NOT NULL,
-    outcome VARCHAR(10) NOT NULL,
-    started_at DATETIME,
-    finished_at DATETIME,
-    lease_until DATETIME,
-    lease_by VARCHAR(60),
-    error VARCHAR(500),
-    CONSTRAINT pk_schedule_run PRIMARY KEY (job)
-);
-
-CREATE TABLE schedule_template (
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    weekday INTEGER NOT NULL,
-    period VARCHAR(4) NOT NULL,
-    level VARCHAR(20) NOT NULL,
-    capacity INTEGER NOT NULL,
-    active BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_schedule_template PRIMARY KEY (id),
-    CONSTRAINT uq_schedule_template_department_id_doctor_id_weekday_period_level UNIQUE (department_id, doctor_id, weekday, period, level)
-);
-
-CREATE TABLE security_audit (
-    id BIGINT NOT NULL,
-    at DATETIME NOT NULL,
-    zone VARCHAR(6) NOT NULL,
-    user_id BIGINT NOT NULL,
-    login VARCHAR(40) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    staff_id BIGINT,
-    roles VARCHAR(200) NOT NULL,
-    channel VARCHAR(20) NOT NULL,
-    ip VARCHAR(45) NOT NULL,
-    terminal VARCHAR(60) NOT NULL,
-    event VARCHAR(60) NOT NULL,
-    object_type VARCHAR(60) NOT NULL,
-    object_id VARCHAR(80) NOT NULL,
-    success BOOLEAN NOT NULL,
-    trace_id VARCHAR(40) NOT NULL,
-    detail TEXT NOT NULL,
-    row_mac VARCHAR(64) NOT NULL,
-    CONSTRAINT pk_security_audit PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_security_audit_at ON security_audit (at);
-
-CREATE INDEX ix_security_audit_event ON security_audit (event, at);
-
-CREATE INDEX ix_security_audit_object ON security_audit (object_type, object_id);
-
-CREATE INDEX ix_security_audit_user ON security_audit (user_id, at);
-
-CREATE TABLE security_installation (
-    "key" VARCHAR(10) NOT NULL,
-    name VARCHAR(32) NOT NULL,
-    mac VARCHAR(64) NOT NULL,
-    CONSTRAINT pk_security_installation PRIMARY KEY ("key")
-);
-
-CREATE TABLE security_partner_key (
-    key_id VARCHAR(64) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    public VARCHAR(128) NOT NULL,
-    uid VARCHAR(60) NOT NULL,
-    permissions TEXT NOT NULL,
-    not_before DATETIME NOT NULL,
-    not_after DATETIME NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    created_at DATETIME NOT NULL,
-    created_by BIGINT NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_partner_key PRIMARY KEY (id),
-    CONSTRAINT uq_security_partner_key_key_id UNIQUE (key_id)
-);
-
-CREATE TABLE security_password_history (
-    user_id BIGINT NOT NULL,
-    password VARCHAR(200) NOT NULL,
-    changed_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_password_history PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_security_password_history_user_id ON security_password_history (user_id);
-
-CREATE TABLE security_role (
-    code VARCHAR(40) NOT NULL,
-    title VARCHAR(60) NOT NULL,
-    standard BOOLEAN NOT NULL,
-    active BOOLEAN NOT NULL,
-    second_factor BOOLEAN NOT NULL,
-    permissions TEXT NOT NULL,
-    declared TEXT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_role PRIMARY KEY (id),
-    CONSTRAINT uq_security_role_code UNIQUE (code)
-);
-
-CREATE TABLE security_seal (
-    chain VARCHAR(40) NOT NULL,
-    seq BIGINT NOT NULL,
-    row_id BIGINT NOT NULL,
-    row_mac VARCHAR(64) NOT NULL,
-    members VARCHAR(64),
-    kid VARCHAR(16) NOT NULL,
-    mac VARCHAR(64) NOT NULL,
-    CONSTRAINT pk_security_seal PRIMARY KEY (chain, seq)
-);
-
-CREATE UNIQUE INDEX ix_security_seal_row ON security_seal (chain, row_id);
-
-CREATE TABLE security_seal_checkpoint (
-    chain VARCHAR(40) NOT NULL,
-    number INTEGER NOT NULL,
-    made_at DATETIME NOT NULL,
-    text TEXT NOT NULL,
-    CONSTRAINT pk_security_seal_checkpoint PRIMARY KEY (chain, number)
-);
-
-CREATE TABLE security_seal_start (
-    chain VARCHAR(40) NOT NULL,
-    seq BIGINT NOT NULL,
-    mac VARCHAR(64) NOT NULL,
-    row_mac VARCHAR(64) NOT NULL,
-    CONSTRAINT pk_security_seal_start PRIMARY KEY (chain)
-);
-
-CREATE TABLE security_session (
-    token VARCHAR(64) NOT NULL,
-    user_id BIGINT NOT NULL,
-    stage VARCHAR(20) NOT NULL,
-    created_at DATETIME NOT NULL,
-    last_seen_at DATETIME NOT NULL,
-    expires_at DATETIME NOT NULL,
-    factors VARCHAR(40) NOT NULL,
-    ip VARCHAR(45) NOT NULL,
-    terminal VARCHAR(60) NOT NULL,
-    row_mac VARCHAR(64) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_session PRIMARY KEY (id),
-    CONSTRAINT uq_security_session_token UNIQUE (token)
-);
-
-CREATE INDEX ix_security_session_expires ON security_session (expires_at);
-
-CREATE INDEX ix_security_session_user ON security_session (user_id);
-
-CREATE TABLE security_signed_nonce (
-    key_id VARCHAR(64) NOT NULL,
-    nonce VARCHAR(64) NOT NULL,
-    expires_at DATETIME NOT NULL,
-    CONSTRAINT pk_security_signed_nonce PRIMARY KEY (key_id, nonce)
-);
-
-CREATE INDEX ix_security_signed_nonce_expires ON security_signed_nonce (expires_at);
-
-CREATE TABLE security_spent_nonce (
-    nonce VARCHAR(64) NOT NULL,
-    expires_at DATETIME NOT NULL,
-    CONSTRAINT pk_security_spent_nonce PRIMARY KEY (nonce)
-);
-
-CREATE INDEX ix_security_spent_nonce_expires ON security_spent_nonce (expires_at);
-
-CREATE TABLE security_user (
-    login VARCHAR(40) NOT NULL,
-    login_key VARCHAR(40) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    staff_id BIGINT,
-    department_id BIGINT,
-    state VARCHAR(10) NOT NULL,
-    valid_until DATE,
-    password VARCHAR(200) NOT NULL,
-    password_changed_at DATETIME NOT NULL,
-    must_change BOOLEAN NOT NULL,
-    failures INTEGER NOT NULL,
-    locked_until DATETIME,
-    last_sign_in_at DATETIME,
-    totp_sealed BLOB,
-    totp_step BIGINT NOT NULL,
-    certificate TEXT,
-    created_at DATETIME NOT NULL,
-    created_by BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_security_user PRIMARY KEY (id),
-    CONSTRAINT uq_security_user_login_key UNIQUE (login_key),
-    CONSTRAINT uq_security_user_staff_id UNIQUE (staff_id)
-);
-
-CREATE TABLE security_user_role (
-    user_id BIGINT NOT NULL,
-    role_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    granted_at DATETIME NOT NULL,
-    granted_by BIGINT NOT NULL,
-    row_mac VARCHAR(64) NOT NULL,
-    CONSTRAINT pk_security_user_role PRIMARY KEY (user_id, role_id, department_id)
-);
-
-CREATE INDEX ix_security_user_role_role ON security_user_role (role_id);
-
-CREATE TABLE settlement (
-    number VARCHAR(32) NOT NULL,
-    kind VARCHAR(10) NOT NULL,
-    person_id BIGINT NOT NULL,
-    total BIGINT NOT NULL,
-    channel VARCHAR(20) NOT NULL,
-    cashier_id BIGINT NOT NULL,
-    cashier_name VARCHAR(60) NOT NULL,
-    shift_id BIGINT NOT NULL,
-    settled_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    reverses_id BIGINT,
-    reason VARCHAR(200),
-    approver_id BIGINT,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_settlement PRIMARY KEY (id),
-    CONSTRAINT uq_settlement_number UNIQUE (number)
-);
-
-CREATE INDEX ix_settlement_day ON settlement (business_date, id);
-
-CREATE INDEX ix_settlement_person ON settlement (person_id, settled_at);
-
-CREATE INDEX ix_settlement_reverses ON settlement (reverses_id);
-
-CREATE INDEX ix_settlement_settled ON settlement (settled_at);
-
-CREATE INDEX ix_settlement_shift ON settlement (shift_id);
-
-CREATE TABLE shift (
-    number VARCHAR(32) NOT NULL,
-    cashier_id BIGINT NOT NULL,
-    cashier_name VARCHAR(60) NOT NULL,
-    state VARCHAR(12) NOT NULL,
-    open_marker INTEGER,
-    settlements INTEGER NOT NULL,
-    opened_at DATETIME NOT NULL,
-    closed_at DATETIME,
-    business_date DATE,
-    statement TEXT,
-    counted_cash BIGINT,
-    cash_difference BIGINT,
-    receiver_id BIGINT,
-    receiver_name VARCHAR(60),
-    received_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_shift PRIMARY KEY (id),
-    CONSTRAINT uq_shift_cashier_id_open_marker UNIQUE (cashier_id, open_marker),
-    CONSTRAINT uq_shift_number UNIQUE (number)
-);
-
-CREATE INDEX ix_shift_cashier ON shift (cashier_id, opened_at);
-
-CREATE INDEX ix_shift_state ON shift (state, closed_at);
-
-CREATE TABLE stock_balance (
-    store_id BIGINT NOT NULL,
-    batch_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    expiry DATE NOT NULL,
-    on_hand BIGINT NOT NULL,
-    reserved BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_stock_balance_never_negative CHECK (reserved >= 0 AND on_hand >= reserved),
-    CONSTRAINT pk_stock_balance PRIMARY KEY (id),
-    CONSTRAINT uq_stock_balance_store_id_batch_id UNIQUE (store_id, batch_id)
-);
-
-CREATE INDEX ix_stock_balance_choice ON stock_balance (store_id, drug_id, expiry);
-
-CREATE TABLE stock_move (
-    kind VARCHAR(20) NOT NULL,
-    store_from BIGINT,
-    store_to BIGINT,
-    batch_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    quantity BIGINT NOT NULL,
-    document_kind VARCHAR(20) NOT NULL,
-    document_id BIGINT NOT NULL,
-    line_id BIGINT,
-    moved_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    actor_id BIGINT NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_stock_move_positive CHECK (quantity > 0),
-    CONSTRAINT pk_stock_move PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_stock_move_batch ON stock_move (batch_id);
-
-CREATE INDEX ix_stock_move_document ON stock_move (document_kind, document_id);
-
-CREATE INDEX ix_stock_move_drug ON stock_move (drug_id, business_date);
-
-CREATE INDEX ix_stock_move_moved ON stock_move (moved_at);
-
-CREATE TABLE stock_reservation (
-    document_kind VARCHAR(20) NOT NULL,
-    document_id BIGINT NOT NULL,
-    line_id BIGINT NOT NULL,
-    store_id BIGINT NOT NULL,
-    balance_id BIGINT NOT NULL,
-    batch_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    quantity BIGINT NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    reserved_at DATETIME NOT NULL,
-    ended_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_stock_reservation PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_stock_reservation_balance ON stock_reservation (balance_id, state);
-
-CREATE INDEX ix_stock_reservation_document ON stock_reservation (document_kind, document_id, state);
-
-CREATE TABLE store (
-    code VARCHAR(20) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    kind VARCHAR(20) NOT NULL,
-    department_id BIGINT,
-    active BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_store PRIMARY KEY (id),
-    CONSTRAINT uq_store_code UNIQUE (code)
-);
-
-CREATE TABLE charge_item_price (
-    item_id BIGINT NOT NULL,
-    price BIGINT NOT NULL,
-    valid_from DATE NOT NULL,
-    valid_to DATE,
-    changed_by BIGINT NOT NULL,
-    changed_at DATETIME,
-    reason VARCHAR(200) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_charge_item_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
-    CONSTRAINT ck_charge_item_price_price CHECK (price >= 0),
-    CONSTRAINT fk_charge_item_price_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
-    CONSTRAINT pk_charge_item_price PRIMARY KEY (id),
-    CONSTRAINT uq_charge_item_price_item_id_valid_from UNIQUE (item_id, valid_from)
-);
-
-CREATE TABLE charge_item_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_charge_item_search_owner_id FOREIGN KEY(owner_id) REFERENCES charge_item (id) ON DELETE CASCADE,
-    CONSTRAINT pk_charge_item_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_charge_item_search_key ON charge_item_search (part, search_key, owner_id, kind);
-
-CREATE TABLE clinic_session (
-    day DATE NOT NULL,
-    template_id BIGINT,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    period VARCHAR(4) NOT NULL,
-    level VARCHAR(20) NOT NULL,
-    capacity INTEGER NOT NULL,
-    extra INTEGER NOT NULL,
-    taken INTEGER NOT NULL,
-    issued INTEGER NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_clinic_session_capacity CHECK (taken >= 0 AND taken <= capacity + extra),
-    CONSTRAINT fk_clinic_session_template_id FOREIGN KEY(template_id) REFERENCES schedule_template (id),
-    CONSTRAINT pk_clinic_session PRIMARY KEY (id),
-    CONSTRAINT uq_clinic_session_day_template_id UNIQUE (day, template_id)
-);
-
-CREATE INDEX ix_clinic_session_choice ON clinic_session (day, department_id, level);
-
-CREATE TABLE department_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_department_search_owner_id FOREIGN KEY(owner_id) REFERENCES department (id) ON DELETE CASCADE,
-    CONSTRAINT pk_department_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_department_search_key ON department_search (part, search_key, owner_id, kind);
-
-CREATE TABLE diagnosis_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_diagnosis_search_owner_id FOREIGN KEY(owner_id) REFERENCES diagnosis (id) ON DELETE CASCADE,
-    CONSTRAINT pk_diagnosis_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_diagnosis_search_key ON diagnosis_search (part, search_key, owner_id, kind);
-
-CREATE TABLE drug_price (
-    drug_id BIGINT NOT NULL,
-    pack_price BIGINT NOT NULL,
-    valid_from DATE NOT NULL,
-    valid_to DATE,
-    changed_by BIGINT NOT NULL,
-    changed_at DATETIME,
-    reason VARCHAR(200) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_drug_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
-    CONSTRAINT ck_drug_price_price CHECK (pack_price >= 0),
-    CONSTRAINT fk_drug_price_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
-    CONSTRAINT pk_drug_price PRIMARY KEY (id),
-    CONSTRAINT uq_drug_price_drug_id_valid_from UNIQUE (drug_id, valid_from)
-);
-
-CREATE TABLE drug_return_line (
-    return_id BIGINT NOT NULL,
-    prescription_line_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    batch_id BIGINT NOT NULL,
-    quantity BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id),
-    CONSTRAINT pk_drug_return_line PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
-
-CREATE TABLE drug_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_drug_search_owner_id FOREIGN KEY(owner_id) REFERENCES drug (id) ON DELETE CASCADE,
-    CONSTRAINT pk_drug_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
-
-CREATE TABLE item_set (
-    code VARCHAR(40) NOT NULL,
-    name VARCHAR(80) NOT NULL,
-    department_id BIGINT,
-    version INTEGER NOT NULL,
-    valid_from DATETIME NOT NULL,
-    valid_to DATETIME,
-    changed_by BIGINT NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_item_set_department_id FOREIGN KEY(department_id) REFERENCES department (id),
-    CONSTRAINT pk_item_set PRIMARY KEY (id),
-    CONSTRAINT uq_item_set_code_version UNIQUE (code, version)
-);
-
-CREATE TABLE person_identifier (
-    person_id BIGINT NOT NULL,
-    kind VARCHAR(20) NOT NULL,
-    id_type VARCHAR(2) NOT NULL,
-    number_sealed BLOB NOT NULL,
-    number_index VARCHAR(64) NOT NULL,
-    claim VARCHAR(90),
-    active BOOLEAN NOT NULL,
-    added_at DATETIME NOT NULL,
-    added_by BIGINT NOT NULL,
-    ended_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_person_identifier_person_id FOREIGN KEY(person_id) REFERENCES person (id),
-    CONSTRAINT pk_person_identifier PRIMARY KEY (id),
-    CONSTRAINT uq_person_identifier_claim UNIQUE (claim)
-);
-
-CREATE INDEX ix_person_identifier_number ON person_identifier (number_index, kind, person_id);
-
-CREATE INDEX ix_person_identifier_person_id ON person_identifier (person_id);
-
-CREATE TABLE person_merge (
-    survivor_id BIGINT NOT NULL,
-    merged_id BIGINT NOT NULL,
-    moved VARCHAR(2000) NOT NULL,
-    reason VARCHAR(200) NOT NULL,
-    merged_at DATETIME NOT NULL,
-    merged_by BIGINT NOT NULL,
-    merged_by_name VARCHAR(60) NOT NULL,
-    undone_at DATETIME,
-    undone_by BIGINT,
-    undone_by_name VARCHAR(60),
-    undo_reason VARCHAR(200),
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_person_merge_merged_id FOREIGN KEY(merged_id) REFERENCES person (id),
-    CONSTRAINT fk_person_merge_survivor_id FOREIGN KEY(survivor_id) REFERENCES person (id),
-    CONSTRAINT pk_person_merge PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_person_merge_merged_id ON person_merge (merged_id);
-
-CREATE INDEX ix_person_merge_survivor_id ON person_merge (survivor_id);
-
-CREATE TABLE person_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_person_search_owner_id FOREIGN KEY(owner_id) REFERENCES person (id) ON DELETE CASCADE,
-    CONSTRAINT pk_person_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_person_search_key ON person_search (part, search_key, owner_id, kind);
-
-CREATE TABLE prescription_line (
-    prescription_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    drug_id BIGINT NOT NULL,
-    name VARCHAR(120) NOT NULL,
-    spec VARCHAR(80) NOT NULL,
-    dose BIGINT NOT NULL,
-    dose_unit VARCHAR(20) NOT NULL,
-    usage VARCHAR(20) NOT NULL,
-    frequency VARCHAR(20) NOT NULL,
-    days INTEGER NOT NULL,
-    quantity BIGINT NOT NULL,
-    base_unit VARCHAR(20) NOT NULL,
-    pack_unit VARCHAR(20) NOT NULL,
-    pack_size INTEGER NOT NULL,
-    price BIGINT NOT NULL,
-    note VARCHAR(100) NOT NULL,
-    charge_line_id BIGINT NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
-    CONSTRAINT pk_prescription_line PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
-
-CREATE TABLE region_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_region_search_owner_id FOREIGN KEY(owner_id) REFERENCES region (id) ON DELETE CASCADE,
-    CONSTRAINT pk_region_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_region_search_key ON region_search (part, search_key, owner_id, kind);
-
-CREATE TABLE request_line (
-    request_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    item_id BIGINT NOT NULL,
-    name VARCHAR(120) NOT NULL,
-    unit VARCHAR(20) NOT NULL,
-    quantity BIGINT NOT NULL,
-    price BIGINT NOT NULL,
-    note VARCHAR(100) NOT NULL,
-    charge_line_id BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id),
-    CONSTRAINT pk_request_line PRIMARY KEY (id)
-);
-
-CREATE INDEX ix_request_line_request ON request_line (request_id);
-
-CREATE TABLE staff (
-    code VARCHAR(20) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    sex VARCHAR(1) NOT NULL,
-    department_id BIGINT NOT NULL,
-    title VARCHAR(30) NOT NULL,
-    role VARCHAR(30) NOT NULL,
-    rights VARCHAR(120) NOT NULL,
-    active BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_staff_department_id FOREIGN KEY(department_id) REFERENCES department (id),
-    CONSTRAINT pk_staff PRIMARY KEY (id),
-    CONSTRAINT uq_staff_code UNIQUE (code)
-);
-
-CREATE INDEX ix_staff_department_id ON staff (department_id);
-
-CREATE TABLE ward (
-    code VARCHAR(20) NOT NULL,
-    name VARCHAR(60) NOT NULL,
-    department_id BIGINT NOT NULL,
-    beds INTEGER NOT NULL,
-    active BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_ward_department_id FOREIGN KEY(department_id) REFERENCES department (id),
-    CONSTRAINT pk_ward PRIMARY KEY (id),
-    CONSTRAINT uq_ward_code UNIQUE (code)
-);
-
-CREATE INDEX ix_ward_department_id ON ward (department_id);
-
-CREATE TABLE item_set_line (
-    set_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    item_id BIGINT NOT NULL,
-    quantity BIGINT NOT NULL,
-    optional BOOLEAN NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_item_set_line_quantity CHECK (quantity > 0),
-    CONSTRAINT fk_item_set_line_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
-    CONSTRAINT fk_item_set_line_set_id FOREIGN KEY(set_id) REFERENCES item_set (id),
-    CONSTRAINT pk_item_set_line PRIMARY KEY (id),
-    CONSTRAINT uq_item_set_line_set_id_position UNIQUE (set_id, position)
-);
-
-CREATE INDEX ix_item_set_line_item_id ON item_set_line (item_id);
-
-CREATE TABLE item_set_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_item_set_search_owner_id FOREIGN KEY(owner_id) REFERENCES item_set (id) ON DELETE CASCADE,
-    CONSTRAINT pk_item_set_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_item_set_search_key ON item_set_search (part, search_key, owner_id, kind);
-
-CREATE TABLE registration (
-    number VARCHAR(32) NOT NULL,
-    session_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    day DATE NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    level VARCHAR(20) NOT NULL,
-    queue_no INTEGER NOT NULL,
-    state VARCHAR(12) NOT NULL,
-    channel VARCHAR(20) NOT NULL,
-    settlement_id BIGINT,
-    registered_at DATETIME NOT NULL,
-    registered_by BIGINT NOT NULL,
-    registered_by_name VARCHAR(60) NOT NULL,
-    cancelled_at DATETIME,
-    cancelled_by_name VARCHAR(60),
-    cancel_reason VARCHAR(200),
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
-    CONSTRAINT pk_registration PRIMARY KEY (id),
-    CONSTRAINT uq_registration_number UNIQUE (number),
-    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
-);
-
-CREATE INDEX ix_registration_day ON registration (day, department_id, state);
-
-CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
-
-CREATE INDEX ix_registration_person ON registration (person_id, day);
-
-CREATE TABLE staff_search (
-    owner_id INTEGER NOT NULL,
-    kind VARCHAR(8) NOT NULL,
-    search_key VARCHAR(64) NOT NULL,
-    part SMALLINT NOT NULL,
-    CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE,
-    CONSTRAINT pk_staff_search PRIMARY KEY (owner_id, kind, search_key)
-);
-
-CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
-
-INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING version_num;
 
 CREATE TABLE controlled_return (
     number VARCHAR(32) NOT NULL,
@@ -1283,6 +107,47 @@ CREATE TABLE controlled_return (
 CREATE INDEX ix_controlled_return_day ON controlled_return (store_id, business_date);
 
 CREATE INDEX ix_controlled_return_line ON controlled_return (prescription_line_id);
+
+CREATE TABLE department (
+    code VARCHAR(20) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    parent_id BIGINT,
+    outpatient BOOLEAN NOT NULL,
+    emergency BOOLEAN NOT NULL,
+    building VARCHAR(40) NOT NULL,
+    active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_department_parent_id FOREIGN KEY(parent_id) REFERENCES department (id),
+    CONSTRAINT pk_department PRIMARY KEY (id),
+    CONSTRAINT uq_department_code UNIQUE (code)
+);
+
+CREATE TABLE diagnosis (
+    code VARCHAR(40) NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    category VARCHAR(60) NOT NULL,
+    aliases VARCHAR(200) NOT NULL,
+    active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_diagnosis PRIMARY KEY (id),
+    CONSTRAINT uq_diagnosis_code UNIQUE (code)
+);
+
+CREATE TABLE dictionary_entry (
+    dictionary VARCHAR(30) NOT NULL,
+    code VARCHAR(30) NOT NULL,
+    name VARCHAR(80) NOT NULL,
+    position INTEGER NOT NULL,
+    valid_from DATE,
+    valid_to DATE,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_dictionary_entry PRIMARY KEY (id),
+    CONSTRAINT uq_dictionary_entry_dictionary_code UNIQUE (dictionary, code)
+);
 
 CREATE TABLE dispensing_scan (
     task_id BIGINT NOT NULL,
@@ -1332,6 +197,42 @@ CREATE INDEX ix_dispensing_task_person ON dispensing_task (person_id, business_d
 CREATE INDEX ix_dispensing_task_queue ON dispensing_task (store_id, state, arrived_at);
 
 CREATE INDEX ix_dispensing_task_settlement ON dispensing_task (settlement_id);
+
+CREATE TABLE drug (
+    code VARCHAR(40) NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    form VARCHAR(40) NOT NULL,
+    spec VARCHAR(80) NOT NULL,
+    dose_amount BIGINT,
+    dose_unit VARCHAR(20) NOT NULL,
+    base_unit VARCHAR(20) NOT NULL,
+    pack_unit VARCHAR(20) NOT NULL,
+    pack_size INTEGER NOT NULL,
+    manufacturer VARCHAR(120) NOT NULL,
+    fiscal_category VARCHAR(4) NOT NULL,
+    control VARCHAR(10) NOT NULL,
+    antimicrobial VARCHAR(10) NOT NULL,
+    tb BOOLEAN NOT NULL,
+    skin_test BOOLEAN NOT NULL,
+    splittable BOOLEAN NOT NULL,
+    insurance_level VARCHAR(4) NOT NULL,
+    default_usage VARCHAR(20) NOT NULL,
+    default_frequency VARCHAR(20) NOT NULL,
+    otc BOOLEAN NOT NULL,
+    ingredient VARCHAR(60) NOT NULL,
+    drug_class VARCHAR(30) NOT NULL,
+    release VARCHAR(10) NOT NULL,
+    max_dose BIGINT,
+    max_daily BIGINT,
+    chronic_infections VARCHAR(20) NOT NULL,
+    aliases VARCHAR(200) NOT NULL,
+    active BOOLEAN NOT NULL,
+    revision INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_drug_pack_size CHECK (pack_size > 0),
+    CONSTRAINT pk_drug PRIMARY KEY (id),
+    CONSTRAINT uq_drug_code UNIQUE (code)
+);
 
 CREATE TABLE drug_check (
     person_id BIGINT NOT NULL,
@@ -1409,6 +310,44 @@ CREATE INDEX ix_drug_price_change_drug ON drug_price_change (drug_id, valid_from
 
 CREATE INDEX ix_drug_price_change_due ON drug_price_change (state, valid_from);
 
+CREATE TABLE drug_return (
+    number VARCHAR(32) NOT NULL,
+    prescription_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    amount BIGINT NOT NULL,
+    controlled BOOLEAN NOT NULL,
+    automatic BOOLEAN NOT NULL,
+    requested_at DATETIME NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    business_date DATE NOT NULL,
+    reviewed_at DATETIME,
+    reviewed_by_name VARCHAR(60) NOT NULL,
+    review_note VARCHAR(200) NOT NULL,
+    accepted_at DATETIME,
+    accepted_by BIGINT,
+    accepted_by_name VARCHAR(60) NOT NULL,
+    refunded_at DATETIME,
+    rereviewed_at DATETIME,
+    rereviewed_by_name VARCHAR(60) NOT NULL,
+    rereview VARCHAR(10) NOT NULL,
+    rereview_note VARCHAR(200) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_drug_return PRIMARY KEY (id),
+    CONSTRAINT uq_drug_return_number UNIQUE (number)
+);
+
+CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
+
+CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
+
+CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
+
 CREATE TABLE electronic_invoice (
     intent_id BIGINT NOT NULL,
     settlement_id BIGINT NOT NULL,
@@ -1447,6 +386,68 @@ CREATE INDEX ix_electronic_invoice_person ON electronic_invoice (person_id, busi
 CREATE INDEX ix_electronic_invoice_root ON electronic_invoice (root_id);
 
 CREATE INDEX ix_electronic_invoice_state ON electronic_invoice (state, business_date, id);
+
+CREATE TABLE encounter (
+    visit_no VARCHAR(20) NOT NULL,
+    person_id BIGINT NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    insurance VARCHAR(20) NOT NULL,
+    started_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    cancel_reason VARCHAR(200),
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_encounter PRIMARY KEY (id),
+    CONSTRAINT uq_encounter_visit_no UNIQUE (visit_no)
+);
+
+CREATE INDEX ix_encounter_day ON encounter (business_date, department_id, state);
+
+CREATE INDEX ix_encounter_person ON encounter (person_id, business_date);
+
+CREATE TABLE field_change (
+    entity VARCHAR(60) NOT NULL,
+    entity_id BIGINT NOT NULL,
+    field VARCHAR(60) NOT NULL,
+    before_sealed BLOB,
+    after_sealed BLOB,
+    changed_at DATETIME NOT NULL,
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    terminal VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_field_change PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_field_change_row ON field_change (entity, entity_id, changed_at);
+
+CREATE TABLE frequency (
+    code VARCHAR(20) NOT NULL,
+    name VARCHAR(40) NOT NULL,
+    times_per_day INTEGER,
+    interval_days INTEGER,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_frequency PRIMARY KEY (id),
+    CONSTRAINT uq_frequency_code UNIQUE (code)
+);
+
+CREATE TABLE idempotency_key (
+    actor_id BIGINT NOT NULL,
+    "key" VARCHAR(80) NOT NULL,
+    request_hash VARCHAR(64) NOT NULL,
+    status INTEGER NOT NULL,
+    body_sealed BLOB NOT NULL,
+    created_at DATETIME NOT NULL,
+    CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, "key")
+);
+
+CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
 
 CREATE TABLE infusion (
     number VARCHAR(20) NOT NULL,
@@ -1526,6 +527,22 @@ CREATE TABLE insurance_claim (
 CREATE INDEX ix_insurance_claim_person ON insurance_claim (person_id);
 
 CREATE INDEX ix_insurance_claim_settled ON insurance_claim (settlement_id);
+
+CREATE TABLE integrity_head (
+    scope VARCHAR(40) NOT NULL,
+    version BIGINT NOT NULL,
+    sets INTEGER NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    CONSTRAINT pk_integrity_head PRIMARY KEY (scope)
+);
+
+CREATE TABLE integrity_set (
+    scope VARCHAR(40) NOT NULL,
+    owner VARCHAR(60) NOT NULL,
+    version BIGINT NOT NULL,
+    mac VARCHAR(64) NOT NULL,
+    CONSTRAINT pk_integrity_set PRIMARY KEY (scope, owner)
+);
 
 CREATE TABLE intent (
     number VARCHAR(40) NOT NULL,
@@ -1629,6 +646,12 @@ CREATE TABLE invoice_image (
     CONSTRAINT pk_invoice_image PRIMARY KEY (invoice_id)
 );
 
+CREATE TABLE key_block (
+    name VARCHAR(30) NOT NULL,
+    next BIGINT NOT NULL,
+    CONSTRAINT pk_key_block PRIMARY KEY (name)
+);
+
 CREATE TABLE medication_check (
     task_id BIGINT NOT NULL,
     outcome VARCHAR(10) NOT NULL,
@@ -1651,6 +674,45 @@ CREATE TABLE no_code_entry (
 );
 
 CREATE INDEX ix_no_code_entry_drug ON no_code_entry (drug_id, ended_at);
+
+CREATE TABLE number_counter (
+    series VARCHAR(40) NOT NULL,
+    scope VARCHAR(40) NOT NULL,
+    next BIGINT NOT NULL,
+    CONSTRAINT pk_number_counter PRIMARY KEY (series, scope)
+);
+
+CREATE TABLE number_range (
+    series VARCHAR(40) NOT NULL,
+    holder_id BIGINT NOT NULL,
+    prefix VARCHAR(12) NOT NULL,
+    width INTEGER NOT NULL,
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    next BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    granted_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_number_range_order CHECK (first <= next AND next <= last + 1),
+    CONSTRAINT pk_number_range PRIMARY KEY (id),
+    CONSTRAINT uq_number_range_series_first UNIQUE (series, first)
+);
+
+CREATE INDEX ix_number_range_holder ON number_range (series, holder_id, state);
+
+CREATE TABLE number_void (
+    series VARCHAR(40) NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    range_id BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    voided_by BIGINT NOT NULL,
+    voided_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_number_void PRIMARY KEY (id),
+    CONSTRAINT uq_number_void_series_number UNIQUE (series, number)
+);
+
+CREATE INDEX ix_number_void_range_id ON number_void (range_id);
 
 CREATE TABLE old_deposit (
     source VARCHAR(20) NOT NULL,
@@ -1690,6 +752,45 @@ CREATE INDEX ix_order_template_department ON order_template (department_id);
 
 CREATE INDEX ix_order_template_owner ON order_template (staff_id);
 
+CREATE TABLE outbox_delivery (
+    event_id BIGINT NOT NULL,
+    destination VARCHAR(60) NOT NULL,
+    business_key VARCHAR(60) NOT NULL,
+    occurred_at DATETIME NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_at DATETIME NOT NULL,
+    lease_until DATETIME,
+    lease_by VARCHAR(60),
+    last_error VARCHAR(500),
+    finished_at DATETIME,
+    decided_by BIGINT,
+    decision VARCHAR(200),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_outbox_delivery PRIMARY KEY (id),
+    CONSTRAINT uq_outbox_delivery_event_id_destination UNIQUE (event_id, destination)
+);
+
+CREATE INDEX ix_outbox_delivery_due ON outbox_delivery (state, next_at);
+
+CREATE INDEX ix_outbox_delivery_order ON outbox_delivery (destination, business_key, occurred_at);
+
+CREATE TABLE outbox_event (
+    type VARCHAR(60) NOT NULL,
+    business_key VARCHAR(60) NOT NULL,
+    payload TEXT NOT NULL,
+    occurred_at DATETIME NOT NULL,
+    actor_id BIGINT NOT NULL,
+    trace_id VARCHAR(40) NOT NULL,
+    fanned_out BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_outbox_event PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_outbox_event_key ON outbox_event (business_key);
+
+CREATE INDEX ix_outbox_event_pending ON outbox_event (fanned_out, occurred_at);
+
 CREATE TABLE paper_destruction (
     number VARCHAR(32) NOT NULL,
     kind VARCHAR(10) NOT NULL,
@@ -1707,6 +808,90 @@ CREATE TABLE paper_destruction (
 );
 
 CREATE INDEX ix_paper_destruction_kind ON paper_destruction (kind, until_day);
+
+CREATE TABLE payment (
+    settlement_id BIGINT NOT NULL,
+    method VARCHAR(20) NOT NULL,
+    amount BIGINT NOT NULL,
+    intent_id BIGINT,
+    returns_payment_id BIGINT,
+    tendered BIGINT,
+    paid_at DATETIME NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_payment PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_payment_intent ON payment (intent_id);
+
+CREATE INDEX ix_payment_returns ON payment (returns_payment_id);
+
+CREATE INDEX ix_payment_settlement ON payment (settlement_id);
+
+CREATE TABLE payment_state (
+    payment_id BIGINT NOT NULL,
+    covered BIGINT NOT NULL,
+    returned BIGINT NOT NULL,
+    CONSTRAINT ck_payment_state_bounds CHECK (returned >= 0 AND returned <= covered),
+    CONSTRAINT pk_payment_state PRIMARY KEY (payment_id)
+);
+
+CREATE TABLE person (
+    name VARCHAR(100) NOT NULL,
+    sex VARCHAR(1) NOT NULL,
+    birth_date DATE,
+    birth_date_known BOOLEAN NOT NULL,
+    id_type VARCHAR(2),
+    id_no_sealed BLOB,
+    phone_sealed BLOB,
+    insurance_no_sealed BLOB,
+    nationality VARCHAR(3),
+    ethnic VARCHAR(2),
+    marriage VARCHAR(2),
+    occupation VARCHAR(4),
+    allergies_sealed BLOB,
+    outpatient_no VARCHAR(20) NOT NULL,
+    home_region VARCHAR(12),
+    home_region_was VARCHAR(12),
+    home_detail_sealed BLOB,
+    home_postcode VARCHAR(6),
+    household_region VARCHAR(12),
+    household_region_was VARCHAR(12),
+    household_detail_sealed BLOB,
+    birth_region VARCHAR(12),
+    birth_detail_sealed BLOB,
+    native_region VARCHAR(12),
+    work_unit VARCHAR(100),
+    work_region VARCHAR(12),
+    work_region_was VARCHAR(12),
+    work_detail_sealed BLOB,
+    work_phone_sealed BLOB,
+    contact_name VARCHAR(100),
+    contact_relation VARCHAR(2),
+    contact_phone_sealed BLOB,
+    mother_id BIGINT,
+    unknown BOOLEAN NOT NULL,
+    merged_into_id BIGINT,
+    channel VARCHAR(20) NOT NULL,
+    created_at DATETIME NOT NULL,
+    created_by BIGINT NOT NULL,
+    revision INTEGER NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_person_merged_into_id FOREIGN KEY(merged_into_id) REFERENCES person (id),
+    CONSTRAINT fk_person_mother_id FOREIGN KEY(mother_id) REFERENCES person (id),
+    CONSTRAINT pk_person PRIMARY KEY (id),
+    CONSTRAINT uq_person_outpatient_no UNIQUE (outpatient_no)
+);
+
+CREATE INDEX ix_person_birth ON person (birth_date, sex);
+
+CREATE INDEX ix_person_home_region ON person (home_region);
+
+CREATE INDEX ix_person_household_region ON person (household_region);
+
+CREATE INDEX ix_person_merged_into_id ON person (merged_into_id);
+
+CREATE INDEX ix_person_work_region ON person (work_region);
 
 CREATE TABLE person_emergency_access (
     person_id BIGINT NOT NULL,
@@ -1810,6 +995,118 @@ CREATE TABLE platform_product (
 
 CREATE INDEX ix_platform_product_name ON platform_product (name);
 
+CREATE TABLE postal_area (
+    place VARCHAR(60) NOT NULL,
+    region_code VARCHAR(12) NOT NULL,
+    postcode VARCHAR(6) NOT NULL,
+    area_code VARCHAR(5) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_postal_area PRIMARY KEY (id),
+    CONSTRAINT uq_postal_area_region_code_postcode UNIQUE (region_code, postcode)
+);
+
+CREATE INDEX ix_postal_area_postcode ON postal_area (postcode);
+
+CREATE TABLE prescription (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    store_id BIGINT NOT NULL,
+    diagnosis_sealed BLOB NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    settlement_id BIGINT,
+    issued_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    charged_at DATETIME,
+    dispensed_at DATETIME,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    revision INTEGER NOT NULL,
+    valid_until DATE NOT NULL,
+    extended_by_name VARCHAR(60) NOT NULL,
+    extension_reason VARCHAR(100) NOT NULL,
+    diagnosis_code_sealed BLOB,
+    chronic_reason_sealed BLOB,
+    long_term BOOLEAN NOT NULL,
+    assessment_sealed BLOB,
+    signed_by VARCHAR(60) NOT NULL,
+    at_night BOOLEAN NOT NULL,
+    override_reason_sealed BLOB,
+    consultant_name VARCHAR(60) NOT NULL,
+    check_state VARCHAR(12) NOT NULL,
+    check_text_sealed BLOB,
+    check_reason_sealed BLOB,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_prescription PRIMARY KEY (id),
+    CONSTRAINT uq_prescription_number UNIQUE (number)
+);
+
+CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
+
+CREATE INDEX ix_prescription_issued ON prescription (issued_at);
+
+CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
+
+CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
+
+CREATE TABLE print_record (
+    document VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    copy_no INTEGER NOT NULL,
+    printed_at DATETIME NOT NULL,
+    printed_by BIGINT NOT NULL,
+    printed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_print_record PRIMARY KEY (id),
+    CONSTRAINT uq_print_record_document_document_id_copy_no UNIQUE (document, document_id, copy_no)
+);
+
+CREATE TABLE receipt (
+    number VARCHAR(32) NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    colour VARCHAR(4) NOT NULL,
+    title VARCHAR(60) NOT NULL,
+    amount BIGINT NOT NULL,
+    root_id BIGINT NOT NULL,
+    reverses_receipt_id BIGINT,
+    issued_at DATETIME NOT NULL,
+    issued_by BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_receipt PRIMARY KEY (id),
+    CONSTRAINT uq_receipt_number UNIQUE (number),
+    CONSTRAINT uq_receipt_reverses_receipt_id UNIQUE (reverses_receipt_id)
+);
+
+CREATE INDEX ix_receipt_root ON receipt (root_id);
+
+CREATE INDEX ix_receipt_settlement ON receipt (settlement_id);
+
+CREATE TABLE refund_approval (
+    settlement_id BIGINT NOT NULL,
+    amount BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    requested_at DATETIME NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_refund_approval PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_refund_approval_settlement ON refund_approval (settlement_id);
+
+CREATE INDEX ix_refund_approval_state ON refund_approval (state, requested_at);
+
 CREATE TABLE refund_case (
     settlement_id BIGINT NOT NULL,
     open_marker INTEGER,
@@ -1832,6 +1129,37 @@ CREATE TABLE refund_case (
 
 CREATE INDEX ix_refund_case_state ON refund_case (state, changed_at);
 
+CREATE TABLE region (
+    code VARCHAR(12) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    level INTEGER NOT NULL,
+    parent_code VARCHAR(12) NOT NULL,
+    valid_from DATE,
+    valid_to DATE,
+    successor VARCHAR(12) NOT NULL,
+    present_code VARCHAR(12) NOT NULL,
+    full_name VARCHAR(120) NOT NULL,
+    former_names VARCHAR(120) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_region PRIMARY KEY (id),
+    CONSTRAINT uq_region_code UNIQUE (code)
+);
+
+CREATE INDEX ix_region_parent_code ON region (parent_code);
+
+CREATE INDEX ix_region_present_code ON region (present_code);
+
+CREATE TABLE register_level (
+    code VARCHAR(20) NOT NULL,
+    item_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_register_level PRIMARY KEY (id),
+    CONSTRAINT uq_register_level_code UNIQUE (code)
+);
+
 CREATE TABLE registration_count (
     registration_id BIGINT NOT NULL,
     kind VARCHAR(12) NOT NULL,
@@ -1852,6 +1180,91 @@ CREATE INDEX ix_registration_count_day ON registration_count (business_date, dep
 
 CREATE INDEX ix_registration_count_registration ON registration_count (registration_id);
 
+CREATE TABLE request (
+    number VARCHAR(32) NOT NULL,
+    person_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT NOT NULL,
+    doctor_name VARCHAR(60) NOT NULL,
+    performing_department_id BIGINT NOT NULL,
+    diagnosis_sealed BLOB NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    settlement_id BIGINT,
+    issued_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_request PRIMARY KEY (id),
+    CONSTRAINT uq_request_number UNIQUE (number)
+);
+
+CREATE INDEX ix_request_encounter ON request (encounter_id);
+
+CREATE INDEX ix_request_issued ON request (issued_at);
+
+CREATE INDEX ix_request_person ON request (person_id, issued_at);
+
+CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
+
+CREATE TABLE schedule_run (
+    job VARCHAR(60) NOT NULL,
+    period VARCHAR(30) NOT NULL,
+    outcome VARCHAR(10) NOT NULL,
+    started_at DATETIME,
+    finished_at DATETIME,
+    lease_until DATETIME,
+    lease_by VARCHAR(60),
+    error VARCHAR(500),
+    CONSTRAINT pk_schedule_run PRIMARY KEY (job)
+);
+
+CREATE TABLE schedule_template (
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    weekday INTEGER NOT NULL,
+    period VARCHAR(4) NOT NULL,
+    level VARCHAR(20) NOT NULL,
+    capacity INTEGER NOT NULL,
+    active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_schedule_template PRIMARY KEY (id),
+    CONSTRAINT uq_schedule_template_department_id_doctor_id_weekday_period_level UNIQUE (department_id, doctor_id, weekday, period, level)
+);
+
+CREATE TABLE security_audit (
+    id BIGINT NOT NULL,
+    at DATETIME NOT NULL,
+    zone VARCHAR(6) NOT NULL,
+    user_id BIGINT NOT NULL,
+    login VARCHAR(40) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    staff_id BIGINT,
+    roles VARCHAR(200) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    ip VARCHAR(45) NOT NULL,
+    terminal VARCHAR(60) NOT NULL,
+    event VARCHAR(60) NOT NULL,
+    object_type VARCHAR(60) NOT NULL,
+    object_id VARCHAR(80) NOT NULL,
+    success BOOLEAN NOT NULL,
+    trace_id VARCHAR(40) NOT NULL,
+    detail TEXT NOT NULL,
+    row_mac VARCHAR(64) NOT NULL,
+    CONSTRAINT pk_security_audit PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_security_audit_at ON security_audit (at);
+
+CREATE INDEX ix_security_audit_event ON security_audit (event, at);
+
+CREATE INDEX ix_security_audit_object ON security_audit (object_type, object_id);
+
+CREATE INDEX ix_security_audit_user ON security_audit (user_id, at);
+
 CREATE TABLE security_certificate (
     fingerprint VARCHAR(64) NOT NULL,
     public VARCHAR(128) NOT NULL,
@@ -1865,6 +1278,102 @@ CREATE TABLE security_certificate (
 );
 
 CREATE INDEX ix_security_certificate_public ON security_certificate (public);
+
+CREATE TABLE security_installation (
+    "key" VARCHAR(10) NOT NULL,
+    name VARCHAR(32) NOT NULL,
+    mac VARCHAR(64) NOT NULL,
+    CONSTRAINT pk_security_installation PRIMARY KEY ("key")
+);
+
+CREATE TABLE security_partner_key (
+    key_id VARCHAR(64) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    public VARCHAR(128) NOT NULL,
+    uid VARCHAR(60) NOT NULL,
+    permissions TEXT NOT NULL,
+    not_before DATETIME NOT NULL,
+    not_after DATETIME NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    created_at DATETIME NOT NULL,
+    created_by BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_partner_key PRIMARY KEY (id),
+    CONSTRAINT uq_security_partner_key_key_id UNIQUE (key_id)
+);
+
+CREATE TABLE security_password_history (
+    user_id BIGINT NOT NULL,
+    password VARCHAR(200) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_password_history PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_security_password_history_user_id ON security_password_history (user_id);
+
+CREATE TABLE security_role (
+    code VARCHAR(40) NOT NULL,
+    title VARCHAR(60) NOT NULL,
+    standard BOOLEAN NOT NULL,
+    active BOOLEAN NOT NULL,
+    second_factor BOOLEAN NOT NULL,
+    permissions TEXT NOT NULL,
+    declared TEXT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_role PRIMARY KEY (id),
+    CONSTRAINT uq_security_role_code UNIQUE (code)
+);
+
+CREATE TABLE security_seal (
+    chain VARCHAR(40) NOT NULL,
+    seq BIGINT NOT NULL,
+    row_id BIGINT NOT NULL,
+    row_mac VARCHAR(64) NOT NULL,
+    members VARCHAR(64),
+    kid VARCHAR(16) NOT NULL,
+    mac VARCHAR(64) NOT NULL,
+    CONSTRAINT pk_security_seal PRIMARY KEY (chain, seq)
+);
+
+CREATE UNIQUE INDEX ix_security_seal_row ON security_seal (chain, row_id);
+
+CREATE TABLE security_seal_checkpoint (
+    chain VARCHAR(40) NOT NULL,
+    number INTEGER NOT NULL,
+    made_at DATETIME NOT NULL,
+    text TEXT NOT NULL,
+    CONSTRAINT pk_security_seal_checkpoint PRIMARY KEY (chain, number)
+);
+
+CREATE TABLE security_seal_start (
+    chain VARCHAR(40) NOT NULL,
+    seq BIGINT NOT NULL,
+    mac VARCHAR(64) NOT NULL,
+    row_mac VARCHAR(64) NOT NULL,
+    CONSTRAINT pk_security_seal_start PRIMARY KEY (chain)
+);
+
+CREATE TABLE security_session (
+    token VARCHAR(64) NOT NULL,
+    user_id BIGINT NOT NULL,
+    stage VARCHAR(20) NOT NULL,
+    created_at DATETIME NOT NULL,
+    last_seen_at DATETIME NOT NULL,
+    expires_at DATETIME NOT NULL,
+    factors VARCHAR(40) NOT NULL,
+    ip VARCHAR(45) NOT NULL,
+    terminal VARCHAR(60) NOT NULL,
+    row_mac VARCHAR(64) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_session PRIMARY KEY (id),
+    CONSTRAINT uq_security_session_token UNIQUE (token)
+);
+
+CREATE INDEX ix_security_session_expires ON security_session (expires_at);
+
+CREATE INDEX ix_security_session_user ON security_session (user_id);
 
 CREATE TABLE security_signature (
     kind VARCHAR(30) NOT NULL,
@@ -1888,11 +1397,121 @@ CREATE INDEX ix_security_signature_signed ON security_signature (signed_at);
 
 CREATE INDEX ix_security_signature_user ON security_signature (user_id, signed_at);
 
+CREATE TABLE security_signed_nonce (
+    key_id VARCHAR(64) NOT NULL,
+    nonce VARCHAR(64) NOT NULL,
+    expires_at DATETIME NOT NULL,
+    CONSTRAINT pk_security_signed_nonce PRIMARY KEY (key_id, nonce)
+);
+
+CREATE INDEX ix_security_signed_nonce_expires ON security_signed_nonce (expires_at);
+
+CREATE TABLE security_spent_nonce (
+    nonce VARCHAR(64) NOT NULL,
+    expires_at DATETIME NOT NULL,
+    CONSTRAINT pk_security_spent_nonce PRIMARY KEY (nonce)
+);
+
+CREATE INDEX ix_security_spent_nonce_expires ON security_spent_nonce (expires_at);
+
 CREATE TABLE security_syslog (
     target VARCHAR(200) NOT NULL,
     seq BIGINT NOT NULL,
     CONSTRAINT pk_security_syslog PRIMARY KEY (target)
 );
+
+CREATE TABLE security_user (
+    login VARCHAR(40) NOT NULL,
+    login_key VARCHAR(40) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    staff_id BIGINT,
+    department_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    valid_until DATE,
+    password VARCHAR(200) NOT NULL,
+    password_changed_at DATETIME NOT NULL,
+    must_change BOOLEAN NOT NULL,
+    failures INTEGER NOT NULL,
+    locked_until DATETIME,
+    last_sign_in_at DATETIME,
+    totp_sealed BLOB,
+    totp_step BIGINT NOT NULL,
+    certificate TEXT,
+    created_at DATETIME NOT NULL,
+    created_by BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_security_user PRIMARY KEY (id),
+    CONSTRAINT uq_security_user_login_key UNIQUE (login_key),
+    CONSTRAINT uq_security_user_staff_id UNIQUE (staff_id)
+);
+
+CREATE TABLE security_user_role (
+    user_id BIGINT NOT NULL,
+    role_id BIGINT NOT NULL,
+    department_id BIGINT NOT NULL,
+    granted_at DATETIME NOT NULL,
+    granted_by BIGINT NOT NULL,
+    row_mac VARCHAR(64) NOT NULL,
+    CONSTRAINT pk_security_user_role PRIMARY KEY (user_id, role_id, department_id)
+);
+
+CREATE INDEX ix_security_user_role_role ON security_user_role (role_id);
+
+CREATE TABLE settlement (
+    number VARCHAR(32) NOT NULL,
+    kind VARCHAR(10) NOT NULL,
+    person_id BIGINT NOT NULL,
+    total BIGINT NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    cashier_id BIGINT NOT NULL,
+    cashier_name VARCHAR(60) NOT NULL,
+    shift_id BIGINT NOT NULL,
+    settled_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    reverses_id BIGINT,
+    reason VARCHAR(200),
+    approver_id BIGINT,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_settlement PRIMARY KEY (id),
+    CONSTRAINT uq_settlement_number UNIQUE (number)
+);
+
+CREATE INDEX ix_settlement_day ON settlement (business_date, id);
+
+CREATE INDEX ix_settlement_person ON settlement (person_id, settled_at);
+
+CREATE INDEX ix_settlement_reverses ON settlement (reverses_id);
+
+CREATE INDEX ix_settlement_settled ON settlement (settled_at);
+
+CREATE INDEX ix_settlement_shift ON settlement (shift_id);
+
+CREATE TABLE shift (
+    number VARCHAR(32) NOT NULL,
+    cashier_id BIGINT NOT NULL,
+    cashier_name VARCHAR(60) NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    open_marker INTEGER,
+    settlements INTEGER NOT NULL,
+    opened_at DATETIME NOT NULL,
+    closed_at DATETIME,
+    business_date DATE,
+    statement TEXT,
+    counted_cash BIGINT,
+    cash_difference BIGINT,
+    receiver_id BIGINT,
+    receiver_name VARCHAR(60),
+    received_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_shift PRIMARY KEY (id),
+    CONSTRAINT uq_shift_cashier_id_open_marker UNIQUE (cashier_id, open_marker),
+    CONSTRAINT uq_shift_number UNIQUE (number)
+);
+
+CREATE INDEX ix_shift_cashier ON shift (cashier_id, opened_at);
+
+CREATE INDEX ix_shift_state ON shift (state, closed_at);
 
 CREATE TABLE skin_test (
     person_id BIGINT NOT NULL,
@@ -1952,6 +1571,23 @@ CREATE TABLE statistics_grant (
 );
 
 CREATE INDEX ix_statistics_grant_state ON statistics_grant (state, requested_at);
+
+CREATE TABLE stock_balance (
+    store_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    expiry DATE NOT NULL,
+    on_hand BIGINT NOT NULL,
+    reserved BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_stock_balance_never_negative CHECK (reserved >= 0 AND on_hand >= reserved),
+    CONSTRAINT pk_stock_balance PRIMARY KEY (id),
+    CONSTRAINT uq_stock_balance_store_id_batch_id UNIQUE (store_id, batch_id)
+);
+
+CREATE INDEX ix_stock_balance_choice ON stock_balance (store_id, drug_id, expiry);
+
+CREATE INDEX ix_stock_balance_expiry ON stock_balance (store_id, expiry);
 
 CREATE TABLE stock_document (
     number VARCHAR(32) NOT NULL,
@@ -2024,6 +1660,55 @@ CREATE TABLE stock_level (
     CONSTRAINT uq_stock_level_store_id_drug_id UNIQUE (store_id, drug_id)
 );
 
+CREATE TABLE stock_move (
+    kind VARCHAR(20) NOT NULL,
+    store_from BIGINT,
+    store_to BIGINT,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT,
+    moved_at DATETIME NOT NULL,
+    business_date DATE NOT NULL,
+    actor_id BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_stock_move_positive CHECK (quantity > 0),
+    CONSTRAINT pk_stock_move PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_stock_move_batch ON stock_move (batch_id);
+
+CREATE INDEX ix_stock_move_day ON stock_move (business_date);
+
+CREATE INDEX ix_stock_move_document ON stock_move (document_kind, document_id);
+
+CREATE INDEX ix_stock_move_drug ON stock_move (drug_id, business_date);
+
+CREATE INDEX ix_stock_move_moved ON stock_move (moved_at);
+
+CREATE TABLE stock_reservation (
+    document_kind VARCHAR(20) NOT NULL,
+    document_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    balance_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    reserved_at DATETIME NOT NULL,
+    ended_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_stock_reservation PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_stock_reservation_balance ON stock_reservation (balance_id, state);
+
+CREATE INDEX ix_stock_reservation_document ON stock_reservation (document_kind, document_id, state);
+
 CREATE TABLE stock_snapshot (
     day DATE NOT NULL,
     store_id BIGINT NOT NULL,
@@ -2065,6 +1750,17 @@ CREATE TABLE stocktake_line (
     counted_by_name VARCHAR(60),
     merged_into INTEGER,
     CONSTRAINT pk_stocktake_line PRIMARY KEY (stocktake_id, position)
+);
+
+CREATE TABLE store (
+    code VARCHAR(20) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    department_id BIGINT,
+    active BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_store PRIMARY KEY (id),
+    CONSTRAINT uq_store_code UNIQUE (code)
 );
 
 CREATE TABLE supplier (
@@ -2177,6 +1873,79 @@ CREATE TABLE antimicrobial_override (
 
 CREATE INDEX ix_antimicrobial_override_due ON antimicrobial_override (state, due_at);
 
+CREATE TABLE charge_item_price (
+    item_id BIGINT NOT NULL,
+    price BIGINT NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    changed_by BIGINT NOT NULL,
+    changed_at DATETIME,
+    reason VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_charge_item_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT ck_charge_item_price_price CHECK (price >= 0),
+    CONSTRAINT fk_charge_item_price_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
+    CONSTRAINT pk_charge_item_price PRIMARY KEY (id),
+    CONSTRAINT uq_charge_item_price_item_id_valid_from UNIQUE (item_id, valid_from)
+);
+
+CREATE TABLE charge_item_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_charge_item_search_owner_id FOREIGN KEY(owner_id) REFERENCES charge_item (id) ON DELETE CASCADE,
+    CONSTRAINT pk_charge_item_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_charge_item_search_key ON charge_item_search (part, search_key, owner_id, kind);
+
+CREATE TABLE clinic_session (
+    day DATE NOT NULL,
+    template_id BIGINT,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    period VARCHAR(4) NOT NULL,
+    level VARCHAR(20) NOT NULL,
+    capacity INTEGER NOT NULL,
+    extra INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    issued INTEGER NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    reason VARCHAR(200),
+    changed_at DATETIME,
+    changed_by_name VARCHAR(60),
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_clinic_session_capacity CHECK (taken >= 0 AND taken <= capacity + extra),
+    CONSTRAINT fk_clinic_session_template_id FOREIGN KEY(template_id) REFERENCES schedule_template (id),
+    CONSTRAINT pk_clinic_session PRIMARY KEY (id),
+    CONSTRAINT uq_clinic_session_day_template_id UNIQUE (day, template_id)
+);
+
+CREATE INDEX ix_clinic_session_choice ON clinic_session (day, department_id, level);
+
+CREATE TABLE department_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_department_search_owner_id FOREIGN KEY(owner_id) REFERENCES department (id) ON DELETE CASCADE,
+    CONSTRAINT pk_department_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_department_search_key ON department_search (part, search_key, owner_id, kind);
+
+CREATE TABLE diagnosis_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_diagnosis_search_owner_id FOREIGN KEY(owner_id) REFERENCES diagnosis (id) ON DELETE CASCADE,
+    CONSTRAINT pk_diagnosis_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_diagnosis_search_key ON diagnosis_search (part, search_key, owner_id, kind);
+
 CREATE TABLE drug_check_finding (
     check_id BIGINT NOT NULL,
     level VARCHAR(10) NOT NULL,
@@ -2205,6 +1974,22 @@ CREATE TABLE drug_match (
 
 CREATE INDEX ix_drug_match_product ON drug_match (product_id);
 
+CREATE TABLE drug_price (
+    drug_id BIGINT NOT NULL,
+    pack_price BIGINT NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    changed_by BIGINT NOT NULL,
+    changed_at DATETIME,
+    reason VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_drug_price_order CHECK (valid_to IS NULL OR valid_to > valid_from),
+    CONSTRAINT ck_drug_price_price CHECK (pack_price >= 0),
+    CONSTRAINT fk_drug_price_drug_id FOREIGN KEY(drug_id) REFERENCES drug (id),
+    CONSTRAINT pk_drug_price PRIMARY KEY (id),
+    CONSTRAINT uq_drug_price_drug_id_valid_from UNIQUE (drug_id, valid_from)
+);
+
 CREATE TABLE drug_price_limit (
     drug_id BIGINT NOT NULL,
     pack_price BIGINT NOT NULL,
@@ -2219,6 +2004,23 @@ CREATE TABLE drug_price_limit (
     CONSTRAINT uq_drug_price_limit_drug_id_valid_from UNIQUE (drug_id, valid_from)
 );
 
+CREATE TABLE drug_return_line (
+    return_id BIGINT NOT NULL,
+    prescription_line_id BIGINT NOT NULL,
+    charge_line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    refunded BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_drug_return_line_bounds CHECK (refunded >= 0 AND refunded <= quantity),
+    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id),
+    CONSTRAINT pk_drug_return_line PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
+
+CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
+
 CREATE TABLE drug_revaluation (
     change_id BIGINT NOT NULL,
     store_id BIGINT NOT NULL,
@@ -2230,6 +2032,17 @@ CREATE TABLE drug_revaluation (
     CONSTRAINT pk_drug_revaluation PRIMARY KEY (id),
     CONSTRAINT uq_drug_revaluation_change_id_store_id UNIQUE (change_id, store_id)
 );
+
+CREATE TABLE drug_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_drug_search_owner_id FOREIGN KEY(owner_id) REFERENCES drug (id) ON DELETE CASCADE,
+    CONSTRAINT pk_drug_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
 
 CREATE TABLE infusion_bottle (
     infusion_id BIGINT NOT NULL,
@@ -2274,6 +2087,21 @@ CREATE TABLE infusion_round (
 
 CREATE INDEX ix_infusion_round_infusion ON infusion_round (infusion_id, looked_at);
 
+CREATE TABLE item_set (
+    code VARCHAR(40) NOT NULL,
+    name VARCHAR(80) NOT NULL,
+    department_id BIGINT,
+    version INTEGER NOT NULL,
+    valid_from DATETIME NOT NULL,
+    valid_to DATETIME,
+    changed_by BIGINT NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_item_set_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT pk_item_set PRIMARY KEY (id),
+    CONSTRAINT uq_item_set_code_version UNIQUE (code, version)
+);
+
 CREATE TABLE medication_alert (
     check_id BIGINT NOT NULL,
     kind VARCHAR(12) NOT NULL,
@@ -2301,6 +2129,90 @@ CREATE TABLE order_template_line (
 
 CREATE INDEX ix_order_template_line_template_id ON order_template_line (template_id);
 
+CREATE TABLE person_identifier (
+    person_id BIGINT NOT NULL,
+    kind VARCHAR(20) NOT NULL,
+    id_type VARCHAR(2) NOT NULL,
+    number_sealed BLOB NOT NULL,
+    number_index VARCHAR(64) NOT NULL,
+    claim VARCHAR(90),
+    active BOOLEAN NOT NULL,
+    added_at DATETIME NOT NULL,
+    added_by BIGINT NOT NULL,
+    ended_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_person_identifier_person_id FOREIGN KEY(person_id) REFERENCES person (id),
+    CONSTRAINT pk_person_identifier PRIMARY KEY (id),
+    CONSTRAINT uq_person_identifier_claim UNIQUE (claim)
+);
+
+CREATE INDEX ix_person_identifier_number ON person_identifier (number_index, kind, person_id);
+
+CREATE INDEX ix_person_identifier_person_id ON person_identifier (person_id);
+
+CREATE TABLE person_merge (
+    survivor_id BIGINT NOT NULL,
+    merged_id BIGINT NOT NULL,
+    moved VARCHAR(2000) NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    merged_at DATETIME NOT NULL,
+    merged_by BIGINT NOT NULL,
+    merged_by_name VARCHAR(60) NOT NULL,
+    undone_at DATETIME,
+    undone_by BIGINT,
+    undone_by_name VARCHAR(60),
+    undo_reason VARCHAR(200),
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_person_merge_merged_id FOREIGN KEY(merged_id) REFERENCES person (id),
+    CONSTRAINT fk_person_merge_survivor_id FOREIGN KEY(survivor_id) REFERENCES person (id),
+    CONSTRAINT pk_person_merge PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_person_merge_merged_id ON person_merge (merged_id);
+
+CREATE INDEX ix_person_merge_survivor_id ON person_merge (survivor_id);
+
+CREATE TABLE person_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_person_search_owner_id FOREIGN KEY(owner_id) REFERENCES person (id) ON DELETE CASCADE,
+    CONSTRAINT pk_person_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_person_search_key ON person_search (part, search_key, owner_id, kind);
+
+CREATE TABLE prescription_line (
+    prescription_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    drug_id BIGINT NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    spec VARCHAR(80) NOT NULL,
+    dose BIGINT NOT NULL,
+    dose_unit VARCHAR(20) NOT NULL,
+    usage VARCHAR(20) NOT NULL,
+    frequency VARCHAR(20) NOT NULL,
+    days INTEGER NOT NULL,
+    quantity BIGINT NOT NULL,
+    base_unit VARCHAR(20) NOT NULL,
+    pack_unit VARCHAR(20) NOT NULL,
+    pack_size INTEGER NOT NULL,
+    price BIGINT NOT NULL,
+    note_sealed BLOB,
+    charge_line_id BIGINT NOT NULL,
+    group_no INTEGER NOT NULL,
+    turns INTEGER NOT NULL,
+    skin_test BOOLEAN NOT NULL,
+    in_hospital BOOLEAN NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
+    CONSTRAINT pk_prescription_line PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
+
 CREATE TABLE purchase_order (
     number VARCHAR(32) NOT NULL,
     supplier_id BIGINT NOT NULL,
@@ -2325,6 +2237,53 @@ CREATE INDEX ix_purchase_order_state ON purchase_order (state, made_at);
 CREATE INDEX ix_purchase_order_store ON purchase_order (store_id, made_at);
 
 CREATE INDEX ix_purchase_order_supplier_id ON purchase_order (supplier_id);
+
+CREATE TABLE region_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_region_search_owner_id FOREIGN KEY(owner_id) REFERENCES region (id) ON DELETE CASCADE,
+    CONSTRAINT pk_region_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_region_search_key ON region_search (part, search_key, owner_id, kind);
+
+CREATE TABLE request_line (
+    request_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    item_id BIGINT NOT NULL,
+    name VARCHAR(120) NOT NULL,
+    unit VARCHAR(20) NOT NULL,
+    quantity BIGINT NOT NULL,
+    price BIGINT NOT NULL,
+    note_sealed BLOB,
+    charge_line_id BIGINT NOT NULL,
+    row_mac VARCHAR(64),
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id),
+    CONSTRAINT pk_request_line PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_request_line_request ON request_line (request_id);
+
+CREATE TABLE staff (
+    code VARCHAR(20) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    sex VARCHAR(1) NOT NULL,
+    department_id BIGINT NOT NULL,
+    title VARCHAR(30) NOT NULL,
+    role VARCHAR(30) NOT NULL,
+    rights VARCHAR(120) NOT NULL,
+    active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_staff_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT pk_staff PRIMARY KEY (id),
+    CONSTRAINT uq_staff_code UNIQUE (code)
+);
+
+CREATE INDEX ix_staff_department_id ON staff (department_id);
 
 CREATE TABLE supplier_invoice (
     number VARCHAR(40) NOT NULL,
@@ -2372,6 +2331,21 @@ CREATE TABLE supplier_search (
 );
 
 CREATE INDEX ix_supplier_search_key ON supplier_search (part, search_key, owner_id, kind);
+
+CREATE TABLE ward (
+    code VARCHAR(20) NOT NULL,
+    name VARCHAR(60) NOT NULL,
+    department_id BIGINT NOT NULL,
+    beds INTEGER NOT NULL,
+    active BOOLEAN NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_ward_department_id FOREIGN KEY(department_id) REFERENCES department (id),
+    CONSTRAINT pk_ward PRIMARY KEY (id),
+    CONSTRAINT uq_ward_code UNIQUE (code)
+);
+
+CREATE INDEX ix_ward_department_id ON ward (department_id);
 
 CREATE TABLE drug_return_batch (
     return_line_id BIGINT NOT NULL,
@@ -2444,6 +2418,33 @@ CREATE TABLE infusion_bottle_drug (
 
 CREATE INDEX ix_infusion_bottle_drug_bottle_id ON infusion_bottle_drug (bottle_id);
 
+CREATE TABLE item_set_line (
+    set_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    item_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    optional BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_item_set_line_quantity CHECK (quantity > 0),
+    CONSTRAINT fk_item_set_line_item_id FOREIGN KEY(item_id) REFERENCES charge_item (id),
+    CONSTRAINT fk_item_set_line_set_id FOREIGN KEY(set_id) REFERENCES item_set (id),
+    CONSTRAINT pk_item_set_line PRIMARY KEY (id),
+    CONSTRAINT uq_item_set_line_set_id_position UNIQUE (set_id, position)
+);
+
+CREATE INDEX ix_item_set_line_item_id ON item_set_line (item_id);
+
+CREATE TABLE item_set_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_item_set_search_owner_id FOREIGN KEY(owner_id) REFERENCES item_set (id) ON DELETE CASCADE,
+    CONSTRAINT pk_item_set_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_item_set_search_key ON item_set_search (part, search_key, owner_id, kind);
+
 CREATE TABLE platform_delivery (
     platform_id VARCHAR(60) NOT NULL,
     order_id BIGINT NOT NULL,
@@ -2482,6 +2483,55 @@ CREATE TABLE purchase_line (
 
 CREATE INDEX ix_purchase_line_drug_id ON purchase_line (drug_id);
 
+CREATE TABLE registration (
+    number VARCHAR(32) NOT NULL,
+    session_id BIGINT NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    day DATE NOT NULL,
+    department_id BIGINT NOT NULL,
+    doctor_id BIGINT,
+    level VARCHAR(20) NOT NULL,
+    queue_no INTEGER NOT NULL,
+    state VARCHAR(12) NOT NULL,
+    channel VARCHAR(20) NOT NULL,
+    way VARCHAR(12) NOT NULL,
+    renews_id BIGINT,
+    settlement_id BIGINT,
+    registered_at DATETIME NOT NULL,
+    registered_by BIGINT NOT NULL,
+    registered_by_name VARCHAR(60) NOT NULL,
+    cancelled_at DATETIME,
+    cancelled_by_name VARCHAR(60),
+    cancel_reason VARCHAR(200),
+    no_show BOOLEAN NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
+    CONSTRAINT pk_registration PRIMARY KEY (id),
+    CONSTRAINT uq_registration_number UNIQUE (number),
+    CONSTRAINT uq_registration_renews_id UNIQUE (renews_id),
+    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
+);
+
+CREATE INDEX ix_registration_day ON registration (day, department_id, state);
+
+CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
+
+CREATE INDEX ix_registration_listing ON registration (day, id);
+
+CREATE INDEX ix_registration_person ON registration (person_id, day);
+
+CREATE TABLE staff_search (
+    owner_id INTEGER NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    search_key VARCHAR(64) NOT NULL,
+    part SMALLINT NOT NULL,
+    CONSTRAINT fk_staff_search_owner_id FOREIGN KEY(owner_id) REFERENCES staff (id) ON DELETE CASCADE,
+    CONSTRAINT pk_staff_search PRIMARY KEY (owner_id, kind, search_key)
+);
+
+CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
+
 CREATE TABLE goods_receipt_code (
     receipt_id BIGINT NOT NULL,
     line_id BIGINT NOT NULL,
@@ -2513,354 +2563,4 @@ CREATE TABLE goods_receipt_line (
     CONSTRAINT uq_goods_receipt_line_receipt_id_position UNIQUE (receipt_id, position)
 );
 
-DROP INDEX ix_payment_intent_person;
-
-DROP INDEX ix_payment_intent_state;
-
-DROP TABLE payment_intent;
-
-CREATE TABLE _alembic_tmp_batch (
-    drug_id BIGINT NOT NULL,
-    lot_no VARCHAR(40) NOT NULL,
-    expiry DATE NOT NULL,
-    supplier VARCHAR(100),
-    created_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    pack_cost BIGINT NOT NULL,
-    pack_size INTEGER NOT NULL,
-    CONSTRAINT pk_batch PRIMARY KEY (id),
-    CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size)
-);
-
-INSERT INTO _alembic_tmp_batch (drug_id, lot_no, expiry, supplier, created_at, id) SELECT batch.drug_id, batch.lot_no, batch.expiry, batch.supplier, batch.created_at, batch.id
-FROM batch;
-
-DROP TABLE batch;
-
-ALTER TABLE _alembic_tmp_batch RENAME TO batch;
-
-CREATE INDEX ix_charge_line_created ON charge_line (created_at);
-
-ALTER TABLE clinic_session ADD COLUMN reason VARCHAR(200);
-
-ALTER TABLE clinic_session ADD COLUMN changed_at DATETIME;
-
-ALTER TABLE clinic_session ADD COLUMN changed_by_name VARCHAR(60);
-
-ALTER TABLE department ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
-
-ALTER TABLE diagnosis ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
-
-ALTER TABLE dictionary_entry ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
-
-ALTER TABLE drug ADD COLUMN ingredient VARCHAR(60) NOT NULL;
-
-ALTER TABLE drug ADD COLUMN drug_class VARCHAR(30) NOT NULL;
-
-ALTER TABLE drug ADD COLUMN release VARCHAR(10) NOT NULL;
-
-ALTER TABLE drug ADD COLUMN max_dose BIGINT;
-
-ALTER TABLE drug ADD COLUMN max_daily BIGINT;
-
-ALTER TABLE drug ADD COLUMN chronic_infections VARCHAR(20) NOT NULL;
-
-CREATE TABLE _alembic_tmp_drug_return (
-    number VARCHAR(32) NOT NULL,
-    prescription_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    store_id BIGINT NOT NULL,
-    reason VARCHAR(200) NOT NULL,
-    accepted_at DATETIME,
-    business_date DATE NOT NULL,
-    accepted_by BIGINT,
-    accepted_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    amount BIGINT NOT NULL,
-    controlled BOOLEAN NOT NULL,
-    automatic BOOLEAN NOT NULL,
-    requested_at DATETIME NOT NULL,
-    requested_by BIGINT NOT NULL,
-    requested_by_name VARCHAR(60) NOT NULL,
-    reviewed_at DATETIME,
-    reviewed_by_name VARCHAR(60) NOT NULL,
-    review_note VARCHAR(200) NOT NULL,
-    refunded_at DATETIME,
-    rereviewed_at DATETIME,
-    rereviewed_by_name VARCHAR(60) NOT NULL,
-    rereview VARCHAR(10) NOT NULL,
-    rereview_note VARCHAR(200) NOT NULL,
-    changed_at DATETIME NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    CONSTRAINT pk_drug_return PRIMARY KEY (id),
-    CONSTRAINT uq_drug_return_number UNIQUE (number)
-);
-
-INSERT INTO _alembic_tmp_drug_return (number, prescription_id, person_id, store_id, reason, accepted_at, business_date, accepted_by, accepted_by_name, id) SELECT drug_return.number, drug_return.prescription_id, drug_return.person_id, drug_return.store_id, drug_return.reason, drug_return.accepted_at, drug_return.business_date, drug_return.accepted_by, drug_return.accepted_by_name, drug_return.id
-FROM drug_return;
-
-DROP TABLE drug_return;
-
-ALTER TABLE _alembic_tmp_drug_return RENAME TO drug_return;
-
-CREATE INDEX ix_drug_return_morning ON drug_return (store_id, automatic, rereviewed_at);
-
-CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
-
-CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
-
-CREATE TABLE _alembic_tmp_drug_return_line (
-    return_id BIGINT NOT NULL,
-    prescription_line_id BIGINT NOT NULL,
-    drug_id BIGINT NOT NULL,
-    quantity BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    charge_line_id BIGINT NOT NULL,
-    refunded BIGINT NOT NULL,
-    CONSTRAINT fk_drug_return_line_return_id FOREIGN KEY(return_id) REFERENCES drug_return (id),
-    CONSTRAINT pk_drug_return_line PRIMARY KEY (id)
-);
-
-INSERT INTO _alembic_tmp_drug_return_line (return_id, prescription_line_id, drug_id, quantity, id) SELECT drug_return_line.return_id, drug_return_line.prescription_line_id, drug_return_line.drug_id, drug_return_line.quantity, drug_return_line.id
-FROM drug_return_line;
-
-DROP TABLE drug_return_line;
-
-ALTER TABLE _alembic_tmp_drug_return_line RENAME TO drug_return_line;
-
-CREATE INDEX ix_drug_return_line_charge_line_id ON drug_return_line (charge_line_id);
-
-CREATE INDEX ix_drug_return_line_return_id ON drug_return_line (return_id);
-
-ALTER TABLE encounter ADD COLUMN row_mac VARCHAR(64);
-
-CREATE TABLE _alembic_tmp_idempotency_key (
-    actor_id BIGINT NOT NULL,
-    "key" VARCHAR(80) NOT NULL,
-    request_hash VARCHAR(64) NOT NULL,
-    status INTEGER NOT NULL,
-    created_at DATETIME NOT NULL,
-    body_sealed BLOB NOT NULL,
-    CONSTRAINT pk_idempotency_key PRIMARY KEY (actor_id, "key")
-);
-
-INSERT INTO _alembic_tmp_idempotency_key (actor_id, "key", request_hash, status, created_at) SELECT idempotency_key.actor_id, idempotency_key."key", idempotency_key.request_hash, idempotency_key.status, idempotency_key.created_at
-FROM idempotency_key;
-
-DROP TABLE idempotency_key;
-
-ALTER TABLE _alembic_tmp_idempotency_key RENAME TO idempotency_key;
-
-CREATE INDEX ix_idempotency_key_created_at ON idempotency_key (created_at);
-
-CREATE TABLE _alembic_tmp_prescription (
-    number VARCHAR(32) NOT NULL,
-    kind VARCHAR(10) NOT NULL,
-    person_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT NOT NULL,
-    doctor_name VARCHAR(60) NOT NULL,
-    store_id BIGINT NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    settlement_id BIGINT,
-    issued_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    charged_at DATETIME,
-    dispensed_at DATETIME,
-    changed_at DATETIME NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    revision INTEGER NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    diagnosis_sealed BLOB NOT NULL,
-    valid_until DATE NOT NULL,
-    extended_by_name VARCHAR(60) NOT NULL,
-    extension_reason VARCHAR(100) NOT NULL,
-    diagnosis_code_sealed BLOB,
-    chronic_reason_sealed BLOB,
-    long_term BOOLEAN NOT NULL,
-    assessment_sealed BLOB,
-    signed_by VARCHAR(60) NOT NULL,
-    at_night BOOLEAN NOT NULL,
-    override_reason_sealed BLOB,
-    consultant_name VARCHAR(60) NOT NULL,
-    check_state VARCHAR(12) NOT NULL,
-    check_text_sealed BLOB,
-    check_reason_sealed BLOB,
-    CONSTRAINT pk_prescription PRIMARY KEY (id),
-    CONSTRAINT uq_prescription_number UNIQUE (number)
-);
-
-INSERT INTO _alembic_tmp_prescription (number, kind, person_id, encounter_id, department_id, doctor_id, doctor_name, store_id, state, settlement_id, issued_at, business_date, charged_at, dispensed_at, changed_at, changed_by_name, revision, row_mac, id) SELECT prescription.number, prescription.kind, prescription.person_id, prescription.encounter_id, prescription.department_id, prescription.doctor_id, prescription.doctor_name, prescription.store_id, prescription.state, prescription.settlement_id, prescription.issued_at, prescription.business_date, prescription.charged_at, prescription.dispensed_at, prescription.changed_at, prescription.changed_by_name, prescription.revision, prescription.row_mac, prescription.id
-FROM prescription;
-
-DROP TABLE prescription;
-
-ALTER TABLE _alembic_tmp_prescription RENAME TO prescription;
-
-CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
-
-CREATE INDEX ix_prescription_issued ON prescription (issued_at);
-
-CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
-
-CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
-
-CREATE TABLE _alembic_tmp_prescription_line (
-    prescription_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    drug_id BIGINT NOT NULL,
-    name VARCHAR(120) NOT NULL,
-    spec VARCHAR(80) NOT NULL,
-    dose BIGINT NOT NULL,
-    dose_unit VARCHAR(20) NOT NULL,
-    usage VARCHAR(20) NOT NULL,
-    frequency VARCHAR(20) NOT NULL,
-    days INTEGER NOT NULL,
-    quantity BIGINT NOT NULL,
-    base_unit VARCHAR(20) NOT NULL,
-    pack_unit VARCHAR(20) NOT NULL,
-    pack_size INTEGER NOT NULL,
-    price BIGINT NOT NULL,
-    charge_line_id BIGINT NOT NULL,
-    row_mac VARCHAR(64),
-    id BIGINT NOT NULL,
-    note_sealed BLOB,
-    group_no INTEGER NOT NULL,
-    turns INTEGER NOT NULL,
-    skin_test BOOLEAN NOT NULL,
-    in_hospital BOOLEAN NOT NULL,
-    CONSTRAINT fk_prescription_line_prescription_id FOREIGN KEY(prescription_id) REFERENCES prescription (id),
-    CONSTRAINT pk_prescription_line PRIMARY KEY (id)
-);
-
-INSERT INTO _alembic_tmp_prescription_line (prescription_id, position, drug_id, name, spec, dose, dose_unit, usage, frequency, days, quantity, base_unit, pack_unit, pack_size, price, charge_line_id, row_mac, id) SELECT prescription_line.prescription_id, prescription_line.position, prescription_line.drug_id, prescription_line.name, prescription_line.spec, prescription_line.dose, prescription_line.dose_unit, prescription_line.usage, prescription_line.frequency, prescription_line.days, prescription_line.quantity, prescription_line.base_unit, prescription_line.pack_unit, prescription_line.pack_size, prescription_line.price, prescription_line.charge_line_id, prescription_line.row_mac, prescription_line.id
-FROM prescription_line;
-
-DROP TABLE prescription_line;
-
-ALTER TABLE _alembic_tmp_prescription_line RENAME TO prescription_line;
-
-CREATE INDEX ix_prescription_line_prescription ON prescription_line (prescription_id);
-
-ALTER TABLE register_level ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
-
-CREATE TABLE _alembic_tmp_registration (
-    number VARCHAR(32) NOT NULL,
-    session_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    day DATE NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT,
-    level VARCHAR(20) NOT NULL,
-    queue_no INTEGER NOT NULL,
-    state VARCHAR(12) NOT NULL,
-    channel VARCHAR(20) NOT NULL,
-    settlement_id BIGINT,
-    registered_at DATETIME NOT NULL,
-    registered_by BIGINT NOT NULL,
-    registered_by_name VARCHAR(60) NOT NULL,
-    cancelled_at DATETIME,
-    cancelled_by_name VARCHAR(60),
-    cancel_reason VARCHAR(200),
-    id BIGINT NOT NULL,
-    way VARCHAR(12) NOT NULL,
-    renews_id BIGINT,
-    no_show BOOLEAN NOT NULL,
-    CONSTRAINT fk_registration_session_id FOREIGN KEY(session_id) REFERENCES clinic_session (id),
-    CONSTRAINT pk_registration PRIMARY KEY (id),
-    CONSTRAINT uq_registration_number UNIQUE (number),
-    CONSTRAINT uq_registration_renews_id UNIQUE (renews_id),
-    CONSTRAINT uq_registration_session_id_queue_no UNIQUE (session_id, queue_no)
-);
-
-INSERT INTO _alembic_tmp_registration (number, session_id, encounter_id, person_id, day, department_id, doctor_id, level, queue_no, state, channel, settlement_id, registered_at, registered_by, registered_by_name, cancelled_at, cancelled_by_name, cancel_reason, id) SELECT registration.number, registration.session_id, registration.encounter_id, registration.person_id, registration.day, registration.department_id, registration.doctor_id, registration.level, registration.queue_no, registration.state, registration.channel, registration.settlement_id, registration.registered_at, registration.registered_by, registration.registered_by_name, registration.cancelled_at, registration.cancelled_by_name, registration.cancel_reason, registration.id
-FROM registration;
-
-DROP TABLE registration;
-
-ALTER TABLE _alembic_tmp_registration RENAME TO registration;
-
-CREATE INDEX ix_registration_day ON registration (day, department_id, state);
-
-CREATE INDEX ix_registration_encounter_id ON registration (encounter_id);
-
-CREATE INDEX ix_registration_listing ON registration (day, id);
-
-CREATE INDEX ix_registration_person ON registration (person_id, day);
-
-CREATE TABLE _alembic_tmp_request (
-    number VARCHAR(32) NOT NULL,
-    person_id BIGINT NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    department_id BIGINT NOT NULL,
-    doctor_id BIGINT NOT NULL,
-    doctor_name VARCHAR(60) NOT NULL,
-    performing_department_id BIGINT NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    settlement_id BIGINT,
-    issued_at DATETIME NOT NULL,
-    business_date DATE NOT NULL,
-    changed_at DATETIME NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    diagnosis_sealed BLOB NOT NULL,
-    row_mac VARCHAR(64),
-    CONSTRAINT pk_request PRIMARY KEY (id),
-    CONSTRAINT uq_request_number UNIQUE (number)
-);
-
-INSERT INTO _alembic_tmp_request (number, person_id, encounter_id, department_id, doctor_id, doctor_name, performing_department_id, state, settlement_id, issued_at, business_date, changed_at, changed_by_name, id) SELECT request.number, request.person_id, request.encounter_id, request.department_id, request.doctor_id, request.doctor_name, request.performing_department_id, request.state, request.settlement_id, request.issued_at, request.business_date, request.changed_at, request.changed_by_name, request.id
-FROM request;
-
-DROP TABLE request;
-
-ALTER TABLE _alembic_tmp_request RENAME TO request;
-
-CREATE INDEX ix_request_encounter ON request (encounter_id);
-
-CREATE INDEX ix_request_issued ON request (issued_at);
-
-CREATE INDEX ix_request_person ON request (person_id, issued_at);
-
-CREATE INDEX ix_request_worklist ON request (performing_department_id, state, issued_at);
-
-CREATE TABLE _alembic_tmp_request_line (
-    request_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    item_id BIGINT NOT NULL,
-    name VARCHAR(120) NOT NULL,
-    unit VARCHAR(20) NOT NULL,
-    quantity BIGINT NOT NULL,
-    price BIGINT NOT NULL,
-    charge_line_id BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    note_sealed BLOB,
-    row_mac VARCHAR(64),
-    CONSTRAINT fk_request_line_request_id FOREIGN KEY(request_id) REFERENCES request (id),
-    CONSTRAINT pk_request_line PRIMARY KEY (id)
-);
-
-INSERT INTO _alembic_tmp_request_line (request_id, position, item_id, name, unit, quantity, price, charge_line_id, id) SELECT request_line.request_id, request_line.position, request_line.item_id, request_line.name, request_line.unit, request_line.quantity, request_line.price, request_line.charge_line_id, request_line.id
-FROM request_line;
-
-DROP TABLE request_line;
-
-ALTER TABLE _alembic_tmp_request_line RENAME TO request_line;
-
-CREATE INDEX ix_request_line_request ON request_line (request_id);
-
-ALTER TABLE schedule_template ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
-
-ALTER TABLE staff ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
-
-CREATE INDEX ix_stock_balance_expiry ON stock_balance (store_id, expiry);
-
-CREATE INDEX ix_stock_move_day ON stock_move (business_date);
-
-ALTER TABLE ward ADD COLUMN revision INTEGER DEFAULT '1' NOT NULL;
-
-UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+INSERT INTO alembic_version (version_num) VALUES ('0002') RETURNING version_num;
