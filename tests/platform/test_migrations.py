@@ -80,8 +80,8 @@ def test_statements_without_a_database(dialect: str, capsys: pytest.CaptureFixtu
 
 
 def test_a_database_of_another_program_is_left_alone_and_said_so(empty: Database) -> None:
-    with empty.begin() as session:
-        session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
-        session.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
+    with empty.writer(), empty.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
     with pytest.raises(migrate.ForeignDatabase, match="版本 0001"):
         migrate.prepare(empty)
