@@ -60,7 +60,7 @@ def replay(database: Database, actor: Actor, call_id: int, reason: str) -> str:
     with database.begin() as session:
         audit.record(session, actor, "hub.replay", "interface_call", call_id, {"reason": reason, "number": before.number})
     after = intents.ask(database, actor, intent)
-    intents.go_on(database, actor)
+    intents.go_on(database, intent)
     return f"已向对方查询：{after.message or after.state}"
 
 
