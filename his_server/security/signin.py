@@ -99,7 +99,7 @@ def unseal(security: Security, kid: str, sealed: str) -> dict[str, Any] | None:
     try:
         blob = bytes.fromhex(sealed)
         key = sealer.ring.get(kid, "login-sm2")
-        content = json.loads(sealer.provider.sm2_decrypt(key.material, blob[1:] if blob[:1] == b"\x04" else blob))
+        content = json.loads(sealer.provider.sm2_decrypt(key.material, blob))
     except (CryptoError, ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):

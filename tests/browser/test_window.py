@@ -39,6 +39,7 @@ def test_booked_moved_cancelled_and_counted(house: House, desk: Sit) -> None:
     at.see("共 2 个号源")
     at.see("预约挂号")
     at.focused("科室或医生")
+    at.on_screen(".btn:enabled", "预约（取号时收费）")
     at.keys("F8")
     at.see("预约成功")
     with world.db.begin(write=False) as session:
@@ -48,11 +49,16 @@ def test_booked_moved_cancelled_and_counted(house: House, desk: Sit) -> None:
 
     at.keys("Alt+d")
     at.focused("科室或医生")
-    at.keys("ArrowDown", "Alt+x")  # the other half of the day
+    at.keys("ArrowDown")  # the other half of the day
+    at.on_screen(".btn:enabled", "换号")
+    at.keys("Alt+x")
     at.see("换号原因")
-    at.keys("Alt+1", "F8")
+    at.keys("Alt+1")
+    at.on_screen(".btn:enabled", "确认换号")
+    at.keys("F8")
     at.see("已换号")
     at.keys("Escape")
+    at.until("() => !document.querySelector('[role=dialog]')")
     with world.db.begin(write=False) as session:
         assert session.query(Registration).filter_by(person_id=person).one().session_id != first
 
@@ -63,9 +69,12 @@ def test_booked_moved_cancelled_and_counted(house: House, desk: Sit) -> None:
     at.focused("挂号记录")
     at.keys("F7")
     at.see("退号原因")
-    at.keys("Alt+1", "F8")
+    at.keys("Alt+1")
+    at.on_screen(".btn:enabled", "确认退号")
+    at.keys("F8")
     at.see("已退号")
     at.keys("Escape")
+    at.until("() => !document.querySelector('[role=dialog]')")
     with world.db.begin(write=False) as session:
         assert session.query(Registration).filter_by(person_id=person).one().state == "cancelled"
 

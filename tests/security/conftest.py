@@ -25,7 +25,7 @@ def sealed(client: FlaskClient, sealer: Sealer, **content: str) -> dict[str, str
     challenge = client.get("/api/session/challenge").get_json()
     text = json.dumps({"nonce": challenge["nonce"], **content}).encode()
     blob = sealer.provider.sm2_encrypt(bytes.fromhex(challenge["public_key"]), text)
-    return {"kid": challenge["kid"], "sealed": "04" + blob.hex()}
+    return {"kid": challenge["kid"], "sealed": blob.hex()}
 
 
 @pytest.fixture

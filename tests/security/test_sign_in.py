@@ -34,6 +34,16 @@ def test_sealed_password_signs_in(client: FlaskClient, enter: Any, make: Any) ->
     assert client.get("/api/session").get_json() == shown
 
 
+@pytest.mark.requirement("MP-11")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_a_ciphertext_that_begins_like_a_point_prefix_signs_in_too(client: FlaskClient, make: Any, sealer: Sealer) -> None:
+    """The browser sends C1 without its 04: an x coordinate that happens to begin with 04 is not one (1 sign-in of 256)."""
+    make("li")
+    body = next(body for body in (sealed(client, sealer, password=GOOD) for _ in range(20_000))
+                if body["sealed"].startswith("04"))
+    assert client.post("/api/session", json={"login": "li", **body}).status_code == 200
+
+
 @pytest.mark.requirement("MP-05", "MP-11")
 def test_nonce_works_once_and_for_a_minute(client: FlaskClient, make: Any, sealer: Sealer, clock: ManualClock) -> None:
     make("li")
