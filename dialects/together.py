@@ -162,11 +162,14 @@ def _compile(connection: Connection, statement: Any, values: Mapping[str, Any]) 
     compiled = statement.compile(dialect=dialect)
     state = compiled.construct_expanded_state(dict(values))
     own: Mapping[str, Any] = compiled._bind_processors
-    lists = tuple((name, tuple(names), own.get(name)) for name, names in state.parameter_expansion.items())
-    expanded = {name for _, names, _ in lists for name in names}
+    origin = {name: whole for whole, names in state.parameter_expansion.items() for name in names}
+    lists = tuple((name, tuple(names), own.get(name)) for name, names in state.parameter_expansion.items() if name in values)
     binds = tuple((name, own.get(name)) for name in values if name not in state.parameter_expansion)
-    constants = {name: value if own.get(name) is None else own[name](value) for name, value in state.parameters.items()
-                 if name not in values and name not in expanded}
+    constants = {}
+    for name, value in state.parameters.items():
+        if (whole := origin.get(name, name)) not in values:
+            convert = own.get(whole)
+            constants[name] = value if convert is None else convert(value)
     columns = compiled._result_columns or ()
     row = namedtuple("Row", [column.keyname for column in columns], rename=True) if columns else None
     return _ReadyStatement(state.statement, constants, binds, lists, row, tuple(column.type for column in columns))

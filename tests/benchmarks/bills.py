@@ -148,7 +148,7 @@ def _shift(key: int, cashier: int, now: Any) -> tuple[Any, dict[str, Any]]:
 
 def _floor_job(world: World, bill: Bill, cashier: int, shift: int, keys: list[int],
                balances: dict[int, tuple[int, int]], now: Any, day: Any) -> Statements:
-    settlement, drug_receipt, item_receipt, payment, event, audit, first, second, *_ = keys
+    settlement, drug_receipt, item_receipt, payment, event, audit, first, second, ready, task = keys
     quantity, body = Decimal(24), f'{{"id":{settlement},"number":"{uuid4().hex}","total":"{bill.total}"}}'
     held = sorted((balances[drug], drug, line, key) for drug, line, key in zip(
         bill.drugs, bill.prescription_lines, (first, second), strict=True))
@@ -193,5 +193,13 @@ def _floor_job(world: World, bill: Bill, cashier: int, shift: int, keys: list[in
             "event": "charge.settle", "object_type": "settlement", "object_id": str(settlement), "success": True,
             "trace_id": uuid4().hex[:16], "detail": body, "row_mac": uuid4().hex * 2}]),
         insert_sql("idempotency_key", [{"actor_id": cashier, "key": uuid4().hex, "request_hash": uuid4().hex * 2,
-                                        "status": 201, "body": body, "created_at": now}]),
+                                        "status": 201, "body_sealed": body.encode(), "created_at": now}]),
+        insert_sql("outbox_event", [{
+            "id": ready, "type": "PrescriptionReady", "business_key": f"F{settlement}", "payload": body * 2,
+            "occurred_at": now, "actor_id": cashier, "trace_id": uuid4().hex[:16], "fanned_out": False}]),
+        insert_sql("dispensing_task", [{
+            "id": task, "prescription_id": bill.prescription, "settlement_id": settlement, "person_id": bill.person,
+            "store_id": world.ids["store"], "window_id": None, "state": "waiting", "arrived_at": now, "business_date": day,
+            "call_state": "", "calls": 0, "reviewed_by_name": "", "review_note": "", "answered_by_name": "", "answer": "",
+            "picked_by_name": "", "checked_by_name": "", "changed_at": now, "changed_by_name": "李收费"}]),
     ]

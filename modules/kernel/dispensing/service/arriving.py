@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import Actor
-from his_server.db import now, of, today
+from his_server.db import insert_later, now, of, today
 from his_server.messaging import outbox
 from modules.kernel.dispensing import rules
 from modules.kernel.dispensing.models import DispensingTask, PickupWindow
@@ -55,13 +55,14 @@ def arrive(session: Session, actor: Actor, settlement_id: int, arrivals: Sequenc
         return
     stores = sorted({a.store_id for a in arrivals})
     day, at = today(session), now(session)
+    session.flush()
     connection = session.connection()
-    windows = connection.execute(_WINDOWS, {"b_stores": stores, "b_day": day}).all()
+    windows = portable.fetch(connection, _WINDOWS, {"b_stores": stores, "b_day": day})
     load: dict[int, int] = {w.id: w.waiting for w in windows}
     before: dict[int, int] = {}
     if windows:
-        before = {row.store_id: row.window_id for row in connection.execute(
-            _BEFORE, {"b_persons": sorted({a.person_id for a in arrivals}), "b_day": day})}
+        before = {row.store_id: row.window_id for row in portable.fetch(
+            connection, _BEFORE, {"b_persons": sorted({a.person_id for a in arrivals}), "b_day": day})}
     rows: list[dict[str, Any]] = []
     for key, one in zip(of(session).keys.take(len(arrivals)), arrivals, strict=True):
         chosen = rules.choose_window([(w.id, w.number) for w in windows if w.store_id == one.store_id], load,
@@ -74,7 +75,8 @@ def arrive(session: Session, actor: Actor, settlement_id: int, arrivals: Sequenc
                      "arrived_at": at, "business_date": day, "call_state": "", "calls": 0, "reviewed_by_name": "",
                      "review_note": "", "answered_by_name": "", "answer": "", "picked_by_name": "",
                      "checked_by_name": "", "changed_at": at, "changed_by_name": actor.name})
-    portable.insert_many(session, DispensingTask, rows)
+    for row in rows:
+        insert_later(session, DispensingTask.__table__, row)  # type: ignore[arg-type]
     numbers = {w.id: w.number for w in windows}
     for row, one in zip(rows, arrivals, strict=True):
         outbox.record(session, "PrescriptionReady", one.number, {

@@ -7,10 +7,14 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dialects import portable
 from his_server.clock import local
 from his_server.db import now
 from modules.kernel.dispensing import rules
 from modules.kernel.dispensing.models import StoreRule
+
+_RULE = StoreRule.__table__.c
+_HOURS = select(_RULE.store_id, _RULE.opens, _RULE.closes).where(_RULE.opens != "")
 
 
 def rule_of(session: Session, store_id: int) -> StoreRule:
@@ -24,5 +28,6 @@ def rule_of(session: Session, store_id: int) -> StoreRule:
 def closed_now(session: Session) -> set[int]:
     """Stores outside of their hours at this moment (M7.8): nothing new is sent there."""
     at = local(now(session)).time()
-    hours = session.execute(select(StoreRule.store_id, StoreRule.opens, StoreRule.closes).where(StoreRule.opens != ""))
+    session.flush()
+    hours = portable.fetch(session.connection(), _HOURS, {})
     return {row.store_id for row in hours if row.closes and not rules.within(at, row.opens, row.closes)}
