@@ -202,6 +202,9 @@ def post(session: Session, actor: Actor, sheet_id: int, *, missing_is_zero: bool
             by_balance = sorted((row.balance_id, change) for row, change in changes)
             for start in range(0, len(by_balance), CHUNK):
                 chunk = dict(by_balance[start:start + CHUNK])
+                # in the order in which dispensing takes them, else the two could wait for one another
+                session.connection().execute(select(_HELD.id).where(_HELD.id.in_(chunk)).order_by(_HELD.id)
+                                             .with_for_update()).all()
                 session.connection().execute(update(StockBalance.__table__).where(  # type: ignore[arg-type]
                     _HELD.id.in_(chunk)).values(on_hand=_HELD.on_hand + _by_key(_HELD.id, chunk)))
         except IntegrityError as error:
