@@ -46,7 +46,9 @@ class Handler:
     effect happens exactly once. With ``network=True`` it is ``deliver(database, event)``, called with no unit
     of work open; it may call a peer and says what it knows by :class:`~his_server.messaging.outbox.NotSent`,
     ``LostAnswer`` or ``Refused``. ``lost_answer``: ``retry`` when a repeat does no harm (the peer
-    de-duplicates by our key), ``ask`` when a query or a person must decide.
+    de-duplicates by our key), ``ask`` when a query or a person must decide. ``ask(database, event)`` is that query:
+    whether the peer has it (then it is done, else it is sent again); what it raises leaves the question open, to be
+    asked again later and to be decided by a person meanwhile.
     """
 
     event: str
@@ -54,6 +56,7 @@ class Handler:
     deliver: Callable[[Any, Any], None]
     lost_answer: Literal["retry", "ask"] = "retry"
     network: bool = False
+    ask: Callable[[Any, Any], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,11 @@ class Worker:
             self.subscriptions.setdefault(handler.event, []).append(handler)
         self.handlers = {(handler.destination, handler.event): handler for handler in hospital.handlers}
         self.destinations = {handler.destination: handler.network for handler in hospital.handlers}
+        self.asking: dict[str, list[str]] = {}
+        """Destination → events whose lost answers are asked about by a query."""
+        for handler in hospital.handlers:
+            if handler.ask is not None:
+                self.asking.setdefault(handler.destination, []).append(handler.event)
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set. A database that is away is waited for."""
@@ -87,7 +92,7 @@ class Worker:
 
     def step(self) -> int:
         """Do what is due now; returns how many pieces of work there were."""
-        return self.recover() + self.fan_out() + self.deliver_due() + schedules.run_due(
+        return self.recover() + self.fan_out() + self.deliver_due() + self.ask_due() + schedules.run_due(
             self.database, self.hospital.jobs, self.name)
 
     # Fan-out
@@ -225,6 +230,48 @@ class Worker:
         ours = and_(Delivery.id == delivery_id, Delivery.state == "sending", Delivery.lease_by == self.name)
         if not portable.guarded_update(session, Delivery, ours, {**values, "lease_until": None, "lease_by": None}):
             raise LeaseLost
+
+    # Lost answers
+
+    def ask_due(self) -> int:
+        """Ask peers about deliveries whose answer was lost: done if they have it, sent again if they don't; returns how
+        many were asked about. What can't be answered now is asked again later, longer and longer apart."""
+        open_ = and_(Delivery.state == "asked", Delivery.next_at <= self.database.clock.now())
+        if not self.asking or not self._any(Delivery.id, and_(open_, Delivery.destination.in_(self.asking))):
+            return 0
+        return sum(self._ask_at(destination, open_) for destination in self.asking)
+
+    def _ask_at(self, destination: str, open_: ColumnElement[bool]) -> int:
+        known = exists().where(OutboxEvent.id == Delivery.event_id, OutboxEvent.type.in_(self.asking[destination]))
+        until = self.database.clock.now() + self.lease
+
+        def take(session: Session) -> Sequence[Row[Any]]:
+            ids = portable.claim(
+                session, Delivery, where=and_(Delivery.destination == destination, open_, known),
+                order_by=[Delivery.next_at, Delivery.event_id], limit=1,
+                set_={"state": "sending", "lease_until": until, "lease_by": self.name, "attempts": Delivery.attempts + 1})
+            return self._taken(session, Delivery.id.in_(ids)) if ids else []
+
+        claimed = self.database.run(take)
+        for delivery_id, attempts, event in claimed:
+            self._ask(delivery_id, destination, attempts, event)
+        return len(claimed)
+
+    def _ask(self, delivery_id: int, destination: str, attempts: int, row: OutboxEvent) -> None:
+        handler = self.handlers[destination, row.type]
+        assert handler.ask is not None
+        event = Event(row.id, row.type, row.business_key, json.loads(row.payload), row.occurred_at, row.trace_id)
+        try:
+            with about(actor=SYSTEM, trace_id=row.trace_id, business_key=row.business_key):
+                arrived = handler.ask(self.database, event)
+        except Exception as error:
+            log.warning("delivery %s to %s can't be asked about: %s", delivery_id, destination, type(error).__name__)
+            self._finish(delivery_id, {**self._after_failure(handler, attempts, error), "state": "asked"}, destination)
+        else:
+            if arrived:
+                self._finish(delivery_id, self._done(), destination)
+            else:
+                self._hand_over(delivery_id, destination, attempts, row)
 
     # After a crash
 

@@ -318,3 +318,42 @@ def _undone(db: Database) -> bool:
 def test_attempts_limit_covers_a_night() -> None:
     total = sum((back_off(n, random.Random(1)) for n in range(1, MAX_ATTEMPTS)), timedelta())
     assert timedelta(hours=6) < total < timedelta(hours=12)
+
+
+@pytest.mark.requirement("M7.2")
+def test_a_lost_answer_is_asked_about_until_the_peer_can_tell(db: Database, clock: ManualClock) -> None:
+    peer = Peer()
+    answers: list[bool | Exception] = []
+
+    def ask(_database: Database, _event: Event) -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    worker = make(db, peer, network=True, lost_answer="ask", ask=ask)
+    put(db, 1, 2)
+    peer.failures = [LostAnswer("timed out")]
+    worker.step()
+    assert states(db) == ["asked", "waiting"], "the next of the same key waits for the answer"
+    answers[:] = [NotSent("refused"), True]
+    for _ in range(3):
+        clock.move(seconds=30)
+        worker.step()
+    assert answers == [] and states(db)[0] == "done"
+    clock.move(seconds=30)
+    worker.step()
+    assert peer.got == [("K1", 2)], "what the peer had was not sent again"
+
+
+@pytest.mark.requirement("M7.2")
+def test_what_the_peer_never_got_is_sent_again_once(db: Database, clock: ManualClock) -> None:
+    peer = Peer()
+    worker = make(db, peer, network=True, lost_answer="ask", ask=lambda _database, _event: False)
+    put(db, 1)
+    peer.failures = [LostAnswer("timed out")]
+    worker.step()
+    clock.move(seconds=30)
+    for _ in range(3):
+        worker.step()
+    assert peer.got == [("K1", 1)] and states(db) == ["done"]
