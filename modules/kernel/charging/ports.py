@@ -6,6 +6,7 @@ hear nothing; whatever they raise is recorded as ``unknown``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -178,10 +179,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Settlement(Outcome):
-    """An answer with a split; ``peer_number`` is setl_id, ``peer_visit`` mdtrt_id."""
+    """An answer with a split; ``peer_number`` is setl_id, ``peer_visit`` mdtrt_id.
+
+    By what the insurer will reconcile it, where it says so: ``clearing`` clr_type, ``agency`` clr_optins (the
+    setl_optins of 3201), ``settled_at`` setl_time.
+    """
 
     split: Split | None = None
     peer_visit: str | None = None
+    clearing: str | None = None
+    agency: str | None = None
+    settled_at: datetime | None = None
 
 
 class InsurancePort(Protocol):
@@ -213,6 +221,122 @@ class InsurancePort(Protocol):
 
     def query_reversal(self, number: str, original: str) -> Outcome:
         """What became of a reversal: refused if the settlement stands."""
+
+
+# Reconciliation with the insurer (N4, COMPLIANCE YB-03)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is reconciled together: ``insurance`` insutype, ``clearing`` clr_type, ``agency`` setl_optins, and the days
+    ``begin`` to ``end`` by the insurer's settlement time (stmt_begndate, stmt_enddate), both included."""
+
+    insurance: str
+    clearing: str
+    agency: str
+    begin: date
+    end: date
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Net sums of a scope, in yuan; ``count`` fixmedins_setl_cnt counts settlements and refunds, each one row."""
+
+    total: Decimal
+    """medfee_sumamt"""
+    fund: Decimal
+    """fund_pay_sumamt"""
+    account: Decimal
+    """acct_pay"""
+    cash: Decimal
+    """psn_cash_pay (3202: cash_payamt)"""
+    hospital: Decimal
+    """hosp_part_amt"""
+    count: int
+    refunds: int
+    """of ``count``"""
+
+
+@dataclass(frozen=True)
+class SettledRow:
+    """One settlement of ours, or its refund with negative amounts (a row of the 3202 file)."""
+
+    peer_number: str
+    """setl_id"""
+    peer_visit: str
+    """mdtrt_id"""
+    member_no: str = field(repr=False)
+    """psn_no"""
+    refund: bool
+    """refd_setl_flag"""
+    total: Decimal
+    fund: Decimal
+    account: Decimal
+
+
+@dataclass(frozen=True)
+class CentreRow:
+    """A row of the 3202 result file: what the insurer holds, or misses. ``peer_number`` and ``peer_visit`` are empty where
+    only the insurer has it; ``message_id`` (msgid) then names the call that made it. Amounts None: not told."""
+
+    result: str
+    """stmt_rslt"""
+    message_id: str
+    member_no: str = field(repr=False)
+    peer_number: str = ""
+    peer_visit: str = ""
+    refund: bool = False
+    total: Decimal | None = None
+    fund: Decimal | None = None
+    account: Decimal | None = None
+    memo: str = ""
+
+
+@dataclass(frozen=True)
+class Reconciled(Outcome):
+    """The answer to totals: ``even`` stmt_rslt is 0."""
+
+    even: bool | None = None
+
+
+@dataclass(frozen=True)
+class Detailed(Outcome):
+    """The answer to details: the rows that are not even."""
+
+    rows: tuple[CentreRow, ...] = ()
+
+
+class ReconciliationPort(Protocol):
+    """Comparing settlements with the insurer's books; reads, except for the last."""
+
+    def totals(self, scope: Scope, totals: Totals) -> Reconciled:
+        """Compare sums (3201)."""
+
+    def details(self, scope: Scope, totals: Totals, rows: Sequence[SettledRow]) -> Detailed:
+        """Compare row by row (9101, 3202, 9102); to be asked when the sums differ."""
+
+    def undo_stray(self, number: str, member_no: str, message_id: str, *, refund: bool) -> Outcome:
+        """Query what ``message_id`` made at the insurer, then reverse it (5203, 2601); under a number of ours, a repeat
+        undoes nothing twice. Refused: it can't be reversed (a ``refund``, or it is gone)."""
+
+
+class StatementPort(Protocol):
+    """Handing daily and monthly statements in (日结/月结 信息上传、删除、确认、查询): our own contract C2, nothing is public.
+
+    Idempotent by the statement's number.
+    """
+
+    def upload(self, number: str, monthly: bool, scope: Scope, totals: Totals) -> Outcome:
+        """Hand a statement in; ``peer_number`` is the handover number (交接号)."""
+
+    def delete(self, number: str) -> Outcome:
+        """Take an unconfirmed statement back."""
+
+    def confirm(self, number: str) -> Outcome:
+        """Confirm a statement; it can't be taken back any more."""
+
+    def query(self, number: str) -> Outcome:
+        """What became of a statement: ``message`` is uploaded, confirmed or deleted; refused if it never arrived."""
 
 
 # Electronic invoices
