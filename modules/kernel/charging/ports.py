@@ -29,6 +29,8 @@ class Outcome:
     state: str
     peer_number: str | None = None
     message: str = ""
+    cause: str = field(default="", kw_only=True)
+    """Why it was refused, as a short code of ours that reports group by (``nhsa.sign_in``); empty where nobody knows."""
 
 
 class PaymentPort(Protocol):
@@ -110,6 +112,8 @@ class BillLine:
     ordering_department: tuple[str, str]
     ordering_staff: tuple[str, str]
     performing_department: tuple[str, str]
+    national: tuple[str, str] | None = None
+    """list_type and med_list_codg as the catalogue mapping says on the day; None: nobody mapped it yet"""
 
 
 @dataclass(frozen=True)
@@ -337,6 +341,70 @@ class StatementPort(Protocol):
 
     def query(self, number: str) -> Outcome:
         """What became of a statement: ``message`` is uploaded, confirmed or deleted; refused if it never arrived."""
+
+
+# The insurer's catalogues (1301…1319, 3301, 3302); bound as ``insurance:catalog``, reconciliation as
+# ``insurance:reconciliation``, statements as ``insurance:statement``
+
+CATALOGS: dict[str, str] = {"101": "西药、中成药", "102": "中药饮片", "103": "自制剂", "201": "医疗服务项目", "301": "医用耗材"}
+"""list_type: the catalogues that can be downloaded and mapped."""
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """An entry of a national catalogue: ``list_type``, med_list_codg, name, chrgitm_lv; the highest price there is."""
+
+    list_type: str
+    code: str
+    name: str
+    spec: str
+    manufacturer: str
+    unit: str
+    level: str
+    limit_price: Decimal | None
+    valid_from: date | None
+    valid_to: date | None
+    active: bool
+    version: str
+
+
+@dataclass(frozen=True)
+class CatalogPart(Outcome):
+    """The answer to :meth:`InsuranceCatalogPort.download`: what changed since the version that was asked with."""
+
+    version: str = ""
+    entries: tuple[CatalogEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Our drug or item ``code`` is the insurer's ``national`` (3301)."""
+
+    code: str
+    name: str
+    list_type: str
+    national: str
+    valid_from: date
+    valid_to: date | None
+    spec: str = ""
+    form: str = ""
+    unit: str = ""
+
+
+class InsuranceCatalogPort(Protocol):
+    """The insurer's catalogues and our mapping to them; bound as ``insurance:catalog``."""
+
+    def download(self, list_type: str, version: str) -> CatalogPart:
+        """What of a catalogue is newer than ``version`` (1301…1315 with 9102); empty version: all of it."""
+
+    def map(self, rows: tuple[Mapped, ...]) -> tuple[Outcome, ...]:
+        """Tell the insurer our mapping (3301), an outcome per row; a row that it has already is confirmed."""
+
+    def unmap(self, row: Mapped) -> Outcome:
+        """Take a mapping back (3302)."""
+
+    def mapped(self, changed_since: date) -> tuple[Mapped, ...]:
+        """What the insurer holds of our mapping (1317), by the day of its last change."""
 
 
 # Electronic invoices

@@ -165,6 +165,48 @@ class DrugPrice(Keyed):
     reason: Mapped[str] = mapped_column(String(200), default="")
 
 
+class InsuranceEntry(Keyed):
+    """An entry of one of the insurer's catalogues as downloaded (1301…1315): ``list_type``, med_list_codg as ``code``."""
+
+    __tablename__ = "insurance_entry"
+    __table_args__ = (UniqueConstraint("list_type", "code"), Index("ix_insurance_entry_name", "list_type", "name", "id"))
+    list_type: Mapped[str] = mapped_column(String(3))
+    code: Mapped[str] = mapped_column(String(50))
+    name: Mapped[str] = mapped_column(String(200))
+    spec: Mapped[str] = mapped_column(String(200), default="")
+    manufacturer: Mapped[str] = mapped_column(String(200), default="")
+    unit: Mapped[str] = mapped_column(String(50), default="")
+    level: Mapped[str] = mapped_column(String(3), default="")
+    limit_price: Mapped[Decimal | None] = mapped_column(Price)
+    valid_from: Mapped[date | None]
+    valid_to: Mapped[date | None]
+    active: Mapped[bool] = mapped_column(default=True)
+    version: Mapped[str] = mapped_column(String(20))
+
+
+class InsuranceMapping(Keyed):
+    """Which entry of the insurer's catalogues a drug or item of ours is (3301). ``kind``: drug, item; ``code`` ours.
+
+    ``state``: ``draft`` → ``uploaded`` | ``refused`` (``message`` says why); ``uploaded`` → ``withdrawn``. Lines are
+    uploaded under ``national`` while it is valid, whatever its state; periods of one code never overlap.
+    """
+
+    __tablename__ = "insurance_mapping"
+    __table_args__ = (UniqueConstraint("kind", "code", "valid_from"),
+                      Index("ix_insurance_mapping_state", "state", "id"), Index("ix_insurance_mapping_national", "national"),
+                      CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="order"))
+    kind: Mapped[str] = mapped_column(String(4))
+    code: Mapped[str] = mapped_column(String(40))
+    list_type: Mapped[str] = mapped_column(String(3))
+    national: Mapped[str] = mapped_column(String(50))
+    valid_from: Mapped[date]
+    valid_to: Mapped[date | None]
+    state: Mapped[str] = mapped_column(String(10), default="draft")
+    message: Mapped[str] = mapped_column(String(200), default="")
+    changed_at: Mapped[datetime | None] = mapped_column(Instant)
+    changed_by_name: Mapped[str] = mapped_column(String(60), default="")
+
+
 class DrugPriceLimit(Keyed):
     """The most that a pack may cost in yuan (限价、医保支付标准) from one day until before another (FN-16)."""
 

@@ -8,11 +8,13 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from his_server.db import today
 from his_server.errors import Invalid
 from his_server.money import ZERO, round_money
 from modules.kernel.charging.models import ChargeLine, ChargeLineState
 from modules.kernel.charging.ports import Bill, BillLine
 from modules.kernel.encounters.models import Encounter
+from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import Department, Staff
 
 REGISTRATION = "registration"
@@ -25,7 +27,7 @@ def build(session: Session, *, number: str, kind: str, member_no: str, insurance
           ) -> Bill:
     """The bill of these lines; what of them was refunded already, and ``less`` (line id → quantity), left out.
 
-    Two queries. :raises Invalid: the lines are of several visits: the insurer settles one visit at a time.
+    Three queries. :raises Invalid: the lines are of several visits: the insurer settles one visit at a time.
     """
     by, perform = aliased(Department), aliased(Department)
     rows = session.execute(
@@ -44,6 +46,7 @@ def build(session: Session, *, number: str, kind: str, member_no: str, insurance
                Staff.name.label("staff_name"))
         .outerjoin(Department, Department.id == Encounter.department_id)
         .outerjoin(Staff, Staff.id == Encounter.doctor_id).where(Encounter.id == visits.pop())).one()
+    national = masterdata.national_codes(session, {row.ChargeLine.code for row in rows}, today(session))
     lines = []
     for row in rows:
         line: ChargeLine = row.ChargeLine
@@ -57,7 +60,7 @@ def build(session: Session, *, number: str, kind: str, member_no: str, insurance
             level=line.insurance_level or "03", rx=f"{line.source}-{line.source_id}", charged_at=line.created_at,
             ordering_department=(row.by_code or "", row.by_name or ""),
             ordering_staff=(row.staff_code or "", row.staff_name or ""),
-            performing_department=(row.at_code or "", row.at_name or "")))
+            performing_department=(row.at_code or "", row.at_name or ""), national=national.get((line.kind, line.code))))
     encounter: Encounter = visit.Encounter
     only_fee = all(row.ChargeLine.source == REGISTRATION for row in rows)
     treatment = REGISTRATION if only_fee else "emergency" if encounter.kind == "emergency" else "outpatient"

@@ -10,6 +10,7 @@ from modules.kernel.masterdata.service.lookups import (
     item_by_code,
     item_prices,
     items,
+    national_codes,
     set_lines,
     staff,
     staff_by_code,
@@ -25,5 +26,5 @@ from modules.kernel.masterdata.service.regions import (
 )
 
 __all__ = ["RegionName", "code_names", "current_region", "current_regions", "current_set", "department", "department_by_code",
-           "departments", "drug_prices", "drugs", "item_by_code", "item_prices", "items", "refused_codes",
-           "refused_regions", "set_lines", "staff", "staff_by_code", "staff_members"]
+           "departments", "drug_prices", "drugs", "item_by_code", "item_prices", "items", "national_codes",
+           "refused_codes", "refused_regions", "set_lines", "staff", "staff_by_code", "staff_members"]

@@ -17,6 +17,7 @@ from modules.kernel.masterdata.models import (
     Department,
     Drug,
     DrugPrice,
+    InsuranceMapping,
     ItemSet,
     ItemSetLine,
     Staff,
@@ -130,3 +131,11 @@ def department_labels(session: Session, ids: Iterable[int] | None) -> dict[int, 
     query = select(Department.id, Department.code, Department.name)
     query = query.where(Department.active) if ids is None else query.where(Department.id.in_(set(ids)))
     return {row.id: (row.code, row.name) for row in session.execute(query)}
+
+
+def national_codes(session: Session, codes: Iterable[str], on: date) -> dict[tuple[str, str], tuple[str, str]]:
+    """The insurer's (list_type, med_list_codg) of our codes on a day, by (kind, code); what nobody mapped is left out."""
+    rows = session.execute(
+        select(InsuranceMapping.kind, InsuranceMapping.code, InsuranceMapping.list_type, InsuranceMapping.national)
+        .where(InsuranceMapping.code.in_(set(codes)), valid_on(InsuranceMapping, on), InsuranceMapping.state != "withdrawn"))
+    return {(row.kind, row.code): (row.list_type, row.national) for row in rows}
