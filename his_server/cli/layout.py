@@ -19,7 +19,7 @@ INTERFACE_ROOMS = {
     "__init__.py", "manifest.toml", "contract.py", "mapping.py", "client.py", "inbound.py", "subscriptions.py",
     "simulator.py", "settings.py", "models.py",
 }
-INTERFACE_FOLDERS = {"fixtures", "pages", "data"}
+INTERFACE_FOLDERS = {"fixtures", "pages", "data", "client", "mapping", "simulator"}
 INTERFACE_NEEDS = ("__init__.py", "manifest.toml", "simulator.py")
 HUB = {"hub"}
 """Interface folders that aren't an outside system."""
@@ -54,7 +54,7 @@ def _rooms(root: Path) -> Iterator[Problem]:
     for folder in _packages(root / "interfaces", skip=HUB):
         yield from _entries(folder, root, INTERFACE_ROOMS, INTERFACE_FOLDERS)
         for name in INTERFACE_NEEDS:
-            if not (folder / name).exists():
+            if not (folder / name).exists() and not (folder / name.removesuffix(".py")).is_dir():
                 yield Problem(folder.relative_to(root), 0, f"an interface needs {name}")
     if (root / "packaging" / "__init__.py").exists():
         yield Problem(Path("packaging/__init__.py"), 0, "would shadow the PyPI package 'packaging'")
