@@ -23,6 +23,7 @@ COMMANDS = {
     "new-interface": "his_server.cli.scaffold:new_interface",
     "trace": "his_server.cli.trace:trace",
     "keys": "his_server.cli.keys:keys",
+    "secret": "his_server.secrets:secret",
     "audit": "his_server.security.cli:audit",
     "integrity": "his_server.security.cli:integrity",
     "signatures": "his_server.security.signature_cli:signed_documents",

@@ -1,8 +1,5 @@
-"""What outside money looks like from inside (DESIGN section 5). Interfaces provide the adapters.
-
-Every call ends in one of three outcomes; ``unknown`` is never guessed to be one of the others. Adapters raise when they
-hear nothing; whatever they raise is recorded as ``unknown``.
-"""
+"""The insurer seen from inside. The words are ours; what the national insurer calls them stands beside (facts: nhsa,
+sections C and T)."""
 
 from __future__ import annotations
 
@@ -13,43 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from his_server.money import ZERO
-
-CONFIRMED = "confirmed"
-REFUSED = "refused"
-UNKNOWN = "unknown"
-
-CHANNELS: dict[str, str] = {"scan": "扫码支付", "ecny": "数字人民币"}
-"""Payment channels there can be, by the code of their port ``payment:<code>``; open is what has an adapter bound."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """``state`` is confirmed, refused or unknown; ``message`` is Chinese; ``peer_number`` what the peer calls it."""
-
-    state: str
-    peer_number: str | None = None
-    message: str = ""
-    cause: str = field(default="", kw_only=True)
-    """Why it was refused, as a short code of ours that reports group by (``nhsa.sign_in``); empty where nobody knows."""
-
-
-class PaymentPort(Protocol):
-    """Scan payment, e-CNY, kiosk bank card … Amounts in yuan; numbers are ours and unique."""
-
-    def pay(self, number: str, amount: Decimal, auth_code: str) -> Outcome:
-        """Take a payment by the payer's code."""
-
-    def query(self, number: str) -> Outcome:
-        """What became of a payment: unknown while the channel itself can't tell; refused if it never happened."""
-
-    def refund(self, number: str, original: str, amount: Decimal) -> Outcome:
-        """Return a part of a payment; repeating the same ``number`` returns nothing twice."""
-
-    def query_refund(self, number: str) -> Outcome:
-        """What became of a return."""
-
-
-# Insurance. The words are ours; what the national insurer calls them stands beside (facts: nhsa, sections C and T).
+from modules.kernel.charging.ports.payments import Outcome
 
 
 @dataclass(frozen=True)
@@ -341,67 +302,3 @@ class StatementPort(Protocol):
 
     def query(self, number: str) -> Outcome:
         """What became of a statement: ``message`` is uploaded, confirmed or deleted; refused if it never arrived."""
-
-
-# Electronic invoices
-
-
-@dataclass(frozen=True)
-class InvoiceLine:
-    """A line of an invoice's list."""
-
-    code: str
-    name: str
-    unit: str
-    price: Decimal
-    quantity: Decimal
-    amount: Decimal
-    fiscal_category: str
-
-
-@dataclass(frozen=True)
-class InvoiceRequest:
-    """What to issue (facts: ebill, section 3). ``number`` is busNo: the platform knows an invoice by it, once."""
-
-    number: str
-    kind: str
-    issued_at: datetime
-    payer: str = field(repr=False)
-    payer_id: str | None = field(repr=False)
-    outpatient_no: str
-    sex: str
-    age: str
-    department: str
-    payee: str
-    total: Decimal
-    fund: Decimal
-    account: Decimal
-    cash: Decimal
-    channels: tuple[tuple[str, Decimal], ...]
-    lines: tuple[InvoiceLine, ...]
-
-
-@dataclass(frozen=True)
-class Invoice(Outcome):
-    """An issued invoice: code, number and check code as the platform gave them (FN-08)."""
-
-    code: str = ""
-    invoice_number: str = ""
-    check_code: str = ""
-    issued_at: datetime | None = None
-
-
-class InvoicePort(Protocol):
-    """The electronic invoice platform."""
-
-    def issue(self, request: InvoiceRequest) -> Invoice:
-        """Issue an invoice; the same ``number`` never twice."""
-
-    def red(self, number: str, code: str, invoice_number: str, reason: str, operator: str) -> Invoice:
-        """Red-reverse an issued invoice, whole, under a number of its own."""
-
-    def query(self, number: str) -> Invoice:
-        """What became of an invoice, blue or red, by our number: refused if the platform doesn't know it."""
-
-    def image(self, code: str, invoice_number: str, check_code: str) -> bytes:
-        """The invoice as PNG."""
