@@ -17,5 +17,5 @@ def test_a_sealed_setting_opens_in_its_own_place_only(sealer: Sealer) -> None:
     assert secrets.opened(sealer, "einvoice", "key", "") == ""
     for module, name, given in (("einvoice", "other", text), ("other", "key", text), ("einvoice", "key", "plain"),
                                 ("einvoice", "key", text[:-4] + "AAA="), ("einvoice", "key", "sealed:?")):
-        with pytest.raises(SettingsError, match="his-server secret|重新加密"):
+        with pytest.raises(SettingsError, match=r"his-server secret|重新加密"):
             secrets.opened(sealer, module, name, given)
