@@ -41,7 +41,7 @@ demo: setup-run ## make the demo hospital in var/demo, if it isn't there
 	@$(DEMO_ENV) $(BIN)/python -m his_server demo --if-empty
 
 run: demo ## start the demo hospital on http://127.0.0.1:8000/
-	@$(DEMO_ENV) $(BIN)/python -m his_server run --bind 127.0.0.1:$(PORT) --with-worker
+	@$(DEMO_ENV) $(BIN)/python -m his_server run --bind 127.0.0.1:$(PORT) --with-worker --with-simulators
 
 lint: setup ## ruff, import-linter, mypy, layout, types of the pages
 	$(BIN)/ruff check .

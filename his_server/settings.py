@@ -68,6 +68,8 @@ class Settings:
     max_body: int = 4 * 1024 * 1024
     cash_to_jiao: bool = True
     simulate_payments: bool = False
+    simulators: str = ""
+    """With ``simulate_payments``: the address of ``his-server simulate``; empty, simulators run inside each process."""
     log_level: str = "INFO"
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Module settings: ``[module.<name>]`` tables of the file, checked by the modules themselves."""

@@ -29,6 +29,7 @@ COMMANDS = {
     "signatures": "his_server.security.signature_cli:signed_documents",
     "partner": "his_server.security.cli:partner",
     "dameng": "his_server.cli.dameng:dameng",
+    "simulate": "interfaces.hub.cli:simulate",
     "demo": "demo.cli:demo",
     "compliance": "his_server.compliance.cli:compliance",
 }

@@ -9,10 +9,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import click
+
+SIMULATORS = "127.0.0.1:8090"
+"""Where the simulators listen."""
 
 
 @click.command()
@@ -21,9 +25,13 @@ import click
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1), help="每进程线程数")
 @click.option("--timeout", default=60, show_default=True, help="请求超时（秒）")
 @click.option("--with-worker", is_flag=True, help="同时启动后台任务进程")
+@click.option("--with-simulators", is_flag=True, help="同时启动外部系统的模拟器（仅演示与测试）")
 @click.option("--access-log", is_flag=True, help="输出访问日志")
-def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, access_log: bool) -> None:
+def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, with_simulators: bool, access_log: bool
+        ) -> None:
     """启动 Web 服务"""
+    if with_simulators:
+        os.environ.setdefault("HIS_SIMULATORS", f"http://{SIMULATORS}")  # for this process's lines and the worker's
     metrics_dir = tempfile.mkdtemp(prefix="his-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir  # read when prometheus_client is imported: below
     from his_server.cli.context import house
@@ -32,43 +40,57 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
     found = house()
     configure(found.settings.log_level)
     found.check_program()
-    from gunicorn.app.base import BaseApplication
     from prometheus_client import multiprocess
 
     background: list[subprocess.Popen[bytes]] = []
 
+    def beside(*arguments: str) -> None:
+        command = [sys.executable, "-m", "his_server", *arguments, "--child-of", str(os.getpid())]
+        background.append(subprocess.Popen(command))
+
     def when_ready(server: Any) -> None:
+        if with_simulators:
+            beside("simulate", "--bind", os.environ["HIS_SIMULATORS"].rpartition("/")[2])
         if with_worker:
-            command = [sys.executable, "-m", "his_server", "worker", "--child-of", str(os.getpid())]
-            background.append(subprocess.Popen(command))
+            beside("worker")
         click.echo(f"服务已启动：http://{bind}/", err=True)
 
     def on_exit(server: Any) -> None:
         for process in background:
             process.terminate()
+        for process in background:
             process.wait(20)
         shutil.rmtree(metrics_dir, ignore_errors=True)
 
     def child_exit(server: Any, worker: Any) -> None:
         multiprocess.mark_process_dead(worker.pid)
 
+    def load() -> Any:
+        from his_server.app import create_app
+
+        return create_app(found.settings, database=found.database, hospital=found.hospital)
+
+    serve(load, bind=bind, workers=workers, threads=threads, timeout=timeout, preload_app=True,
+          accesslog="-" if access_log else None, when_ready=when_ready, on_exit=on_exit, child_exit=child_exit)
+
+
+def serve(load: Callable[[], Any], **options: Any) -> None:
+    """Serve the WSGI application that ``load`` makes, by gunicorn with our settings instead of its own files and
+    arguments; returns when it is told to end."""
+    from gunicorn.app.base import BaseApplication
+
     class Server(BaseApplication):  # type: ignore[misc]
-        """gunicorn with our settings instead of its own files and arguments."""
+        """gunicorn without files and arguments of its own."""
 
         def load_config(self) -> None:
             for name, value in {
-                "bind": bind, "workers": workers, "threads": threads, "worker_class": "gthread",
-                "timeout": timeout, "graceful_timeout": 20, "keepalive": 30, "preload_app": True,
-                "control_socket_disable": True, "proc_name": "his-server", "loglevel": "warning",
-                "accesslog": "-" if access_log else None, "when_ready": when_ready, "on_exit": on_exit,
-                "child_exit": child_exit, "limit_request_line": 8190, "max_requests": 0,
+                "worker_class": "gthread", "graceful_timeout": 20, "keepalive": 30, "control_socket_disable": True,
+                "proc_name": "his-server", "loglevel": "warning", "limit_request_line": 8190, "max_requests": 0, **options,
             }.items():
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
-            from his_server.app import create_app
-
-            return create_app(found.settings, database=found.database, hospital=found.hospital)
+            return load()
 
     Server().run()
 

@@ -18,6 +18,7 @@ from dialects import portable
 from his_server import about
 from his_server.clock import local
 from his_server.db import Database
+from his_server.messaging.outbox import NotSent
 from interfaces.hub import queries, rules
 from interfaces.hub.limits import Gate
 from interfaces.hub.manifests import Manifest, all_manifests
@@ -41,7 +42,8 @@ class Entry:
 @contextmanager
 def logged(database: Database, manifest: Manifest, operation: str, request: Any, *, business_key: str = "",
            direction: str = "out") -> Iterator[Entry]:
-    """Around a call: the block sets the entry's outcome; an exception leaves it ``unknown`` with its kind.
+    """Around a call: the block sets the entry's outcome; an exception leaves it ``unknown`` with its kind, or ``failed``
+    when it says that nothing was sent.
 
     :raises RuntimeError: a unit of work is open; nobody calls outside while one is (DESIGN section 5).
     """
@@ -50,6 +52,9 @@ def logged(database: Database, manifest: Manifest, operation: str, request: Any,
     entry, at, began = Entry(), database.clock.now(), time.perf_counter()
     try:
         yield entry
+    except NotSent as error:
+        entry.outcome, entry.message = "failed", entry.message or str(error)
+        raise
     except Exception as error:
         entry.message = entry.message or f"{type(error).__name__}: {error}"
         raise
@@ -108,7 +113,7 @@ class _Observed:
         def call(*given: Any, **named: Any) -> Any:
             request = dict(signature.bind(*given, **named).arguments)
             with logged(self._database, self._manifest, name, request, business_key=number_of(request)) as entry:
-                with self._gate.passing(entry):
+                with self._gate.passing():
                     answer = inner(*given, **named)
                 entry.answer = answer
                 entry.outcome = OUTCOMES.get(getattr(answer, "state", ""), "ok")

@@ -38,13 +38,9 @@ class Gate:
             return "open" if self._now() < self._until else "half open"
 
     @contextmanager
-    def passing(self, entry: Any) -> Iterator[None]:
+    def passing(self) -> Iterator[None]:
         """Around a call. :raises NotSent: the breaker is open or the rate is spent; surely nothing was sent."""
-        try:
-            self._enter()
-        except NotSent as refused:
-            entry.outcome, entry.message = "failed", str(refused)
-            raise
+        self._enter()
         answered = False
         try:
             yield

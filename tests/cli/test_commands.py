@@ -88,11 +88,11 @@ def _get(port: int, path: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
 
 
-def _wait_ready(port: int, seconds: float = 40) -> None:
+def _wait_ready(port: int, path: str = "/readyz", seconds: float = 40) -> None:
     pause, deadline = threading.Event(), time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if _get(port, "/readyz")[0] == 200:
+            if _get(port, path)[0] == 200:
                 return
         except OSError:
             pause.wait(0.1)
@@ -111,14 +111,17 @@ def test_run_serves_survives_a_killed_process_and_ends_with_its_worker(environme
     port = _free_port()
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen([sys.executable, "-m", "his_server", "run", "--bind", f"127.0.0.1:{port}",
-                                   "--with-worker"], env=environment, stdout=log, stderr=log)
+                                   "--with-worker", "--with-simulators"], stdout=log, stderr=log,
+                                  env={**environment, "HIS_SIMULATORS": f"http://127.0.0.1:{(simulators := _free_port())}"})
         try:
             _wait_ready(port)
             assert _get(port, "/healthz") == (200, b"ok\n")
             assert _get(port, "/api/session")[0] == 401
             children = _children(server.pid)
-            assert len(children) == 3, "two web processes and the worker"
-            web = next(pid for pid in children if b"\0worker\0" not in Path(f"/proc/{pid}/cmdline").read_bytes())
+            assert len(children) == 4, "two web processes, the worker and the simulators"
+            web = next(pid for pid in children
+                       if not {b"worker", b"simulate"} & set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")))
+            _wait_ready(simulators, "/_control")
             os.kill(web, signal.SIGKILL)
             _wait_ready(port)
             assert b"his_responses_total" in _get(port, "/metrics")[1]
