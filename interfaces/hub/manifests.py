@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
+import interfaces
 from interfaces.hub.rules import View
 
-HERE = Path(__file__).resolve().parent.parent
 DIRECTIONS = ("outbound", "inbound", "both")
 QUALITIES = ("simulated", "tested", "proven")
 """simulated: proved against our own stand-in; tested: against the peer's test line; proven: in use."""
@@ -73,5 +73,5 @@ def read(path: Path) -> Manifest:
 @cache
 def all_manifests() -> dict[str, Manifest]:
     """Every interface's manifest by package name, in the order of their ids."""
-    found = [read(path) for path in HERE.glob("*/manifest.toml")]
+    found = [read(path) for folder in interfaces.__path__ for path in Path(folder).glob("*/manifest.toml")]
     return {manifest.package: manifest for manifest in sorted(found, key=lambda m: (m.id, m.package))}
