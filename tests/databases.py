@@ -15,6 +15,12 @@ def create_postgres(server_url: str, name: str) -> str:
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 
 
+def copy_postgres(server_url: str, original: str, name: str) -> str:
+    """A copy of a database to which nobody is connected; returns its URL."""
+    _on_server(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}" TEMPLATE "{original}"')
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
 def drop_postgres(server_url: str, url: str) -> None:
     """Drop the database, whoever is still connected."""
     _on_server(server_url, f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')

@@ -60,7 +60,7 @@ class CountIn(Schema):
 class CountsIn(Schema):
     """Counts; ``again``: a recount from the beginning."""
 
-    counts = fields.List(fields.Nested(CountIn), required=True, validate=validate.Length(1, 500, error="每次 1 至 500 行"))
+    counts = fields.Nested(CountIn, many=True, required=True, validate=validate.Length(1, 500, error="每次 1 至 500 行"))
     again = fields.Boolean(load_default=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -119,10 +119,17 @@ def _enter(session: Session, actor: Actor, store_id: int, arrived: Sequence[Batc
             for key, batch in zip(of(session).keys.take(len(batches)), batches, strict=True)],
             ["store_id", "batch_id"], [])
         balances = dict(session.execute(here).all())
-    session.connection().execute(_RAISE, [
-        {"b_balance": balance, "b_quantity": raised[batch]}
-        for batch, balance in sorted(balances.items(), key=lambda pair: pair[1])])
+    change_balances(session, {balance: raised[batch] for batch, balance in balances.items()})
     write_moves(session, actor, kind, store_from, store_to=store_id, items=arrived, document=document)
+
+
+def change_balances(session: Session, changes: Mapping[int, Decimal]) -> None:
+    """Add to balances' stock on hand, in the order in which everybody takes them. The caller writes the moves.
+
+    :raises IntegrityError: a check is violated: less would be there than is reserved.
+    """
+    session.connection().execute(_RAISE, [
+        {"b_balance": balance, "b_quantity": change} for balance, change in sorted(changes.items())])
 
 
 def write_moves(session: Session, actor: Actor, kind: str, store_from: int | None, store_to: int | None,
