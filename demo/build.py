@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from demo import drugs, infusion, month
+from demo import drugs, infusion, month, wards
 from demo.people import make_people
 from demo.present import today_so_far
 from his_server.actor import SYSTEM, Actor
@@ -48,7 +48,8 @@ class Scale:
 SCALES = {"small": Scale(300, 30, 14), "clinic": Scale(5_000, 30, 150), "hospital": Scale(50_000, 30, 5_000)}
 CATALOGUES = ("departments", "wards", "staff", "charge_items", "drugs", "diagnoses", "item_sets")
 LEVELS = {"普通": "ZC0001", "专家": "ZC0002", "急诊": "ZC0004", "上海专家": "ZC0007"}
-STORES = (("4001", "门诊药房", "outpatient"), ("4003", "急诊药房", "emergency"), ("4007", "药库", "warehouse"))
+STORES = (("4001", "门诊药房", "outpatient"), ("4003", "急诊药房", "emergency"), ("4005", "住院药房", "ward"),
+          ("4007", "药库", "warehouse"))
 ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
     ("cashier01", "cashier", "cashier"), ("cashier02", "cashier", "cashier"), ("cashier03", "cashier", "cashier"),
     ("registrar01", "registrar", "registrar"), ("pharmacist01", "pharmacist", "pharmacist"),
@@ -57,7 +58,7 @@ ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
     ("technician01", "medical_technician", "technician"), ("finance01", "finance", "finance"),
     ("insurance01", "insurance", "insurance"), ("integration01", "integration", "admin"),
     ("warehouse01", "warehouse", "pharmacist"), ("warehouse02", "warehouse", "pharmacist"),
-    ("catalogue01", "catalogue", "pricing"))
+    ("catalogue01", "catalogue", "pricing"), ("discipline01", "discipline", "admin"))
 WORKPLACES = {"nurse01": "3013", "nurse02": "3013", "nurse03": "1901"}
 """Departments of those whose page asks where they work."""
 ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员"), ("auditadmin", "审计管理员"))
@@ -91,7 +92,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         people, nurses = _people(database, hospital, settings, last.isoweekday())
         stores = _stores(database)
         keepers = drugs.Keepers(*people.warehouse, people.pharmacists[0], people.finance)
-        drugs.fill(database, keepers, stores, rng)
+        drugs.fill(database, keepers, stores, rng, scale.visits)
         _pharmacies(database, people.pharmacists[0])
         say(f"病人 {scale.persons} 人")
         persons = _persons(database, seed, scale.persons)
@@ -100,6 +101,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
             say(f"{day}：{visits} 人次")
         say(f"{present}：{today_so_far(database, people, persons, until=real.now(), seed=seed)} 人次，各种状态")
         drugs.present(database, keepers, stores)
+        wards.fill(database, keepers, stores, persons[20:], real.now())
         say("今日输液与皮试")
         infusion.fill(database, real.now(), people, nurses, persons)
         seals.seal_all(database)

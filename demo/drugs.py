@@ -39,8 +39,8 @@ class Keepers:
     finance: Actor
 
 
-def fill(database: Database, keepers: Keepers, stores: dict[str, int], rng: random.Random) -> None:
-    """Stock everything: receipts into the warehouse, transfers to both pharmacies."""
+def fill(database: Database, keepers: Keepers, stores: dict[str, int], rng: random.Random, visits: int) -> None:
+    """Stock everything: receipts into the warehouse, transfers to both pharmacies. ``visits``: so many a day must be served."""
     with database.begin() as session:
         session.info["actor"] = keepers.first
         sellers = _suppliers(session, keepers.first)
@@ -49,14 +49,14 @@ def fill(database: Database, keepers: Keepers, stores: dict[str, int], rng: rand
         coded = set(sorted(coded)[:CODED])
         for start in range(0, len(drugs), LINES // 2):
             _receive(session, keepers, sellers[start // 200 % len(sellers)], stores["warehouse"],
-                     drugs[start:start + LINES // 2], coded, rng)
+                     drugs[start:start + LINES // 2], coded, rng, max(1, visits // 400))
         for kind in ("outpatient", "emergency"):
-            _supply(session, keepers, stores["warehouse"], stores[kind], 1 if kind == "outpatient" else 2, rng)
+            _supply(session, keepers, stores["warehouse"], stores[kind], 1 if kind == "outpatient" else 2)
         for drug in [d for d in drugs if d.id not in coded and d.control == "普通"][:CODED]:
             tracing.enter_no_code(session, keepers.first, drug_id=drug.id, batch_id=None, reason="生产厂家未赋追溯码")
         for store, least in (("outpatient", 20), ("emergency", 10), ("warehouse", 60)):
             levels.set_levels(session, keepers.pharmacist, stores[store], [
-                (d.id, Decimal(least * d.pack_size), Decimal(4 * least * d.pack_size)) for d in drugs[::7]])
+                (d.id, Decimal(least * d.pack_size), Decimal(4 * least * d.pack_size)) for d in drugs[::7] if d.price and d.price < 60])
 
 
 def _drugs(session: Session) -> list[Any]:
@@ -78,13 +78,15 @@ def _suppliers(session: Session, actor: Actor) -> list[int]:
 
 
 def _receive(session: Session, keepers: Keepers, seller: int, store: int, drugs: Sequence[Any], coded: set[int],
-             rng: random.Random) -> None:
-    """Two lots of each drug, inspected by the second keeper."""
+             rng: random.Random, times: int) -> None:
+    """Two lots of each drug, inspected by the second keeper: money rather than packs is alike, as in a hospital of 1,500
+    beds, whose stock is worth 10 to 20 million yuan."""
     day = today(session)
     lines = []
     for drug in drugs:
         for lot in range(2):
-            packs = rng.randrange(400, 900)
+            wanted = Decimal(rng.randrange(4_000, 12_000)) / (drug.price or Decimal(30))
+            packs = times * max(20, min(600, int(wanted)))
             lines.append({
                 "drug_id": drug.id, "lot_no": f"{day:%y%m}{rng.randrange(100, 999)}{lot}",
                 "expiry": day + timedelta(days=rng.choice((75, 200, 400, 700)) + 31 * lot), "quantity": Decimal(packs),
@@ -94,10 +96,10 @@ def _receive(session: Session, keepers: Keepers, seller: int, store: int, drugs:
     receiving.accept(session, keepers.second, made.id, rejected={})
 
 
-def _supply(session: Session, keepers: Keepers, warehouse: int, store: int, share: int, rng: random.Random) -> None:
-    """A part of every lot to a pharmacy, with half of the trace codes that the warehouse has."""
+def _supply(session: Session, keepers: Keepers, warehouse: int, store: int, share: int) -> None:
+    """A third of every lot to a pharmacy (a sixth to the smaller one), with half of the trace codes that the warehouse has."""
     packs = {drug.id: drug.pack_size for drug in _drugs(session)}
-    rows = session.execute(select(StockBalance.batch_id, StockBalance.drug_id).where(
+    rows = session.execute(select(StockBalance.batch_id, StockBalance.drug_id, StockBalance.on_hand).where(
         StockBalance.store_id == warehouse, StockBalance.on_hand > 0).order_by(StockBalance.id)).all()
     codes: dict[int, list[str]] = {}
     for code in session.scalars(select(tracing.TraceCode).where(tracing.TraceCode.store_id == warehouse)
@@ -106,7 +108,7 @@ def _supply(session: Session, keepers: Keepers, warehouse: int, store: int, shar
     for start in range(0, len(rows), LINES):
         paper = documents.draft(session, keepers.first, kind="transfer", store_id=warehouse, other_store_id=store,
                                 purpose="调拨", lines=[{
-            "batch_id": row.batch_id, "quantity": Decimal(rng.randrange(60, 240) // share * packs[row.drug_id]),
+            "batch_id": row.batch_id, "quantity": row.on_hand // packs[row.drug_id] // (3 * share) * packs[row.drug_id],
             "codes": codes.get(row.batch_id, [])[:3 if share == 1 else 1]} for row in rows[start:start + LINES]])
         transfers.ship(session, keepers.first, paper.id)
         transfers.receive(session, keepers.pharmacist, paper.id)

@@ -68,9 +68,23 @@ def today_so_far(database: Database, people: People, persons: Sequence[int], *, 
     for number, state in enumerate(STATES):
         clock.set(start + pace * number)
         _patient(work, chosen[number % len(chosen)], sessions[number % len(sessions)], state, day)
+    _appointments(work, chosen[len(STATES):], day)
     with month._acting(database, work.cashier) as session:
         void_next_receipt(session, work.cashier, "打印机卡纸")
     return len(STATES)
+
+
+APPOINTMENTS = 16
+
+
+def _appointments(work: _Day, persons: Sequence[int], day: Any) -> None:
+    """Appointments for the coming days, in one department and another."""
+    with month._acting(work.database, work.cashier) as session:
+        coming = list(session.scalars(select(ClinicSession).where(
+            ClinicSession.day > day, ClinicSession.state == "open", ClinicSession.taken < ClinicSession.capacity,
+            ClinicSession.level.in_(("普通", "专家"))).order_by(ClinicSession.day, ClinicSession.id)))
+        for person, clinic in zip(persons, work.rng.sample(coming, min(APPOINTMENTS, len(coming))), strict=False):
+            billing.book(session, work.cashier, person_id=person, session_id=clinic.id)
 
 
 def _rare_first(session: Session, persons: Sequence[int], rng: random.Random) -> list[int]:

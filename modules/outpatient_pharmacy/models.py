@@ -90,3 +90,36 @@ class PaperDestruction(Keyed):
     done_at: Mapped[datetime] = mapped_column(Instant)
     done_by: Mapped[int] = mapped_column(BigInteger)
     done_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class WardReturnActing(Keyed):
+    """代收登记: an emergency pharmacist took a ward's return slip in for the ward pharmacy (M7.8). One row per slip.
+
+    ``store_id`` is the ward pharmacy whose stock it went into, ``acting_store_id`` the emergency store that acted.
+    """
+
+    __tablename__ = "ward_return_acting"
+    __table_args__ = (Index("ix_ward_return_acting_day", "acting_store_id", "business_date"),)
+    return_id: Mapped[int] = mapped_column(BigInteger, unique=True)
+    number: Mapped[str] = mapped_column(String(32))
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    store_id: Mapped[int] = mapped_column(BigInteger)
+    acting_store_id: Mapped[int] = mapped_column(BigInteger)
+    asked_ward: Mapped[str] = mapped_column(String(60))
+    present_ward: Mapped[str] = mapped_column(String(60))
+    acted_at: Mapped[datetime] = mapped_column(Instant)
+    business_date: Mapped[date]
+    acted_by: Mapped[int] = mapped_column(BigInteger)
+    acted_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class WardReturnBatch(Keyed):
+    """Which batch a quantity (smallest units) of a ward's slip went back into."""
+
+    __tablename__ = "ward_return_batch"
+    __table_args__ = (CheckConstraint("quantity > 0", name="positive"),)
+    acting_id: Mapped[int] = mapped_column(ForeignKey("ward_return_acting.id"), index=True)
+    line_id: Mapped[int] = mapped_column(BigInteger)
+    drug_id: Mapped[int] = mapped_column(BigInteger)
+    batch_id: Mapped[int] = mapped_column(BigInteger)
+    quantity: Mapped[Decimal] = mapped_column(Quantity)

@@ -15,7 +15,8 @@ export interface StoreChoice {
   load: () => Promise<void>
 }
 
-export function useStore(): StoreChoice {
+/** `kinds`: which stores can be chosen here; a place for one kind alone remembers nothing. */
+export function useStore(kinds: string[] = ['outpatient', 'emergency']): StoreChoice {
   const before = usePreference('pharmacy.store', '')
   const stores = ref<Store[]>([])
   const store = ref<number | null>(null)
@@ -23,12 +24,12 @@ export function useStore(): StoreChoice {
 
   function choose(id: string | number | null): void {
     store.value = id === null ? null : Number(id)
-    if (store.value !== null) before.value.value = String(store.value)
+    if (store.value !== null && kinds.length > 1) before.value.value = String(store.value)
   }
 
   async function load(): Promise<void> {
     try {
-      stores.value = (await api.get<{ items: Store[] }>('outpatient-pharmacy/stores')).items
+      stores.value = (await api.get<{ items: Store[] }>('outpatient-pharmacy/stores', { wards: kinds.includes('ward') })).items.filter((one) => kinds.includes(one.kind))
       error.value = null
       await before.ready
       store.value = (stores.value.find((one) => String(one.id) === before.value.value) ?? stores.value.find((one) => one.kind === 'outpatient') ?? stores.value[0])?.id ?? null

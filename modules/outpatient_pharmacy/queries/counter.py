@@ -33,17 +33,17 @@ from modules.outpatient_pharmacy.service.scoping import store_for
 
 KINDS = ("outpatient", "emergency")
 
-
 TABS: Mapping[str, tuple[str, ...]] = {
     "charged": rules.OPEN_STATES, "review": ("waiting", "bounced"), "ready": ("reviewed", "picked"),
     "dispensed": ("done",)}
 """What a tab of the queue holds: all that wait, what a reviewer must see, what can be handed out, today's work."""
 
 
-def stores(session: Session, actor: Actor) -> list[Store]:
-    """The pharmacies that the actor may work in."""
+def stores(session: Session, actor: Actor, *, wards: bool = False) -> list[Store]:
+    """The pharmacies that the actor may work in; with those of the wards, whose hours are set here too."""
     mine = scopes.departments(actor, "outpatient_pharmacy.stock")
-    found = session.scalars(select(Store).where(Store.kind.in_(KINDS), Store.active).order_by(Store.code))
+    kinds = (*KINDS, "ward") if wards else KINDS
+    found = session.scalars(select(Store).where(Store.kind.in_(kinds), Store.active).order_by(Store.code))
     return [store for store in found if mine is None or store.department_id in mine]
 
 

@@ -20,10 +20,10 @@ def _codes(rows: list[dict[str, Any]]) -> dict[int, list[str]]:
     return {row["line_id"]: row["codes"] for row in rows}
 
 
-@routes.get("/stores", permission=STOCK, out=schemas.StoresOut)
+@routes.get("/stores", permission=STOCK, query=schemas.StoresQuery, out=schemas.StoresOut)
 def stores(call: Call) -> dict[str, Any]:
     """药房列表"""
-    return {"items": queries.stores(call.session, call.actor)}
+    return {"items": queries.stores(call.session, call.actor, wards=call.query["wards"])}
 
 
 @routes.get("/queue", permission=DISPENSE, query=schemas.QueueQuery, out=schemas.QueueOut)

@@ -18,6 +18,12 @@ class StoreOut(Schema):
     kind = fields.String()
 
 
+class StoresQuery(Schema):
+    """``wards``: the ward pharmacies too."""
+
+    wards = fields.Boolean(load_default=False)
+
+
 class StoresOut(Schema):
     """The pharmacies."""
 

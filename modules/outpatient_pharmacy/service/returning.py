@@ -194,7 +194,7 @@ def accept(session: Session, actor: Actor, return_id: int, *, codes: Codes | Non
     back: list[tuple[int, BatchQuantity]] = []
     for line in lines:
         key = line.prescription_line_id
-        back += [(line.id, b) for b in _choose(stock.issued_batches(session, document, key), line.quantity,
+        back += [(line.id, b) for b in choose_batches(stock.issued_batches(session, document, key), line.quantity,
                                                rows[key].name, key)]
     stock.put_back(session, actor, prescription.store_id, [b for _, b in back], document)
     tracecodes.take_back(session, actor, prescription, lines, codes or {})
@@ -242,7 +242,8 @@ def take_back(session: Session, actor: Actor, prescription_id: int, *, lines: Ma
     return accept(session, actor, made.id, codes=codes) if made.state == "approved" else made
 
 
-def _choose(issued: Sequence[BatchQuantity], quantity: Decimal, name: str, key: int) -> list[BatchQuantity]:
+def choose_batches(issued: Sequence[BatchQuantity], quantity: Decimal, name: str, key: int) -> list[BatchQuantity]:
+    """Into which of the batches that were handed out a returned quantity goes. :raises Conflict: not that much is out."""
     chosen = []
     rest = quantity
     for batch in issued:
