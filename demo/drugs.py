@@ -56,7 +56,8 @@ def fill(database: Database, keepers: Keepers, stores: dict[str, int], rng: rand
             tracing.enter_no_code(session, keepers.first, drug_id=drug.id, batch_id=None, reason="生产厂家未赋追溯码")
         for store, least in (("outpatient", 20), ("emergency", 10), ("warehouse", 60)):
             levels.set_levels(session, keepers.pharmacist, stores[store], [
-                (d.id, Decimal(least * d.pack_size), Decimal(4 * least * d.pack_size)) for d in drugs[::7] if d.price and d.price < 60])
+                (d.id, Decimal(least * d.pack_size), Decimal(4 * least * d.pack_size))
+                for d in drugs[::7] if d.price and d.price < 60])
 
 
 def _drugs(session: Session) -> list[Any]:

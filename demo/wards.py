@@ -47,7 +47,8 @@ def fill(database: Database, keepers: Keepers, stores: dict[str, int], persons: 
             simulator.supply(session, ward, stores["ward"])
         drugs = list(packs)
         for n, person in enumerate(persons[:4]):
-            stay = simulator.admit(session, person_id=person, number=f"ZY{26000101 + n}", ward_id=wards[n], bed=f"{7 * n + 5:02d}")
+            stay = simulator.admit(session, person_id=person, number=f"ZY{26000101 + n}", ward_id=wards[n],
+                                   bed=f"{7 * n + 5:02d}")
             given = simulator.hand_out(session, keepers.pharmacist, stay, [
                 (drug, Decimal(3 * packs[drug])) for drug in drugs[2 * n:2 * n + 2]])
             clock.move(minutes=6)
