@@ -325,6 +325,7 @@ class ElectronicInvoice(Keyed):
     code: Mapped[str | None] = mapped_column(String(20))
     invoice_number: Mapped[str | None] = mapped_column(String(20))
     check_code: Mapped[str | None] = mapped_column(String(20))
+    picture_url: Mapped[str | None] = mapped_column(String(300))
     original_id: Mapped[int | None] = mapped_column(BigInteger)
     after_id: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(String(200))

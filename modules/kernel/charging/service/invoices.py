@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
-from his_server.db import Database, now, of, today
+from his_server.db import Database, now, of
 from his_server.errors import Conflict, NotFound, Unavailable
 from his_server.messaging.outbox import Event
 from his_server.money import ZERO
@@ -29,6 +29,7 @@ from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
     ElectronicInvoice,
+    InsuranceClaim,
     Intent,
     InvoiceImage,
     Payment,
@@ -45,6 +46,8 @@ from modules.kernel.charging.ports import (
 )
 from modules.kernel.charging.service import intents
 from modules.kernel.charging.service.intents import STALE
+from modules.kernel.encounters.models import Encounter
+from modules.kernel.masterdata.models import Department
 from modules.kernel.patients.models import Person
 from modules.kernel.patients.rules import age
 
@@ -101,7 +104,7 @@ def _plan(session: Session, settlement: Settlement, root: int, colour: str, amou
     made = ElectronicInvoice(
         intent_id=intent.id, settlement_id=settlement.id, root_id=root, person_id=settlement.person_id, colour=colour,
         state="waiting", amount=amount, cashier_id=settlement.cashier_id, cashier_name=settlement.cashier_name,
-        business_date=today(session), made_at=now(session), **more)
+        business_date=settlement.business_date, made_at=settlement.settled_at, **more)
     session.add(made)
     session.flush()
     return made
@@ -148,17 +151,21 @@ def send(database: Database, invoice_id: int, actor: Actor = SYSTEM) -> Electron
         number = session.get_one(Intent, found.intent_id).number
         mine = intents.start(session, found.intent_id, ("created",))
         intent_id, reason, operator = found.intent_id, found.reason or "退费", found.cashier_name
-        code, invoice_number = (before.code, before.invoice_number) if before is not None else (None, None)
+        code, invoice_number, at = *_named(before), found.made_at
     if mine:
         if request is not None:
             asked = request
             intents.attempt(database, actor, intent_id, "issue", lambda: _checked(adapter.issue(asked)), keep)
         else:
             intents.attempt(database, actor, intent_id, "red", lambda: _checked(
-                adapter.red(number, code or "", invoice_number or "", reason, operator)), keep)
+                adapter.red(number, code, invoice_number, reason, operator, at)), keep)
         _follow(database, invoice_id)
     with database.begin(write=False) as session:
         return _read(database, session, invoice_id)
+
+
+def _named(invoice: ElectronicInvoice | None) -> tuple[str, str]:
+    return ((invoice.code or "", invoice.invoice_number or "") if invoice is not None else ("", ""))
 
 
 def _get(session: Session, invoice_id: int) -> ElectronicInvoice:
@@ -189,7 +196,8 @@ def keep(session: Session, intent_id: int, answer: Outcome) -> None:
         session, ElectronicInvoice, (ElectronicInvoice.intent_id == intent_id)
         & ElectronicInvoice.state.in_(("waiting", "failed")),
         {"state": "issued", "code": answer.code, "invoice_number": answer.invoice_number,
-         "check_code": answer.check_code, "issued_at": answer.issued_at or now(session)})
+         "check_code": answer.check_code, "issued_at": answer.issued_at or now(session),
+         "picture_url": answer.picture_url[:300] or None})
     original = session.scalar(select(ElectronicInvoice.original_id).where(ElectronicInvoice.intent_id == intent_id))
     if original is not None:
         portable.guarded_update(session, ElectronicInvoice, (ElectronicInvoice.id == original)
@@ -237,13 +245,24 @@ def _request(session: Session, invoice: ElectronicInvoice) -> InvoiceRequest:
     own = [(method, amount) for method, amount in sorted(paid.items())
            if amount and method not in (*rules.INSURED, rules.ROUNDING)]
     cash = sum((amount for _, amount in own), ZERO) + paid[rules.ROUNDING]
-    day = today(session)
+    visit, department = session.execute(
+        select(Encounter, Department.name).outerjoin(Department, Department.id == Encounter.department_id)
+        .where(Encounter.id == min(line.encounter_id for line in first.values()))).one()
+    claim = session.execute(
+        select(InsuranceClaim.insurance, InsuranceClaim.own_expense, Intent.peer_number)
+        .join(Intent, Intent.id == InsuranceClaim.intent_id)
+        .where(InsuranceClaim.settlement_id == invoice.root_id, InsuranceClaim.total == invoice.amount,
+               Intent.state.in_(("used", "reversed"))).order_by(InsuranceClaim.id.desc()).limit(1)).first()
+    insured = paid[rules.FUND] + paid[rules.HOSPITAL] + paid[rules.ACCOUNT] > 0
     return InvoiceRequest(
-        number=session.get_one(Intent, invoice.intent_id).number, kind=invoice.kind, issued_at=now(session),
+        number=session.get_one(Intent, invoice.intent_id).number, kind=invoice.kind, issued_at=invoice.made_at,
         payer=person.name, payer_id=person.id_no, outpatient_no=person.outpatient_no, sex=person.sex,
-        age=age(person.birth_date, day) if person.birth_date else "", department="", payee=invoice.cashier_name,
-        total=invoice.amount, fund=paid[rules.FUND] + paid[rules.HOSPITAL], account=paid[rules.ACCOUNT], cash=cash,
-        channels=tuple(own), lines=lines)
+        age=age(person.birth_date, invoice.business_date) if person.birth_date else "", department=department or "",
+        payee=invoice.cashier_name, total=invoice.amount, fund=paid[rules.FUND] + paid[rules.HOSPITAL],
+        account=paid[rules.ACCOUNT], cash=cash, channels=tuple(own), lines=lines, visit_no=visit.visit_no,
+        seen_at=visit.started_at, own_expense=claim.own_expense if claim and insured else ZERO,
+        insurance=claim.insurance if claim and insured else "",
+        insurer_number=(claim.peer_number or "") if claim and insured else "")
 
 
 def _up_to(session: Session, invoice: ElectronicInvoice) -> list[int]:
@@ -281,7 +300,17 @@ def image(database: Database, invoice_id: int) -> bytes:
 
 
 def _ask(database: Database, intent: Intent) -> Outcome:
-    return _checked(port(database).query(intent.number))
+    with database.begin(write=False) as session:
+        at = session.scalars(select(ElectronicInvoice.made_at).where(ElectronicInvoice.intent_id == intent.id)).one()
+    return _checked(port(database).query(intent.number, at))
+
+
+def _ask_red(database: Database, intent: Intent) -> Outcome:
+    with database.begin(write=False) as session:
+        original = session.scalars(select(ElectronicInvoice.original_id).where(
+            ElectronicInvoice.intent_id == intent.id)).one()
+        named = _named(session.get(ElectronicInvoice, original))
+    return _checked(port(database).query_red(intent.number, *named))
 
 
 def _after(database: Database, eager: int) -> int:
@@ -298,6 +327,6 @@ def _after(database: Database, eager: int) -> int:
     return 1
 
 
-intents.QUESTIONS.update({"issue": _ask, "red": _ask})
+intents.QUESTIONS.update({"issue": _ask, "red": _ask_red})
 intents.KEEP.update({"issue": keep, "red": keep})
 intents.AFTER.append(_after)

@@ -18,6 +18,7 @@ from modules.kernel.charging.models import ElectronicInvoice
 from modules.kernel.charging.service import invoices
 from tests.counting import QueryCount
 from tests.factories import insured as make
+from tests.factories.einvoice import RED
 from tests.factories.hospital import World
 
 PATH = "/api/charging/invoices"
@@ -113,7 +114,8 @@ def test_refunds_that_come_before_the_first_invoice_went_out(world: World) -> No
 
 
 @pytest.mark.requirement("FN-08")
-@pytest.mark.parametrize("faults", [("lost after",), ("lost before",), ("lost before", "lost after"), ("garbage",)])
+@pytest.mark.parametrize("faults", [("lost after",), ("lost before",), ("lost before", "lost after"), ("malformed",), ("down",),
+                                    ("unreadable",), ("short",), ("twice",)])
 def test_a_lost_answer_is_asked_for_before_anything_is_sent_again(world: World, clock: ManualClock,
                                                                   faults: tuple[str, ...]) -> None:
     person, settled = _exam(world)
@@ -121,7 +123,7 @@ def test_a_lost_answer_is_asked_for_before_anything_is_sent_again(world: World, 
     _work(world)
     _work(world, clock)
     _refund(world, settled["id"], "2")
-    world.db.ports["invoice"].misbehave(*faults)
+    world.db.ports["invoice"].misbehave(*faults, where=RED)
     _work(world)
     _work(world, clock)
     made = world.db.ports["invoice"].all()

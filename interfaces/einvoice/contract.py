@@ -1,0 +1,480 @@
+"""The platform's messages, named as its published clients name them (facts: ebill, sections 1 to 3).
+
+The simulator loads requests by these schemas and refuses what they don't know; our client dumps nothing that they
+refuse (tests/interfaces/einvoice). Answers are read tolerantly: new fields do no harm.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
+
+SUCCESS = "S0000"
+VERSION = "1.0"
+STAMP = re.compile(r"\d{17}\Z")
+
+
+class ContractError(ValueError):
+    """A message isn't what the specification says."""
+
+
+# The envelope
+
+
+def sign(appid: str, data: str, noise: str, key: str, version: str = VERSION, algorithm: str = "MD5") -> str:
+    """UPPER(MD5("appid=…&data=…&noise=…&key=…&version=…")); SM3 where a platform wants that."""
+    text = f"appid={appid}&data={data}&noise={noise}&key={key}&version={version}"
+    name = "sm3" if algorithm == "SM3" else "md5"
+    return hashlib.new(name, text.encode(), **({"usedforsecurity": False} if name == "md5" else {})).hexdigest().upper()
+
+
+def dumps(value: Any) -> str:
+    """JSON with amounts as plain numbers of their own places: no float comes near them."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_number)
+    return re.sub(r'"\\u0000(-?[0-9.]+)\\u0000"', r"\1", text)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"\0{value:f}\0"
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON with exact numbers. :raises ContractError: it is none."""
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise ContractError("报文不是有效的 JSON") from error
+
+
+def encode(text: str) -> str:
+    """Base64 of UTF-8."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def decode(text: Any) -> str:
+    """The inverse. :raises ContractError: it isn't Base64 of UTF-8."""
+    try:
+        return base64.b64decode(str(text), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ContractError("data 不是 UTF-8 文本的 Base64") from error
+
+
+def pack(appid: str, key: str, noise: str, body: str, algorithm: str = "MD5") -> dict[str, str]:
+    """A signed request."""
+    data = encode(body)
+    return {"appid": appid, "data": data, "noise": noise, "version": VERSION,
+            "sign": sign(appid, data, noise, key, VERSION, algorithm)}
+
+
+def unpack(message: Any, appid: str, key: str, algorithm: str = "MD5") -> str:
+    """The body of a signed message. :raises ContractError: the signature doesn't hold; nothing of it may be believed."""
+    if not isinstance(message, Mapping) or not all(isinstance(message.get(n), str) for n in ("data", "noise", "sign")):
+        raise ContractError("报文缺少 data、noise 或 sign")
+    wanted = sign(appid, message["data"], message["noise"], key, VERSION, algorithm)
+    if not hmac.compare_digest(wanted.encode(), message["sign"].encode()):
+        raise ContractError("报文签名不符")
+    return decode(message["data"])
+
+
+# Requests
+
+
+class Plain(Schema):
+    """A message whose unknown fields are refused; a null is as good as not sent."""
+
+    class Meta:
+        unknown = RAISE
+
+
+def _text(most: int, *, needed: bool = False) -> fields.String:
+    return fields.String(required=needed, allow_none=not needed,
+                         validate=validate.Length(1 if needed else 0, most))
+
+
+def _money(*, needed: bool = False) -> fields.Decimal:
+    return fields.Decimal(required=needed, allow_none=not needed, validate=_two_places)
+
+
+def _two_places(value: Decimal) -> None:
+    if value != round(value, 2) or not Decimal("-999999999999.99") <= value <= Decimal("999999999999.99"):
+        raise ValidationError("应为 14 位以内、两位小数的金额")
+
+
+def _stamp(*, needed: bool = True) -> fields.String:
+    return fields.String(required=needed, allow_none=not needed,
+                         validate=validate.Regexp(STAMP, error="应为 yyyyMMddHHmmssSSS"))
+
+
+class PayChannel(Plain):
+    """payChannelDetail"""
+
+    payChannelCode = _text(20, needed=True)
+    payChannelValue = _money(needed=True)
+
+
+class ChargeDetail(Plain):
+    """chargeDetail: by fiscal category"""
+
+    sortNo = fields.Integer(strict=True)
+    chargeCode = _text(20, needed=True)
+    chargeName = _text(100, needed=True)
+    unit = _text(20)
+    std = fields.Decimal(allow_none=True)
+    number = fields.Decimal(allow_none=True)
+    amt = _money(needed=True)
+    selfAmt = _money()
+    remark = _text(200)
+
+
+class ListDetail(Plain):
+    """listDetail: every line"""
+
+    listDetailNo = _text(50)
+    chargeCode = _text(20, needed=True)
+    chargeName = _text(100, needed=True)
+    prescribeCode = _text(60)
+    listTypeCode = _text(50)
+    listTypeName = _text(50)
+    code = _text(50, needed=True)
+    name = _text(100, needed=True)
+    form = _text(50)
+    specification = _text(50)
+    unit = _text(20)
+    std = fields.Decimal(allow_none=True)
+    number = fields.Decimal(allow_none=True)
+    amt = _money()
+    selfAmt = _money()
+    receivableAmt = _money()
+    medicalCareType = _text(50)
+    medCareItemType = _text(50)
+    medReimburseRate = fields.Decimal(allow_none=True)
+    remark = _text(200)
+    sortNo = fields.Integer(strict=True)
+    chrgtype = _text(50)
+
+
+class Other(Plain):
+    """otherInfo, otherMedicalList"""
+
+    infoNo = fields.Raw()
+    infoName = _text(100)
+    infoValue = _text(200)
+    infoOther = _text(200)
+
+
+class Issue(Plain):
+    """What all issuing methods have."""
+
+    busNo = _text(50, needed=True)
+    busType = _text(20, needed=True)
+    payer = _text(100, needed=True)
+    busDateTime = _stamp()
+    placeCode = _text(50, needed=True)
+    payee = _text(50, needed=True)
+    author = _text(50, needed=True)
+    checker = _text(50)
+    totalAmt = _money(needed=True)
+    remark = _text(200)
+    alipayCode = _text(100)
+    weChatOrderNo = _text(100)
+    openID = _text(100)
+    tel = _text(30)
+    email = _text(50)
+    payerType = fields.String(required=True, validate=validate.OneOf(("1", "2")))
+    idCardNo = _text(50)
+    cardType = _text(20, needed=True)
+    cardNo = _text(50, needed=True)
+    medicalInstitution = _text(30, needed=True)
+    medCareInstitution = _text(60)
+    medCareTypeCode = _text(30)
+    medicalCareType = _text(60, needed=True)
+    medicalInsuranceID = _text(50)
+    category = _text(60)
+    categoryCode = _text(50)
+    leaveCategory = _text(60)
+    leaveCategoryCode = _text(50)
+    patientCategory = _text(60)
+    patientCategoryCode = _text(50)
+    hospitalNo = _text(50)
+    visitNo = _text(50)
+    patientNo = _text(50)
+    patientId = _text(50)
+    caseNumber = _text(50)
+    sex = _text(10, needed=True)
+    age = _text(10, needed=True)
+    bedNo = _text(20)
+    accountPay = _money(needed=True)
+    fundPay = _money(needed=True)
+    otherfundPay = _money(needed=True)
+    ownPay = _money(needed=True)
+    selfConceitedAmt = _money()
+    selfPayAmt = _money()
+    selfCashPay = _money()
+    cashPay = _money()
+    chequePay = _money()
+    transferAccountPay = _money()
+    cashRecharge = _money()
+    chequeRecharge = _money()
+    transferRecharge = _money()
+    cashRefund = _money()
+    chequeRefund = _money()
+    transferRefund = _money()
+    ownAcBalance = _money()
+    reimbursementAmt = _money()
+    balancedNumber = _text(50)
+    isArrears = fields.String(required=True, validate=validate.OneOf(("0", "1")))
+    arrearsReason = _text(200)
+    eBillRelateNo = _text(50)
+    otherInfo = fields.List(fields.Nested(Other))
+    otherMedicalList = fields.List(fields.Nested(Other))
+    payChannelDetail = fields.List(fields.Nested(PayChannel), required=True)
+    chargeDetail = fields.List(fields.Nested(ChargeDetail), required=True, validate=validate.Length(1))
+    listDetail = fields.List(fields.Nested(ListDetail), required=True, validate=validate.Length(1))
+
+    @validates_schema
+    def sums(self, data: dict[str, Any], **_: Any) -> None:
+        """Facts: ebill, section 4: lines, categories and payers sum to the total."""
+        total = data["totalAmt"]
+        if total <= 0:
+            raise ValidationError("totalAmt 必须大于 0")
+        if sum(row["amt"] for row in data["chargeDetail"]) != total:
+            raise ValidationError("chargeDetail 合计与 totalAmt 不符")
+        if sum(row["amt"] or 0 for row in data["listDetail"]) != total:
+            raise ValidationError("listDetail 合计与 totalAmt 不符")
+        self_part = data["accountPay"] + (data.get("selfCashPay") or 0)
+        if data["fundPay"] + data["otherfundPay"] + self_part != total:
+            raise ValidationError("fundPay＋otherfundPay＋accountPay＋selfCashPay 与 totalAmt 不符")
+        if data["ownPay"] + (data.get("selfPayAmt") or 0) != self_part:
+            raise ValidationError("ownPay＋selfPayAmt 与 accountPay＋selfCashPay 不符")
+        if sum(row["payChannelValue"] for row in data["payChannelDetail"]) != (data.get("selfCashPay") or 0):
+            raise ValidationError("payChannelDetail 合计与 selfCashPay 不符")
+
+
+class IssueVisit(Issue):
+    """invEBillRegistration, invoiceEBillOutpatient"""
+
+    consultationDate = fields.String(required=True, validate=validate.Regexp(r"\d{8}\Z|\d{4}-\d\d-\d\d\Z"))
+
+
+class IssueInpatient(Issue):
+    """invEBillHospitalized"""
+
+    checker = _text(50, needed=True)
+    caseNumber = _text(50, needed=True)
+    inHospitalDate = fields.String(required=True, validate=validate.Regexp(r"\d{4}-\d\d-\d\d\Z"))
+    outHospitalDate = fields.String(required=True, validate=validate.Regexp(r"\d{4}-\d\d-\d\d\Z"))
+    hospitalDays = fields.Integer(allow_none=True)
+
+
+class WriteOff(Plain):
+    """writeOffEBill"""
+
+    billBatchCode = _text(50, needed=True)
+    billNo = _text(20, needed=True)
+    reason = _text(200, needed=True)
+    operator = _text(60, needed=True)
+    busDateTime = _stamp()
+    placeCode = _text(50, needed=True)
+
+
+class BillKey(Plain):
+    """getEBillStatesByBillInfo; the picture, where there is a method for it, with ``random``"""
+
+    billBatchCode = _text(50, needed=True)
+    billNo = _text(20, needed=True)
+    random = _text(20)
+
+
+class NextPaper(Plain):
+    """getPaperBillNo"""
+
+    placeCode = _text(50, needed=True)
+    pBillBatchCode = _text(50, needed=True)
+
+
+class PaperCodes(Plain):
+    """getValidBillBatchCode"""
+
+    placeCode = _text(50, needed=True)
+
+
+class TurnPaper(Plain):
+    """turnPaper, reTurnPaper"""
+
+    billBatchCode = _text(50, needed=True)
+    billNo = _text(20, needed=True)
+    pBillBatchCode = _text(50, needed=True)
+    pBillNo = _text(20, needed=True)
+    busDateTime = _stamp()
+    placeCode = _text(50, needed=True)
+    operator = _text(60, needed=True)
+
+
+class InvalidPaper(Plain):
+    """invalidPaper"""
+
+    pBillBatchCode = _text(50, needed=True)
+    pBillNo = _text(20, needed=True)
+    placeCode = _text(50, needed=True)
+    author = _text(60, needed=True)
+    reason = _text(200, needed=True)
+    busDateTime = _stamp()
+
+
+class InvalidBlank(Plain):
+    """invalidBlankBillNo"""
+
+    pBillBatchCode = _text(50, needed=True)
+    pBillNoStart = _text(20, needed=True)
+    pBillNoEnd = _text(20, needed=True)
+    placeCode = _text(50, needed=True)
+    author = _text(60, needed=True)
+    reason = _text(200, needed=True)
+    busDateTime = _stamp()
+
+
+class CheckTotal(Plain):
+    """checkTotalData, checkWriteOffData: one day"""
+
+    busDate = fields.String(required=True, validate=validate.Regexp(r"\d{8}\Z"))
+    busType = _text(20)
+    placeCode = _text(50)
+    isReturnList = fields.String(validate=validate.OneOf(("0", "1")))
+    pageNo = fields.Integer(required=True, strict=True, validate=validate.Range(1))
+    pageSize = fields.Integer(required=True, strict=True, validate=validate.Range(1, 1000))
+
+
+class ByDate(Plain):
+    """getBillByBusDate. dataType: 1 electronic, 2 red electronic, 3 paper, 4 voided paper, 5 blank paper"""
+
+    busBgnDate = _stamp()
+    busEndDate = _stamp()
+    placeCode = _text(50)
+    dataType = fields.String(required=True, validate=validate.OneOf(("1", "2", "3", "4", "5")))
+    pageNo = fields.Integer(required=True, strict=True, validate=validate.Range(1))
+    pageSize = fields.Integer(required=True, strict=True, validate=validate.Range(1, 1000))
+
+
+METHODS: dict[str, type[Plain]] = {
+    "invEBillRegistration": IssueVisit, "invoiceEBillOutpatient": IssueVisit, "invEBillHospitalized": IssueInpatient,
+    "writeOffEBill": WriteOff, "getEBillStatesByBillInfo": BillKey, "getBillByBusDate": ByDate,
+    "getPaperBillNo": NextPaper, "getValidBillBatchCode": PaperCodes, "turnPaper": TurnPaper, "reTurnPaper": TurnPaper,
+    "invalidPaper": InvalidPaper, "invalidBlankBillNo": InvalidBlank, "checkTotalData": CheckTotal,
+    "checkWriteOffData": CheckTotal, "getEBillPicture": BillKey,
+}
+"""Method → what it is asked with."""
+
+
+# Answers
+
+
+class Reply(Schema):
+    """An answer's body: what we don't know of it is left out."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Answer(Reply):
+    """Beside every answer."""
+
+    result = fields.String(required=True)
+    message = fields.String(load_default="")
+
+
+class Issued(Reply):
+    """An issued invoice"""
+
+    billBatchCode = fields.String(required=True)
+    billNo = fields.String(required=True)
+    random = fields.String(required=True)
+    createTime = fields.String(load_default="")
+    pictureUrl = fields.String(load_default="", allow_none=True)
+
+
+class WrittenOff(Reply):
+    """A red invoice"""
+
+    eScarletBillBatchCode = fields.String(required=True)
+    eScarletBillNo = fields.String(required=True)
+    eScarletRandom = fields.String(required=True)
+    createTime = fields.String(load_default="")
+    pictureUrl = fields.String(load_default="", allow_none=True)
+
+
+class States(Reply):
+    """getEBillStatesByBillInfo: state 1 in force, 2 void; isPrtPaper, isScarlet 0 or 1"""
+
+    state = fields.String(required=True)
+    isPrtPaper = fields.String(required=True)
+    pBillBatchCode = fields.String(load_default="", allow_none=True)
+    pBillNo = fields.String(load_default="", allow_none=True)
+    isScarlet = fields.String(required=True)
+    scarletBillBatchCode = fields.String(load_default="", allow_none=True)
+    scarletBillNo = fields.String(load_default="", allow_none=True)
+    scarletRandom = fields.String(load_default="", allow_none=True)
+
+
+class DayRow(Reply):
+    """A row of getBillByBusDate"""
+
+    busNo = fields.String(load_default="", allow_none=True)
+    billBatchCode = fields.String(required=True)
+    billNo = fields.String(required=True)
+    random = fields.String(load_default="", allow_none=True)
+    totalAmt = fields.Decimal(required=True)
+    ivcDateTime = fields.String(required=True)
+
+
+class DayPage(Reply):
+    """A page of getBillByBusDate: ``total`` is of all pages"""
+
+    total = fields.Integer(required=True)
+    billList = fields.List(fields.Nested(DayRow), required=True)
+
+
+class Totals(Reply):
+    """checkTotalData, checkWriteOffData"""
+
+    allTotalNum = fields.Integer(required=True)
+    allTotalAmt = fields.Decimal(required=True)
+
+
+class PaperNo(Reply):
+    """getPaperBillNo"""
+
+    pBillBatchCode = fields.String(required=True)
+    pBillNo = fields.String(required=True)
+
+
+class PaperBatch(Reply):
+    """A row of getValidBillBatchCode"""
+
+    billBatchCode = fields.String(required=True)
+    billName = fields.String(load_default="")
+    bgnNo = fields.String(required=True)
+    endNo = fields.String(required=True)
+    copyNum = fields.Integer(required=True)
+
+
+class PaperBatches(Reply):
+    """getValidBillBatchCode"""
+
+    billBatchCodeList = fields.List(fields.Nested(PaperBatch), required=True)
+
+
+class Picture(Reply):
+    """The picture of an invoice, where the platform gives one: Base64 of a PNG"""
+
+    fileData = fields.String(required=True)
