@@ -173,7 +173,31 @@ class Other(Plain):
     infoOther = _text(200)
 
 
-class Issue(Plain):
+_OPTIONAL = {
+    20: (
+        "bedNo"),
+    30: (
+        "tel medCareTypeCode"),
+    50: (
+        "checker email idCardNo medicalInsuranceID categoryCode leaveCategoryCode patientCategoryCode "
+        "hospitalNo visitNo patientNo patientId caseNumber balancedNumber eBillRelateNo"),
+    60: (
+        "medCareInstitution category leaveCategory patientCategory"),
+    100: (
+        "alipayCode weChatOrderNo openID"),
+    200: (
+        "remark arrearsReason"),
+}
+"""Longest text → fields that may be missing."""
+_AMOUNTS = (
+        "selfConceitedAmt selfPayAmt selfCashPay cashPay chequePay transferAccountPay cashRecharge "
+        "chequeRecharge transferRecharge cashRefund chequeRefund transferRefund ownAcBalance reimbursementAmt")
+_May: Any = Plain.from_dict({
+    **{name: _text(most) for most, names in _OPTIONAL.items() for name in names.split()},
+    **{name: _money() for name in _AMOUNTS.split()}}, name="May")
+
+
+class Issue(_May):  # type: ignore[misc]
     """What all issuing methods have."""
 
     busNo = _text(50, needed=True)
@@ -183,59 +207,19 @@ class Issue(Plain):
     placeCode = _text(50, needed=True)
     payee = _text(50, needed=True)
     author = _text(50, needed=True)
-    checker = _text(50)
     totalAmt = _money(needed=True)
-    remark = _text(200)
-    alipayCode = _text(100)
-    weChatOrderNo = _text(100)
-    openID = _text(100)
-    tel = _text(30)
-    email = _text(50)
     payerType = fields.String(required=True, validate=validate.OneOf(("1", "2")))
-    idCardNo = _text(50)
     cardType = _text(20, needed=True)
     cardNo = _text(50, needed=True)
     medicalInstitution = _text(30, needed=True)
-    medCareInstitution = _text(60)
-    medCareTypeCode = _text(30)
     medicalCareType = _text(60, needed=True)
-    medicalInsuranceID = _text(50)
-    category = _text(60)
-    categoryCode = _text(50)
-    leaveCategory = _text(60)
-    leaveCategoryCode = _text(50)
-    patientCategory = _text(60)
-    patientCategoryCode = _text(50)
-    hospitalNo = _text(50)
-    visitNo = _text(50)
-    patientNo = _text(50)
-    patientId = _text(50)
-    caseNumber = _text(50)
     sex = _text(10, needed=True)
     age = _text(10, needed=True)
-    bedNo = _text(20)
     accountPay = _money(needed=True)
     fundPay = _money(needed=True)
     otherfundPay = _money(needed=True)
     ownPay = _money(needed=True)
-    selfConceitedAmt = _money()
-    selfPayAmt = _money()
-    selfCashPay = _money()
-    cashPay = _money()
-    chequePay = _money()
-    transferAccountPay = _money()
-    cashRecharge = _money()
-    chequeRecharge = _money()
-    transferRecharge = _money()
-    cashRefund = _money()
-    chequeRefund = _money()
-    transferRefund = _money()
-    ownAcBalance = _money()
-    reimbursementAmt = _money()
-    balancedNumber = _text(50)
     isArrears = fields.String(required=True, validate=validate.OneOf(("0", "1")))
-    arrearsReason = _text(200)
-    eBillRelateNo = _text(50)
     otherInfo = fields.List(fields.Nested(Other))
     otherMedicalList = fields.List(fields.Nested(Other))
     payChannelDetail = fields.List(fields.Nested(PayChannel), required=True)
