@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 SUCCESS = "S0000"
 VERSION = "1.0"
@@ -91,10 +91,7 @@ def unpack(message: Any, appid: str, key: str, algorithm: str = "MD5") -> str:
 
 
 class Plain(Schema):
-    """A message whose unknown fields are refused; a null is as good as not sent."""
-
-    class Meta:
-        unknown = RAISE
+    """A message whose unknown fields are refused (marshmallow's habit); a null is as good as not sent."""
 
 
 def _text(most: int, *, needed: bool = False) -> fields.String:
@@ -137,31 +134,26 @@ class ChargeDetail(Plain):
     remark = _text(200)
 
 
-class ListDetail(Plain):
+_OfLine: Any = Plain.from_dict({
+    **{name: _text(50) for name in "listDetailNo listTypeCode listTypeName form specification medicalCareType "
+                                   "medCareItemType chrgtype".split()},
+    **{name: _money() for name in "amt selfAmt receivableAmt".split()}}, name="OfLine")
+
+
+class ListDetail(_OfLine):  # type: ignore[misc]
     """listDetail: every line"""
 
-    listDetailNo = _text(50)
     chargeCode = _text(20, needed=True)
     chargeName = _text(100, needed=True)
     prescribeCode = _text(60)
-    listTypeCode = _text(50)
-    listTypeName = _text(50)
     code = _text(50, needed=True)
     name = _text(100, needed=True)
-    form = _text(50)
-    specification = _text(50)
     unit = _text(20)
     std = fields.Decimal(allow_none=True)
     number = fields.Decimal(allow_none=True)
-    amt = _money()
-    selfAmt = _money()
-    receivableAmt = _money()
-    medicalCareType = _text(50)
-    medCareItemType = _text(50)
     medReimburseRate = fields.Decimal(allow_none=True)
     remark = _text(200)
     sortNo = fields.Integer(strict=True)
-    chrgtype = _text(50)
 
 
 class Other(Plain):
@@ -280,17 +272,16 @@ class BillKey(Plain):
     random = _text(20)
 
 
-class NextPaper(Plain):
-    """getPaperBillNo"""
-
-    placeCode = _text(50, needed=True)
-    pBillBatchCode = _text(50, needed=True)
-
-
 class PaperCodes(Plain):
     """getValidBillBatchCode"""
 
     placeCode = _text(50, needed=True)
+
+
+class NextPaper(PaperCodes):
+    """getPaperBillNo"""
+
+    pBillBatchCode = _text(50, needed=True)
 
 
 class TurnPaper(Plain):
@@ -305,49 +296,51 @@ class TurnPaper(Plain):
     operator = _text(60, needed=True)
 
 
-class InvalidPaper(Plain):
+class Voiding(Plain):
+    """Both voiding methods"""
+
+    pBillBatchCode = _text(50, needed=True)
+    placeCode = _text(50, needed=True)
+    author = _text(60, needed=True)
+    reason = _text(200, needed=True)
+    busDateTime = _stamp()
+
+
+class InvalidPaper(Voiding):
     """invalidPaper"""
 
-    pBillBatchCode = _text(50, needed=True)
     pBillNo = _text(20, needed=True)
-    placeCode = _text(50, needed=True)
-    author = _text(60, needed=True)
-    reason = _text(200, needed=True)
-    busDateTime = _stamp()
 
 
-class InvalidBlank(Plain):
+class InvalidBlank(Voiding):
     """invalidBlankBillNo"""
 
-    pBillBatchCode = _text(50, needed=True)
     pBillNoStart = _text(20, needed=True)
     pBillNoEnd = _text(20, needed=True)
-    placeCode = _text(50, needed=True)
-    author = _text(60, needed=True)
-    reason = _text(200, needed=True)
-    busDateTime = _stamp()
 
 
-class CheckTotal(Plain):
+class Paged(Plain):
+    """A list in pages"""
+
+    placeCode = _text(50)
+    pageNo = fields.Integer(required=True, strict=True, validate=validate.Range(1))
+    pageSize = fields.Integer(required=True, strict=True, validate=validate.Range(1, 1000))
+
+
+class CheckTotal(Paged):
     """checkTotalData, checkWriteOffData: one day"""
 
     busDate = fields.String(required=True, validate=validate.Regexp(r"\d{8}\Z"))
     busType = _text(20)
-    placeCode = _text(50)
     isReturnList = fields.String(validate=validate.OneOf(("0", "1")))
-    pageNo = fields.Integer(required=True, strict=True, validate=validate.Range(1))
-    pageSize = fields.Integer(required=True, strict=True, validate=validate.Range(1, 1000))
 
 
-class ByDate(Plain):
+class ByDate(Paged):
     """getBillByBusDate. dataType: 1 electronic, 2 red electronic, 3 paper, 4 voided paper, 5 blank paper"""
 
     busBgnDate = _stamp()
     busEndDate = _stamp()
-    placeCode = _text(50)
     dataType = fields.String(required=True, validate=validate.OneOf(("1", "2", "3", "4", "5")))
-    pageNo = fields.Integer(required=True, strict=True, validate=validate.Range(1))
-    pageSize = fields.Integer(required=True, strict=True, validate=validate.Range(1, 1000))
 
 
 METHODS: dict[str, type[Plain]] = {
@@ -377,24 +370,27 @@ class Answer(Reply):
     message = fields.String(load_default="")
 
 
-class Issued(Reply):
+class Made(Reply):
+    """Beside what was made"""
+
+    createTime = fields.String(load_default="")
+    pictureUrl = fields.String(load_default="", allow_none=True)
+
+
+class Issued(Made):
     """An issued invoice"""
 
     billBatchCode = fields.String(required=True)
     billNo = fields.String(required=True)
     random = fields.String(required=True)
-    createTime = fields.String(load_default="")
-    pictureUrl = fields.String(load_default="", allow_none=True)
 
 
-class WrittenOff(Reply):
+class WrittenOff(Made):
     """A red invoice"""
 
     eScarletBillBatchCode = fields.String(required=True)
     eScarletBillNo = fields.String(required=True)
     eScarletRandom = fields.String(required=True)
-    createTime = fields.String(load_default="")
-    pictureUrl = fields.String(load_default="", allow_none=True)
 
 
 class States(Reply):
