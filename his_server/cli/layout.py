@@ -16,7 +16,7 @@ MODULE_ROOMS = {
 }
 MODULE_FOLDERS = {"ports", "service", "queries", "routes", "reports", "schemas", "importing", "pages", "data"}
 INTERFACE_ROOMS = {
-    "__init__.py", "manifest.toml", "contract.py", "mapping.py", "client.py", "inbound.py", "subscriptions.py",
+    "__init__.py", "manifest.toml", "envelope.py", "contract.py", "mapping.py", "client.py", "inbound.py", "subscriptions.py",
     "simulator.py", "settings.py", "models.py",
 }
 INTERFACE_FOLDERS = {"fixtures", "pages", "data", "client", "mapping", "simulator"}

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from marshmallow import Schema, ValidationError
 
-from interfaces.einvoice import contract, mapping
+from interfaces.einvoice import contract, envelope, mapping
 from interfaces.einvoice.settings import Settings
 from modules.kernel.charging.ports import (
     CONFIRMED,
@@ -47,20 +47,20 @@ class Platform:
 
     def _call(self, method: str, body: dict[str, Any], reply: type[Schema] | None) -> dict[str, Any]:
         """One call. :raises _Said: an error. :raises ContractError: nothing that may be believed."""
-        message = contract.pack(self._appid, self._key, uuid4().hex, contract.dumps(body), self._settings.sign)
-        answer = self._line.exchange("POST", f"{self._settings.path}/{method}", contract.dumps(message).encode(), HEADERS)
+        message = envelope.pack(self._appid, self._key, uuid4().hex, envelope.dumps(body), self._settings.sign)
+        answer = self._line.exchange("POST", f"{self._settings.path}/{method}", envelope.dumps(message).encode(), HEADERS)
         if answer.status != 200:
-            raise contract.ContractError(f"HTTP {answer.status}")
-        told = contract.loads(contract.unpack(contract.loads(answer.body), self._appid, self._key, self._settings.sign))
+            raise envelope.ContractError(f"HTTP {answer.status}")
+        told = envelope.loads(envelope.unpack(envelope.loads(answer.body), self._appid, self._key, self._settings.sign))
         try:
             head: dict[str, Any] = contract.Answer().load(told)
-            if head["result"] != contract.SUCCESS:
+            if head["result"] != envelope.SUCCESS:
                 raise _Said(head["result"], head["message"])
             if reply is None:
                 return {}
-            found: dict[str, Any] = reply().load(contract.loads(contract.decode(head["message"])))
+            found: dict[str, Any] = reply().load(envelope.loads(envelope.decode(head["message"])))
         except ValidationError as error:
-            raise contract.ContractError(f"{method} 的应答不完整：{error.messages}") from error
+            raise envelope.ContractError(f"{method} 的应答不完整：{error.messages}") from error
         return found
 
     def _refusal(self, said: _Said) -> Invoice:
@@ -107,15 +107,15 @@ class Platform:
     def image(self, code: str, invoice_number: str, check_code: str) -> bytes:
         """The picture, where the platform has a method for it. :raises ContractError: it hasn't, or sent none."""
         if not self._settings.picture_method:
-            raise contract.ContractError("平台没有提供票据图片接口")
+            raise envelope.ContractError("平台没有提供票据图片接口")
         told = self._call(self._settings.picture_method, {
             "billBatchCode": code, "billNo": invoice_number, "random": check_code}, contract.Picture)
         try:
             content = base64.b64decode(told["fileData"], validate=True)
         except binascii.Error as error:
-            raise contract.ContractError("票据图片不是 Base64") from error
+            raise envelope.ContractError("票据图片不是 Base64") from error
         if not content.startswith(b"\x89PNG"):
-            raise contract.ContractError("票据图片不是 PNG")
+            raise envelope.ContractError("票据图片不是 PNG")
         return content
 
     # Paper
@@ -204,4 +204,4 @@ class Platform:
 
 
 def _no_answer(said: _Said) -> NoReturn:
-    raise contract.ContractError(said.text) from said
+    raise envelope.ContractError(said.text) from said

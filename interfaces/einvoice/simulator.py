@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from werkzeug import Request, Response
 
 from his_server.clock import local
-from interfaces.einvoice import contract
+from interfaces.einvoice import contract, envelope
 from interfaces.einvoice.settings import SIMULATED
 from interfaces.hub import simulating
 
@@ -87,23 +87,23 @@ def create(folder: Path) -> Any:
             return Response("not found", 404)
         try:
             answer = _answer(folder, method, request.get_data(), simulating.now(request.environ))
-        except contract.ContractError as error:
+        except envelope.ContractError as error:
             answer = "E0001", str(error)
         appid, key = SIMULATED
-        body = contract.dumps({"result": answer[0], "message": answer[1]})
+        body = envelope.dumps({"result": answer[0], "message": answer[1]})
         noise = hashlib.new("sm3", request.get_data()).hexdigest()[:32]
-        return Response(contract.dumps(contract.pack(appid, key, noise, body)), mimetype="application/json")
+        return Response(envelope.dumps(envelope.pack(appid, key, noise, body)), mimetype="application/json")
 
     return application
 
 
 def _answer(folder: Path, method: str, content: bytes, now: datetime) -> tuple[str, str]:
     appid, key = SIMULATED
-    message = contract.loads(content)
-    if not isinstance(message, dict) or message.get("appid") != appid or message.get("version") != contract.VERSION:
+    message = envelope.loads(content)
+    if not isinstance(message, dict) or message.get("appid") != appid or message.get("version") != envelope.VERSION:
         return "E0003", "appid 或 version 有误"
     try:
-        body = contract.METHODS[method]().load(contract.loads(contract.unpack(message, appid, key)))
+        body = contract.METHODS[method]().load(envelope.loads(envelope.unpack(message, appid, key)))
     except ValidationError as error:
         return "E1003", f"报文校验未通过：{error.messages}"
     with closing(_open(folder)) as books:
@@ -113,7 +113,7 @@ def _answer(folder: Path, method: str, content: bytes, now: datetime) -> tuple[s
                 found = _DO[method](books, method, body, now)
         except _Refused as refused:
             return refused.code, refused.text
-    return contract.SUCCESS, contract.encode(contract.dumps(found))
+    return envelope.SUCCESS, envelope.encode(envelope.dumps(found))
 
 
 # Invoices

@@ -16,7 +16,7 @@ from his_server.clock import ManualClock
 from his_server.db import Database
 from his_server.settings import Settings as House
 from his_server.settings import SettingsError
-from interfaces.einvoice import contract, mapping, platform, simulator
+from interfaces.einvoice import envelope, mapping, platform, simulator
 from interfaces.einvoice.client import Platform
 from interfaces.einvoice.settings import SIMULATED, Settings
 from interfaces.hub.transport import Answer, Line
@@ -47,13 +47,13 @@ def bench(tmp_path: Path, clock: ManualClock) -> Bench:
 @pytest.mark.requirement("H8")
 def test_the_signature_is_the_published_one() -> None:
     given = ("HAOHE", "eyJhIjoxfQ==", "0123456789abcdef0123456789abcdef", "secret")
-    assert contract.sign(*given) == "674AB712D6115C28C4A8799FEFBBD76D"
-    assert contract.sign(*given, algorithm="SM3") == "583DA848EB7D19DBADF4B3DA756112688460F7FD314DBFFF320465C8A6DDCE40"
+    assert envelope.sign(*given) == "674AB712D6115C28C4A8799FEFBBD76D"
+    assert envelope.sign(*given, algorithm="SM3") == "583DA848EB7D19DBADF4B3DA756112688460F7FD314DBFFF320465C8A6DDCE40"
 
 
 @pytest.mark.requirement("H8", "FN-01")
 def test_amounts_are_plain_numbers_with_two_places() -> None:
-    text = contract.dumps(mapping.issue(REQUEST, Settings()))
+    text = envelope.dumps(mapping.issue(REQUEST, Settings()))
     assert '"totalAmt":121.10' in text and '"fundPay":60.00' in text and "𠮷田䶮" in text
     told = json.loads(text, parse_float=Decimal)
     assert told["ownPay"] + told["selfPayAmt"] == told["accountPay"] + told["selfCashPay"] == Decimal("61.10")
@@ -143,12 +143,12 @@ def test_an_answer_with_a_wrong_signature_is_not_believed(bench: Bench, spoil: s
         if spoil == "sign":
             told["sign"] = told["sign"][:-1] + ("0" if told["sign"][-1] != "0" else "1")
         elif spoil == "data":
-            told["data"] = contract.encode('{"result":"S0000","message":""}')
+            told["data"] = envelope.encode('{"result":"S0000","message":""}')
         else:
             del told["sign"]
         return Answer(200, found.headers, json.dumps(told).encode())
 
-    with pytest.raises(contract.ContractError, match=r"签名|缺少"):
+    with pytest.raises(envelope.ContractError, match=r"签名|缺少"):
         Platform(Line("einvoice", carry, timeout=5), bench.settings, *SIMULATED).issue(REQUEST)
     assert bench.query(REQUEST.number, AT).state == "confirmed"  # so it was asked for, not issued again
 
@@ -156,7 +156,7 @@ def test_an_answer_with_a_wrong_signature_is_not_believed(bench: Bench, spoil: s
 @pytest.mark.requirement("H8")
 def test_a_request_that_others_signed_is_refused(bench: Bench) -> None:
     other = Platform(bench.adapter._line, bench.settings, SIMULATED[0], "f" * 32)
-    with pytest.raises(contract.ContractError):
+    with pytest.raises(envelope.ContractError):
         other.issue(REQUEST)
     assert bench.all() == []
 
