@@ -2,7 +2,7 @@
 
 from his_server.module import MenuItem, Module, Permission
 from modules.outpatient_billing.reports import SOURCES, VIEW
-from modules.outpatient_billing.routes import CHARGE, GRANT, LOOK, REFUND, REGISTER, routes
+from modules.outpatient_billing.routes import CHARGE, CONVERT, GRANT, LOOK, REFUND, REGISTER, routes
 from modules.outpatient_billing.settings import Settings
 
 module = Module(
@@ -14,6 +14,7 @@ module = Module(
         Permission(CHARGE, "收费、班次", ("cashier", "registrar")),
         Permission(LOOK, "查看结算、班次", ("cashier", "registrar", "finance")),
         Permission(REFUND, "退费", ("cashier",)),
+        Permission(CONVERT, "自费转医保", ("cashier", "registrar")),
         Permission("outpatient_billing.receive_shift", "接收交账", ("finance",)),
         Permission(GRANT, "发放票据号段", ("finance",)),
         Permission(VIEW, "收费报表", ("cashier", "finance")),

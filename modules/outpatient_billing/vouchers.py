@@ -23,9 +23,10 @@ _LINES = (Column("name", "项目", width=24), Column("spec", "规格", width=14)
 def settlement(found: Mapping[str, Any], *, hospital: str, paper: str, copy: int) -> bytes:
     """收费凭证 or 退费凭证 of a settlement; zero-priced ones too (M1.1). ``copy`` 2 and more are marked 补打."""
     refund = found["kind"] == "refund"
+    name = {"refund": "退费", "convert": "自费转医保"}.get(found["kind"], "收费")
     person = found["person"]
     page = Document(paper, reprint="补打" if copy > 1 else None)
-    page.title(f"{hospital}{'退费' if refund else '收费'}凭证")
+    page.title(f"{hospital}{name}凭证")
     page.pairs([
         ("姓名", person["name"]), ("性别", SEX.get(person["sex"], "")), ("门诊号", person["outpatient_no"]),
         ("结算号", found["number"]), ("时间", f"{local(found['settled_at']):%Y-%m-%d %H:%M:%S}"),
@@ -58,6 +59,7 @@ def shift(found: Mapping[str, Any], *, hospital: str, copy: int) -> bytes:
     page.line("一、收支汇总", bold=True)
     page.pairs([("收费", f"{figures['charges']['count']} 笔 {figures['charges']['amount']} 元"),
                 ("退费", f"{figures['refunds']['count']} 笔 {figures['refunds']['amount']} 元"),
+                *([("自费转医保", f"{figures['conversions']} 笔")] if figures.get("conversions") else []),
                 ("净额", f"{figures['net']} 元"),
                 ("长短款", "" if found["cash_difference"] is None else f"{found['cash_difference']} 元")], columns=2)
     page.line("二、支付方式", bold=True)

@@ -13,7 +13,7 @@ from modules.kernel.charging.routes import (
     WORKLIST,
     routes,
 )
-from modules.kernel.charging.service import insured, insured_refunds, invoices, payments
+from modules.kernel.charging.service import converting, insured, insured_refunds, invoices, payments
 from modules.kernel.charging.service.intents import INTENT_SERIES
 from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import SHIFT_SERIES
@@ -36,9 +36,11 @@ module = Module(
     jobs=(Job("payment-recovery", "未明支付查询与退回", payments.recover, every=timedelta(seconds=10)),
           Job("insurance-recovery", "未明医保结算查询、完成或撤销", insured.recover, every=timedelta(seconds=10)),
           Job("insured-refund-recovery", "未办完的医保退费", insured_refunds.recover, every=timedelta(seconds=10)),
+          Job("conversion-recovery", "未办完的自费转医保", converting.recover, every=timedelta(seconds=10)),
           Job("einvoice", "电子票据开具、冲红、查询", invoices.send_due, every=timedelta(seconds=5))),
     handlers=(Handler("ChargeSettled", "einvoice", invoices.on_settled),
-              Handler("RefundMade", "einvoice", invoices.on_refunded)),
+              Handler("RefundMade", "einvoice", invoices.on_refunded),
+              Handler("SettlementConverted", "einvoice", invoices.on_refunded)),
     menu=(MenuItem("收费", "电子票据", "/e-invoices", "kernel/charging/e-invoices", INVOICES, 16),
           MenuItem("收费", "未明往来", "/intents", "kernel/charging/intents", WORKLIST, 17),
           MenuItem("财务", "门诊预交金清退", "/old-deposits", "kernel/charging/old-deposits", DEPOSITS, 60)),

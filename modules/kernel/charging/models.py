@@ -84,7 +84,8 @@ class ChargeLineState(Base):
 
 
 class Settlement(integrity.Guarded, Keyed):
-    """A settlement (``charge``) or its whole or partial reversal (``refund``, which names it)."""
+    """A settlement (``charge``), its whole or partial reversal (``refund``, which names it), or its conversion from
+    self-paid to insured (``convert``, which names it; total 0: payments and receipts are exchanged, lines stay)."""
 
     __tablename__ = "settlement"
     __guarded__ = ("id", "number", "kind", "person_id", "total", "channel", "cashier_id", "shift_id",
@@ -228,6 +229,7 @@ class InsuranceClaim(Keyed):
 
     ``settlement_id`` is the settlement it pays for once the intent is ``used``; ``replaces_id`` the claim that a partial
     refund reversed and settled anew. ``plan`` (JSON) is what the settlement will do when the insurer has confirmed.
+    ``clearing`` (clr_type), ``agency`` (setl_optins) and the two instants are what it is reconciled by (N4).
     """
 
     __tablename__ = "insurance_claim"
@@ -235,6 +237,8 @@ class InsuranceClaim(Keyed):
         UniqueConstraint("intent_id"),
         Index("ix_insurance_claim_settled", "settlement_id"),
         Index("ix_insurance_claim_person", "person_id"),
+        Index("ix_insurance_claim_settled_at", "peer_settled_at", "id"),
+        Index("ix_insurance_claim_reversed_at", "peer_reversed_at", "id"),
     )
     intent_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str] = mapped_column(String(12))
@@ -261,8 +265,40 @@ class InsuranceClaim(Keyed):
     answered: Mapped[str | None] = mapped_column(String(200))
     plan: Mapped[str] = mapped_column(Text)
     made_at: Mapped[datetime] = mapped_column(Instant)
+    clearing: Mapped[str] = mapped_column(String(6), default="11")
+    agency: Mapped[str | None] = mapped_column(String(6))
+    peer_settled_at: Mapped[datetime | None] = mapped_column(Instant)
+    peer_reversed_at: Mapped[datetime | None] = mapped_column(Instant)
 
     member_no = SealedText()
+
+
+class Conversion(Keyed):
+    """A self-paid settlement on its way to being insured (N1): ``quoted`` → ``settling`` → ``done`` | ``ended``.
+
+    ``live`` is 1 from ``settling`` on, so that a settlement is converted once at most; ``booked_id`` is the settlement of
+    kind ``convert``, total 0, that exchanged the payments and the receipts; ``approval_id`` the second person's consent to
+    the cash that goes back.
+    """
+
+    __tablename__ = "insurance_conversion"
+    __table_args__ = (
+        UniqueConstraint("settlement_id", "live"),
+        UniqueConstraint("claim_id"),
+        Index("ix_insurance_conversion_state", "state", "changed_at"),
+    )
+    settlement_id: Mapped[int] = mapped_column(BigInteger)
+    live: Mapped[int | None] = mapped_column(Integer)
+    claim_id: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(10))
+    booked_id: Mapped[int | None] = mapped_column(BigInteger)
+    approval_id: Mapped[int | None] = mapped_column(BigInteger)
+    message: Mapped[str | None] = mapped_column(String(200))
+    channel: Mapped[str] = mapped_column(String(20))
+    opened_at: Mapped[datetime] = mapped_column(Instant)
+    opened_by: Mapped[int] = mapped_column(BigInteger)
+    opened_by_name: Mapped[str] = mapped_column(String(60))
+    changed_at: Mapped[datetime] = mapped_column(Instant)
 
 
 class RefundCase(Keyed):

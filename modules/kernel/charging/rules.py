@@ -17,6 +17,8 @@ FUND, ACCOUNT, HOSPITAL = "insurance_fund", "insurance_account", "insurance_hosp
 INSURED = (FUND, ACCOUNT, HOSPITAL)
 """Methods of the parts of a bill that don't come from the patient's pocket; HOSPITAL is what the hospital bears."""
 RECEIPT_LINES = 40
+CLEARING = {"registration": "12", "outpatient": "11", "emergency": "13"}
+"""clr_type by the treatment of a bill, where the insurer's answer says none."""
 
 
 class RuleError(ValueError):

@@ -113,6 +113,57 @@ class ClaimOut(Schema):
     change = MoneyField(allow_none=True)
 
 
+class QuoteIn(Schema):
+    """A self-paid settlement to be worked out with the insurer (自费转医保), and what its patient shows."""
+
+    settlement_id = Id(required=True)
+    credential = fields.Nested(CredentialIn, required=True)
+    insurance = Text(load_default=None, allow_none=True, max=6)
+    use_account = fields.Boolean(load_default=True)
+
+
+class ConvertIn(Schema):
+    """The patient consents to what was shown."""
+
+    credential = fields.Nested(CredentialIn, required=True)
+
+
+class ConversionReturnOut(Schema):
+    """What goes back to a payment: ``state`` planned, paid (cash), or how far the channel's return is."""
+
+    method = fields.String()
+    amount = MoneyField()
+    state = fields.String()
+
+
+class ConversionOut(Schema):
+    """A conversion: who pays how much, ``back`` what the patient gets back, and how far it is."""
+
+    id = fields.Integer()
+    settlement_id = fields.Integer()
+    of_number = fields.String()
+    state = fields.String()
+    message = fields.String(allow_none=True)
+    insurance = fields.String()
+    total = MoneyField()
+    fund = MoneyField()
+    account = MoneyField()
+    cash = MoneyField()
+    hospital = MoneyField()
+    own_expense = MoneyField()
+    over_limit = MoneyField()
+    self_first = MoneyField()
+    in_scope = MoneyField()
+    balance = MoneyField(allow_none=True)
+    back = MoneyField()
+    returns = fields.List(fields.Nested(ConversionReturnOut))
+    booked_id = fields.Integer(allow_none=True)
+    number = fields.String(allow_none=True)
+    receipt_numbers = fields.List(fields.String())
+    opened_by_name = fields.String()
+    opened_at = fields.DateTime()
+
+
 class WorklistQuery(PageQuery):
     """Which undecided calls."""
 

@@ -24,6 +24,7 @@ from modules.kernel.charging.models import (
     Settlement,
     Shift,
 )
+from modules.kernel.charging.service import insured_refunds
 from modules.kernel.dispensing import queries as dispensing
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata.models import Department, Staff
@@ -73,7 +74,7 @@ def settlements(session: Session, *, person_id: int | None, shift_id: int | None
 
 def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
     """A settlement with lines (and what of them can be refunded), receipts, payments, prints, where its
-    drugs are fetched and what of them came back; eight queries."""
+    drugs are fetched, what of them came back and whether the insurer pays today; nine queries."""
     head = session.execute(
         select(Settlement, Person.name, Person.sex, Person.birth_date, Person.outpatient_no)
         .join(Person, Person.id == Settlement.person_id).where(Settlement.id == settlement_id)).first()
@@ -94,8 +95,9 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
         .outerjoin(Intent, Intent.id == Payment.intent_id)
         .where(Payment.settlement_id == settlement_id).order_by(Payment.id)).all()
     refunds = session.execute(
-        select(Settlement.id, Settlement.number, Settlement.total, Settlement.settled_at, Settlement.cashier_name,
-               Settlement.reason).where(Settlement.reverses_id == settlement_id).order_by(Settlement.id)).all()
+        select(Settlement.id, Settlement.number, Settlement.kind, Settlement.total, Settlement.settled_at,
+               Settlement.cashier_name, Settlement.reason)
+        .where(Settlement.reverses_id == settlement_id).order_by(Settlement.id)).all()
     prints = session.scalar(select(func.count()).select_from(PrintRecord).where(
         PrintRecord.document == "settlement", PrintRecord.document_id == settlement_id))
     return {
@@ -111,6 +113,7 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
                      for p, returned, covered, intent, message in payments],
         "refunds": [dict(r._mapping) for r in refunds],
         "prints": prints,
+        "insured": insured_refunds.active_claim(session, settlement_id) is not None,
         "pickups": dispensing.pickups(session, settlement_id),
         "drug_returns": dispensing.returns_of_settlement(session, found.reverses_id or settlement_id),
     }

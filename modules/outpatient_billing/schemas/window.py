@@ -254,6 +254,7 @@ class RefundItemOut(Schema):
 
     id = fields.Integer()
     number = fields.String()
+    kind = fields.String()
     total = MoneyField()
     settled_at = fields.DateTime()
     cashier_name = fields.String()
@@ -298,6 +299,7 @@ class SettlementOut(Schema):
     payments = fields.List(fields.Nested(PaymentOut))
     refunds = fields.List(fields.Nested(RefundItemOut))
     prints = fields.Integer()
+    insured = fields.Boolean()
     pickups = fields.List(fields.Nested(PickupOut))
     drug_returns = fields.List(fields.Nested(DrugReturnBrief))
 

@@ -7,7 +7,7 @@ from modules.outpatient_billing.service.charging import (
     request_approval,
     settle,
 )
-from modules.outpatient_billing.service.insured import cancel_insured_registration
+from modules.outpatient_billing.service.insured import cancel_insured_registration, quote_conversion
 from modules.outpatient_billing.service.registering import (
     Changed,
     book,
@@ -20,5 +20,6 @@ from modules.outpatient_billing.service.registering import (
 )
 
 __all__ = ["Changed", "book", "cancel_insured_registration", "cancel_registration", "change_registration",
-           "decide_approval", "preview_change", "preview_refund", "refund", "register", "renew", "request_approval",
+           "decide_approval", "preview_change", "preview_refund",
+           "quote_conversion", "refund", "register", "renew", "request_approval",
            "settle", "take_booked"]

@@ -27,7 +27,7 @@ from modules.kernel.charging.models import (
     Settlement,
 )
 from modules.kernel.charging.rules import Pay
-from modules.kernel.charging.service import Refunded, Returns, Settled, signing
+from modules.kernel.charging.service import Refunded, Returns, Settled, insured_refunds, signing
 from modules.kernel.orders import service as order_service
 from modules.kernel.scheduling import service as scheduling_service
 
@@ -62,7 +62,7 @@ def preview_refund(session: Session, actor: Actor, settlement_id: int, *, lines:
                    approval_from: Decimal, to_jiao: bool) -> dict[str, Any]:
     """What :func:`refund` of these quantities would return, to which payments, and whether it needs a second person.
 
-    By the ledger's own rules, so that the window shows to the fen what will happen; nothing is written; three queries.
+    By the ledger's own rules, so that the window shows to the fen what will happen; nothing is written; four queries.
     :raises Invalid: a line is not of this settlement. :raises Conflict: a line has not that much left.
     """
     state = ChargeLineState
@@ -85,7 +85,7 @@ def preview_refund(session: Session, actor: Actor, settlement_id: int, *, lines:
         .where(Payment.settlement_id == settlement_id).order_by(Payment.id))]
     try:
         # what the insurer paid goes back whole and the rest is settled anew: only the insurer knows the figures
-        insured = any(p.method in rules.INSURED for p in paid)
+        insured = insured_refunds.active_claim(session, settlement_id) is not None
         returns = rules.allocate_returns(total, paid, None, to_jiao=to_jiao) if total and not insured else []
     except rules.RuleError as error:
         raise Invalid(error.code, error.message) from error

@@ -1,6 +1,7 @@
-"""What the window does with insured settlements beyond settling them: a cancelled registration goes back to the insurer.
+"""What the window does with insured settlements beyond settling them: a cancelled registration goes back to the insurer,
+a self-paid bill becomes insured.
 
-Implements: M1.14
+Implements: M1.14, N1
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from his_server.actor import Actor
-from his_server.errors import Conflict
-from modules.kernel.charging.models import ChargeLine, RefundCase
-from modules.kernel.charging.service import Returns, insured_refunds
+from his_server.db import Database
+from his_server.errors import Conflict, NotFound
+from modules.kernel.charging.models import ChargeLine, Conversion, RefundCase, Settlement
+from modules.kernel.charging.ports import Credential
+from modules.kernel.charging.service import Returns, converting, insured, insured_refunds, members
 from modules.kernel.scheduling import service as scheduling
 
 
@@ -30,3 +33,20 @@ def cancel_insured_registration(session: Session, actor: Actor, registration_id:
             ChargeLine.source_id == registration_id, ChargeLine.reverses_line_id.is_(None)))}
     return insured_refunds.open_case(session, actor, cancelled.settlement_id, lines, reason=reason, returns=returns,
                                      to_jiao=to_jiao, registration=True)
+
+
+def quote_conversion(database: Database, actor: Actor, settlement_id: int, *, credential: Credential, name: str, days: int,
+                     insurance: str | None = None, use_account: bool = True) -> Conversion:
+    """What a self-paid settlement would be if it were insured: the credential must be its own patient's.
+
+    ``days``: how old it may be; the same for window and kiosk. :raises Conflict: another's credential, or not convertible.
+    """
+    with database.begin(write=False) as session:
+        person_id = session.scalar(select(Settlement.person_id).where(Settlement.id == settlement_id))
+    if person_id is None:
+        raise NotFound("charging.settlement", "没有这次结算，请核对结算号")
+    member = insured.identify(database, credential, name)
+    with database.begin(write=False) as session:
+        members.check(session, person_id, member)
+    return converting.quote(database, actor, settlement_id, credential=credential, member=member, days=days,
+                            insurance=insurance, use_account=use_account)

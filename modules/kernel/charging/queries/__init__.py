@@ -11,10 +11,11 @@ from modules.kernel.charging.queries.balance import (
     receipt_chains,
     settlements_balance,
 )
+from modules.kernel.charging.queries.conversions import conversion
 from modules.kernel.charging.queries.deposits import old_deposits
 from modules.kernel.charging.queries.invoices import invoices
 from modules.kernel.charging.queries.listings import case, claim, intent, worklist
 
-__all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "intent", "intents_used_once", "invoice_chains",
+__all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "conversion", "intent", "intents_used_once", "invoice_chains",
            "invoices", "line_states_agree",
            "numbers_complete", "old_deposits", "payment_states_agree", "receipt_chains", "settlements_balance", "worklist"]

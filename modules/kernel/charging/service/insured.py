@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -61,6 +61,19 @@ class Plan:
     payments: tuple[Pay, ...]
     total: Decimal
     to_jiao: bool
+    converts: int | None = None
+    """The settlement whose self-payment the insurer replaces (N1); None: the lines are open."""
+
+
+@dataclass(frozen=True)
+class Conversions:
+    """How a claim for lines that were settled already is taken up and booked; :mod:`converting` puts itself here."""
+
+    take: Callable[[Session, Actor, int], None]
+    book: Callable[[Session, Actor, int, Plan], None]
+
+
+CONVERSIONS: list[Conversions] = []
 
 
 class _Rehearsed(Exception):
@@ -91,46 +104,61 @@ def preview(database: Database, actor: Actor, *, person_id: int, line_ids: Seque
     :raises Conflict: no insurance in force, the lines changed, or the insurer refuses (its reason).
     """
     adapter = reversing.port(database)
-    chosen = next((i for i in member.insurances if i.active and insurance in (None, i.kind)), None)
-    if chosen is None:
-        raise Conflict("insurance.not_active", "该参保人没有有效的参保险种，请按自费收取")
     with database.begin() as session:
         session.info["actor"] = actor
         states = session.execute(select(ChargeLine.state, ChargeLine.person_id).where(ChargeLine.id.in_(line_ids))).all()
         if len(states) != len(set(line_ids)) or any(s.state != "open" or s.person_id != person_id for s in states):
             raise Conflict("insurance.lines", "部分费用已收取或作废，请刷新费用清单后重试")
-        for check in followers.MAY_INSURE:
-            check(session, line_ids)
-        diagnoses = followers.diagnoses_of(session, line_ids)
-        intent = intents.write_down(session, actor, purpose="insure", channel=rules.INSURER, person_id=person_id,
-                                    amount=ZERO, state="created")
-        bill = bills.build(session, number=intent.number, kind=kind, member_no=member.member_no,
-                           insurance=chosen.kind, area=chosen.area, use_account=use_account, line_ids=line_ids,
-                           diagnoses=diagnoses)
-        claim = claim_of(session, intent, bill, line_ids, diagnoses)
-        audit.record(session, actor, "insurance.preview", "intent", intent.id, {"total": str(bill.total)})
-        intent_id, claim_id = intent.id, claim.id
-    answer, problem = previewed(database, actor, intent_id, adapter, bill, credential)
+        opened = open_claim(session, actor, person_id=person_id, line_ids=line_ids, member=member, insurance=insurance,
+                            use_account=use_account, kind=kind)
+    return shown(database, actor, adapter, *opened, credential)
+
+
+def open_claim(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence[int], member: Member,
+               insurance: str | None, use_account: bool, kind: str = "outpatient", converts: int | None = None
+               ) -> tuple[InsuranceClaim, ports.Bill]:
+    """The intent, the claim and the bill of these lines, to be committed before the insurer is asked.
+
+    :raises Conflict: no insurance in force, or the lines may not be settled with the insurer.
+    """
+    chosen = next((i for i in member.insurances if i.active and insurance in (None, i.kind)), None)
+    if chosen is None:
+        raise Conflict("insurance.not_active", "该参保人没有有效的参保险种，请按自费收取")
+    for check in followers.MAY_INSURE:
+        check(session, line_ids)
+    diagnoses = followers.diagnoses_of(session, line_ids)
+    intent = intents.write_down(session, actor, purpose="insure", channel=rules.INSURER, person_id=person_id,
+                                amount=ZERO, state="created")
+    bill = bills.build(session, number=intent.number, kind=kind, member_no=member.member_no, insurance=chosen.kind,
+                       area=chosen.area, use_account=use_account, line_ids=line_ids, diagnoses=diagnoses)
+    claim = claim_of(session, intent, bill, line_ids, diagnoses, converts=converts)
+    audit.record(session, actor, "insurance.preview", "intent", intent.id, {"total": str(bill.total)})
+    return claim, bill
+
+
+def shown(database: Database, actor: Actor, adapter: InsurancePort, claim: InsuranceClaim, bill: ports.Bill,
+          credential: Credential) -> InsuranceClaim:
+    """Ask the insurer for the split of a committed claim. :raises Conflict: it refuses, or doesn't answer."""
+    answer, problem = previewed(database, actor, claim.intent_id, adapter, bill, credential)
     if problem:
         if answer.state == REFUSED:
-            give_up(database, intent_id, problem)
+            give_up(database, claim.intent_id, problem)
         raise Conflict("insurance.preview", problem)
-    with database.begin(write=False) as session:
-        found = session.get(InsuranceClaim, claim_id)
-        assert found is not None
-        session.expunge(found)
-        return found
+    return load(database, claim.id)[0]
 
 
 def claim_of(session: Session, intent: Intent, bill: ports.Bill, line_ids: Sequence[int],
-             diagnoses: Sequence[tuple[str, str]], replaces: InsuranceClaim | None = None) -> InsuranceClaim:
+             diagnoses: Sequence[tuple[str, str]], replaces: InsuranceClaim | None = None, converts: int | None = None
+             ) -> InsuranceClaim:
     """The claim's row beside its intent, before the insurer has said anything."""
     encounter_id = session.scalar(select(ChargeLine.encounter_id).where(ChargeLine.id == line_ids[0]))
     claim = InsuranceClaim(
         intent_id=intent.id, kind=bill.kind, person_id=intent.person_id, encounter_id=encounter_id,
         replaces_id=replaces.id if replaces else None, insurance=bill.insurance, area=bill.area,
-        use_account=bill.use_account, made_at=now(session), **dict.fromkeys(AMOUNTS[:-1], ZERO),
-        plan=json.dumps({"line_ids": sorted(line_ids), "diagnoses": list(diagnoses)}, ensure_ascii=False))
+        use_account=bill.use_account, made_at=now(session), clearing=rules.CLEARING[bill.treatment], agency=bill.area,
+        **dict.fromkeys(AMOUNTS[:-1], ZERO), plan=json.dumps({
+            "line_ids": sorted(line_ids), "diagnoses": list(diagnoses), **({"converts": converts} if converts else {})},
+            ensure_ascii=False))
     claim.member_no = bill.member_no
     session.add(claim)
     session.flush()
@@ -223,7 +251,7 @@ def settle(database: Database, actor: Actor, claim_id: int, *, credential: Crede
         raise Invalid("insurance.own_part", "医保支付部分由系统按结算结果入账，不能手工录入")
     told = json.loads(claim.plan)
     plan = Plan(claim.person_id, tuple(told["line_ids"]), (*rules.insured_pays(split_of(claim), intent.id), *payments),
-                claim.total, to_jiao)
+                claim.total, to_jiao, told.get("converts"))
     _rehearse(database, actor, intent, plan)
     with database.begin() as session:
         session.info["actor"] = actor
@@ -234,6 +262,8 @@ def settle(database: Database, actor: Actor, claim_id: int, *, credential: Crede
                     session, Intent, (Intent.id == pay.intent_id) & (Intent.state == CONFIRMED)
                     & Intent.held_by_id.is_(None), {"held_by_id": intent.id}):
                 raise Conflict("charging.intent_used", "该笔扫码支付已用于其他结算，请查询支付状态后重试")
+        if plan.converts:
+            CONVERSIONS[0].take(session, actor, claim_id)
         portable.guarded_update(session, InsuranceClaim, InsuranceClaim.id == claim_id,
                                 {"plan": _write_plan(told, plan, actor)})
         bill = _bill(session, claim, intent, told)
@@ -269,8 +299,9 @@ def _figures(split: Split) -> str:
 def keep_answer(session: Session, intent_id: int, answer: Outcome) -> None:
     """Beside a confirmed answer: by what figures the insurer settled; :func:`go_on` compares them with the preview."""
     if isinstance(answer, ports.Settlement) and answer.split is not None:
-        portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id,
-                                {"answered": _figures(answer.split)})
+        told = {name: value for name, value in (("clearing", answer.clearing), ("agency", answer.agency)) if value}
+        portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id, {
+            "answered": _figures(answer.split), "peer_settled_at": answer.settled_at or now(session), **told})
 
 
 def split_of(claim: InsuranceClaim) -> Split:
@@ -296,7 +327,7 @@ def read_plan(claim: InsuranceClaim, intent_id: int) -> tuple[Plan, Actor]:
     own = tuple(Pay(method, Decimal(covers), intent, None if tendered is None else Decimal(tendered))
                 for method, covers, intent, tendered in told["payments"])
     plan = Plan(claim.person_id, tuple(told["line_ids"]), (*rules.insured_pays(split_of(claim), intent_id), *own),
-                claim.total, told["to_jiao"])
+                claim.total, told["to_jiao"], told.get("converts"))
     return plan, Actor(**told["actor"])
 
 
@@ -331,16 +362,21 @@ def _moved(claim: InsuranceClaim, intent: Intent) -> str:
     return "医保结算金额与预结算不一致，请重新预结算"
 
 
-def _complete(session: Session, actor: Actor, intent_id: int, plan: Plan) -> Settled:
+def _complete(session: Session, actor: Actor, intent_id: int, plan: Plan) -> Settled | None:
     reversing.release(session, intent_id)
-    settled = followers.settle_and_follow(session, actor, person_id=plan.person_id, line_ids=plan.line_ids,
-                                          payments=plan.payments, to_jiao=plan.to_jiao, expected_total=plan.total)
-    if all(pay.method not in rules.INSURED for pay in plan.payments) and not portable.guarded_update(
+    settled = None
+    if plan.converts:
+        CONVERSIONS[0].book(session, actor, intent_id, plan)
+    else:
+        settled = followers.settle_and_follow(session, actor, person_id=plan.person_id, line_ids=plan.line_ids,
+                                              payments=plan.payments, to_jiao=plan.to_jiao, expected_total=plan.total)
+    key = settled.id if settled else plan.converts
+    in_ledger = settled and any(pay.method in rules.INSURED for pay in plan.payments)
+    if not in_ledger and not portable.guarded_update(
             session, Intent, (Intent.id == intent_id) & (Intent.state == CONFIRMED),
-            {"state": "used", "settlement_id": settled.id, "changed_at": now(session)}):
+            {"state": "used", "settlement_id": key, "changed_at": now(session)}):
         raise Conflict("insurance.taken", "该医保结算已由他人完成，请刷新")
-    portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id,
-                            {"settlement_id": settled.id})
+    portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id, {"settlement_id": key})
     claim = session.scalars(select(InsuranceClaim).where(InsuranceClaim.intent_id == intent_id)).one()
     encounters.insure(session, claim.encounter_id, claim.insurance)
     return settled

@@ -22,6 +22,7 @@ from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    Conversion,
     InsuranceClaim,
     Payment,
     PaymentState,
@@ -70,10 +71,9 @@ def refund(session: Session, actor: Actor, settlement_id: int, quantities: Mappi
     original = session.get(Settlement, settlement_id)
     if original is None or original.kind != "charge":
         raise NotFound("charging.settlement", "没有这次结算，请核对结算号")
-    if session.scalar(select(InsuranceClaim.id).where(InsuranceClaim.settlement_id == settlement_id).limit(1)):
-        raise Conflict("charging.insured_refund", "该结算含医保支付，须先撤销医保部分，请用医保退费办理")
     lines = lines_of(session, settlement_id, quantities)
     amounts = take_back(session, lines, quantities)
+    _not_insured(session, settlement_id)
     total = sum(amounts.values(), ZERO)
     approver = approved(session, actor, settlement_id, total, approval_from)
     paid = [rules.Paid(p.id, p.method, p.amount, s.covered, s.returned, p.intent_id) for p, s in session.execute(
@@ -85,6 +85,17 @@ def refund(session: Session, actor: Actor, settlement_id: int, quantities: Mappi
                  approver=approver[1] if approver else None,
                  give_back=lambda refund_id: give_back(session, actor, original.person_id, refund_id, total, paid, returns,
                                                        to_jiao))
+
+
+def _not_insured(session: Session, settlement_id: int) -> None:
+    """Asked once the lines are taken, so that a conversion that took them before is seen.
+
+    :raises Conflict: the insurer pays for it, or is being asked to.
+    """
+    if session.scalar(select(InsuranceClaim.id).where(InsuranceClaim.settlement_id == settlement_id).limit(1)):
+        raise Conflict("charging.insured_refund", "该结算含医保支付，须先撤销医保部分，请用医保退费办理")
+    if session.scalar(select(Conversion.id).where(Conversion.settlement_id == settlement_id, Conversion.live == 1)):
+        raise Conflict("charging.converting", "该结算正在转医保，请待办完后再退费")
 
 
 def left_of(settlement_id: int) -> Any:

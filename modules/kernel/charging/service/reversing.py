@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -12,7 +13,7 @@ from his_server.db import Database, now
 from his_server.errors import Unavailable
 from his_server.security import audit
 from modules.kernel.charging import rules
-from modules.kernel.charging.models import Intent
+from modules.kernel.charging.models import InsuranceClaim, Intent
 from modules.kernel.charging.ports import CONFIRMED, InsurancePort, Outcome
 from modules.kernel.charging.service import intents
 from modules.kernel.charging.service.intents import STALE
@@ -66,8 +67,15 @@ def send_reversal(database: Database, actor: Actor, intent_id: int) -> Intent:
         number, original = intent.number, session.get_one(Intent, intent.returns_intent_id).number
         taken = intents.start(session, intent_id, ("created",))
     if taken:
-        intents.attempt(database, actor, intent_id, "reverse", lambda: adapter.reverse(number, original))
+        intents.attempt(database, actor, intent_id, "reverse", lambda: adapter.reverse(number, original), keep)
     return intents.read(database, intent_id)
+
+
+def keep(session: Session, intent_id: int, _answer: Outcome) -> None:
+    """Beside a confirmed reversal: when the claim's settlement ended at the insurer."""
+    of = select(Intent.returns_intent_id).where(Intent.id == intent_id).scalar_subquery()
+    portable.guarded_update(session, InsuranceClaim, (InsuranceClaim.intent_id == of)
+                            & InsuranceClaim.peer_reversed_at.is_(None), {"peer_reversed_at": now(session)})
 
 
 def _ask_reversal(database: Database, intent: Intent) -> Outcome:
@@ -87,3 +95,4 @@ def forward(database: Database, intent_id: int, state: str, age: timedelta) -> i
 
 
 intents.QUESTIONS["uninsure"] = _ask_reversal
+intents.KEEP["uninsure"] = keep

@@ -51,6 +51,7 @@ def build(session: Session, shift: Shift) -> dict[str, Any]:
     return {
         "charges": {"count": kinds.get("charge", (0, ZERO))[0], "amount": kinds.get("charge", (0, ZERO))[1]},
         "refunds": {"count": kinds.get("refund", (0, ZERO))[0], "amount": kinds.get("refund", (0, ZERO))[1]},
+        **({"conversions": kinds["convert"][0]} if "convert" in kinds else {}),  # absent before there were any
         "net": sum((total for _, total in kinds.values()), ZERO),
         "cash": sum((p["net"] for p in payments if p["method"] == "cash"), ZERO),
         "payments": payments,

@@ -18,6 +18,7 @@ from modules.kernel.charging.service import followers
 from modules.kernel.masterdata.models import Diagnosis
 from modules.kernel.orders.models import Prescription, PrescriptionLine, Request
 from modules.kernel.orders.service import following
+from modules.kernel.stock.models import TraceMove
 from modules.kernel.stock.rules import Demand
 from modules.kernel.stock.service import tracing
 
@@ -52,7 +53,8 @@ def diagnoses(session: Session, line_ids: Sequence[int]) -> Iterator[tuple[str, 
 
 
 def check_traced(session: Session, line_ids: Sequence[int]) -> None:
-    """Drugs without a trace code in their store, and not on the no-code list, can't be settled with the insurer.
+    """Drugs without a trace code in their store, and not on the no-code list, can't be settled with the insurer; those
+    handed out already (自费转医保) need the code that was scanned when they were.
 
     :raises Conflict: names the drugs (TC-03).
     """
@@ -68,6 +70,10 @@ def check_traced(session: Session, line_ids: Sequence[int]) -> None:
     for store_id in sorted({row.store_id for row in rows}):
         missing |= set(tracing.unsettlable(
             session, store_id, [Demand(r.id, r.drug_id, r.quantity) for r in rows if r.store_id == store_id]))
+    if missing:
+        missing -= set(session.scalars(select(TraceMove.line_id).where(
+            TraceMove.document_kind == "prescription", TraceMove.document_id.in_(prescriptions),
+            TraceMove.line_id.in_(sorted(missing)), TraceMove.act == "use")))
     wrong = [row for row in rows if row.id in missing]
     if wrong:
         names = "、".join(dict.fromkeys(row.name for row in wrong))

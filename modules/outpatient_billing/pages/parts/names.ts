@@ -17,6 +17,10 @@ const CATEGORY_NAMES: Record<string, string> = {
 }
 export const categoryName = (code: unknown): string => CATEGORY_NAMES[String(code)] ?? String(code ?? '')
 
+const KIND_NAMES: Record<string, [string, Tone]> = { charge: ['收费', 'good'], refund: ['退费', 'bad'], convert: ['转医保', 'info'] }
+export const kindName = (kind: unknown): string => KIND_NAMES[String(kind)]?.[0] ?? String(kind ?? '')
+export const kindTone = (kind: unknown): Tone => KIND_NAMES[String(kind)]?.[1] ?? 'plain'
+
 const SOURCE_NAMES: Record<string, string> = { registration: '挂号费', prescription: '处方', request: '检查治疗申请', supplement: '补录费用' }
 export const sourceName = (code: unknown): string => SOURCE_NAMES[String(code)] ?? String(code ?? '')
 
