@@ -14,7 +14,7 @@ MODULE_ROOMS = {
     "__init__.py", "models.py", "rules.py", "service.py", "queries.py", "schemas.py", "routes.py", "settings.py",
     "ports.py", "reports.py", "vouchers.py", "cli.py",
 }
-MODULE_FOLDERS = {"ports", "service", "queries", "routes", "reports", "schemas", "importing", "pages", "data"}
+MODULE_FOLDERS = {"models", "ports", "service", "queries", "routes", "reports", "schemas", "importing", "pages", "data"}
 INTERFACE_ROOMS = {
     "__init__.py", "manifest.toml", "envelope.py", "contract.py", "mapping.py", "client.py", "inbound.py", "subscriptions.py",
     "simulator.py", "settings.py", "models.py",

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from his_server.db import Base, Instant, Keyed, Money, Price, Quantity, SealedText
+from his_server.db import Base, Instant, Keyed, Money, Price, Quantity
 from his_server.security import integrity, seals
 from modules.kernel.charging.models.insurance import Conversion, InsuranceClaim, RefundCase
 
