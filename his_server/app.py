@@ -108,24 +108,27 @@ def error_body(error: AppError) -> dict[str, Any]:
             "errors": [{"field": e.field, "message": e.message} for e in error.errors], "trace_id": g.get("trace_id")}
 
 
-def _on_error(error: Exception) -> Response:
+def told(error: Exception) -> AppError:
+    """What the caller is told of an error, whatever it was; defects and lost databases are logged here."""
     if isinstance(error, HTTPException):
         status = error.code or 500
-        found = AppError(f"http.{status}", HTTP_MESSAGES.get(status, "请求无法处理，请稍后重试"), status=status)
-    elif isinstance(error, AppError):
-        found = error
-        if g.get("actor") is not None:
-            current_app.extensions["his_security"].refused(g.actor, request, error)
-    elif isinstance(error, DeviceLost):
+        return AppError(f"http.{status}", HTTP_MESSAGES.get(status, "请求无法处理，请稍后重试"), status=status)
+    if isinstance(error, AppError):
+        return error
+    if isinstance(error, DeviceLost):
         log.critical("request refused: %s", error)
-        found = Unavailable("crypto.device_lost", "密码设备暂时不可用，本次操作没有保存，请稍后重试并通知信息科")
-    elif isinstance(error, SQLAlchemyError) and (portable.is_disconnect(error) or portable.is_lock_timeout(error)):
+        return Unavailable("crypto.device_lost", "密码设备暂时不可用，本次操作没有保存，请稍后重试并通知信息科")
+    if isinstance(error, SQLAlchemyError) and (portable.is_disconnect(error) or portable.is_lock_timeout(error)):
         log.error("database unavailable", exc_info=error)
-        found = Unavailable("database.unavailable", "数据库暂时没有响应，本次操作没有保存，请稍后重试")
-    else:
-        log.error("defect", exc_info=error)
-        found = AppError("internal", "系统内部错误，本次操作没有保存。请重试；若仍出现，请把追踪号告诉信息科",
-                         status=500)
+        return Unavailable("database.unavailable", "数据库暂时没有响应，本次操作没有保存，请稍后重试")
+    log.error("defect", exc_info=error)
+    return AppError("internal", "系统内部错误，本次操作没有保存。请重试；若仍出现，请把追踪号告诉信息科", status=500)
+
+
+def _on_error(error: Exception) -> Response:
+    found = told(error)
+    if isinstance(error, AppError) and g.get("actor") is not None:
+        current_app.extensions["his_security"].refused(g.actor, request, error)
     return Response(json.dumps(error_body(found), ensure_ascii=False), status=found.status,
                     mimetype="application/json")
 

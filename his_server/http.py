@@ -142,8 +142,8 @@ def _handler(view: Callable[..., Any], route: Route) -> Callable[..., Any]:
         call = Call(
             database=current_app.extensions["his_database"],
             actor=actor,
-            query=_load(query, _query_args()) if query else {},
-            body=_load(body, _json_body()) if body else None,
+            query=load(query, query_args()) if query else {},
+            body=load(body, _json_body()) if body else None,
         )
         try:
             return _run(view, route, call, out, path)
@@ -176,10 +176,20 @@ def _check_path(path: Mapping[str, Any]) -> None:
 def _run(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Any:
     if route.effect == "manual":
         return _manual(view, route, call, out, path)
+    return perform(view, route, call, out, path, request.get_data() if route.effect == "value" else b"")
+
+
+def perform(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any], body: bytes
+            ) -> Response:
+    """A view in one unit of work, once per Idempotency-Key and actor where it makes value; ``body`` tells a repeat from a
+    key that was used for something else.
+
+    :raises Invalid: the key is missing. :raises Conflict: it was used for another request.
+    """
     key = request.headers.get("Idempotency-Key", "") if route.effect == "value" else ""
     if route.effect == "value" and not 8 <= len(key) <= 80:
         raise Invalid("idempotency.missing", "缺少提交编号（Idempotency-Key），请刷新页面后重试")
-    digest = idempotency.request_hash(request.method, request.path, request.get_data()) if key else ""
+    digest = idempotency.request_hash(request.method, request.path, body) if key else ""
     attempt = 1
     while True:
         try:
@@ -278,7 +288,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"not JSON: {type(value).__name__}")
 
 
-def _query_args() -> dict[str, Any]:
+def query_args() -> dict[str, Any]:
+    """The query string: each name with its value, or with all of them."""
     return {key: values[0] if len(values) == 1 else values for key, values in request.args.to_dict(flat=False).items()}
 
 
@@ -295,7 +306,8 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-def _load(schema: Schema, data: Any) -> Any:
+def load(schema: Schema, data: Any) -> Any:
+    """What a schema makes of input. :raises Invalid: names each wrong field."""
     try:
         return schema.load(data)
     except ValidationError as error:

@@ -8,11 +8,12 @@ from typing import Any
 from his_server.module import Job, LiveTopic, MenuItem, Module, Permission
 from his_server.security.events import name_events
 from interfaces.hub import queries
-from interfaces.hub.routes import REPLAY, UNMASK, VIEW, routes
+from interfaces.hub.routes import PARTNERS, REPLAY, UNMASK, VIEW, routes
 from interfaces.hub.service import archive
 from interfaces.hub.settings import Settings
 
-name_events({"hub.unmask": "查看完整报文", "hub.replay": "重查接口调用"})
+name_events({"hub.unmask": "查看完整报文", "hub.replay": "重查接口调用", "open.partner_add": "登记外部系统",
+             "open.partner_change": "修改外部系统", "open.grant": "授权外部系统", "open.denied": "外部系统越权被拒绝"})
 
 
 def _archive(database: Any) -> int:
@@ -29,6 +30,7 @@ module = Module(
     permissions=(
         Permission(VIEW, "查看接口日志", ("integration",)),
         Permission(UNMASK, "查看接口完整报文", ("integration",)),
+        Permission(PARTNERS, "登记外部系统、授权接口与字段", ("integration",)),
         Permission(REPLAY, "重查、重发接口业务", ("integration",)),
     ),
     menu=(

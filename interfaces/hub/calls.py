@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from dialects import portable
 from his_server import about
 from his_server.clock import local
@@ -37,6 +39,8 @@ class Entry:
     answer: Any = None
     message: str = ""
     peer_number: str | None = None
+    also: Callable[[Session], None] | None = None
+    """What else is written with the row, in its unit of work."""
 
 
 @contextmanager
@@ -87,6 +91,8 @@ def _write(database: Database, manifest: Manifest, operation: str, request: Any,
         if entry.peer_number:
             words.add(entry.peer_number.lower()[:64])
         portable.insert_many(session, CallTerm, [{"term": word, "call_id": key} for word in sorted(words)])
+        if entry.also is not None:
+            entry.also(session)
 
 
 def place(call_id: int, part: str) -> str:

@@ -1,13 +1,15 @@
-"""The call log: one row per call and attempt, in or out; and the words that lead to it (A3)."""
+"""The call log: one row per call and attempt, in or out; and the words that lead to it (A3). Partners that call us, and
+what each of them may (X1, PR-13)."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from his_server.db import Base, Instant, Keyed
+from his_server.security.integrity import Guarded
 
 
 class InterfaceCall(Keyed):
@@ -62,3 +64,50 @@ class CallTerm(Base):
     __table_args__ = (Index("ix_interface_call_term_call", "call_id"),)
     term: Mapped[str] = mapped_column(String(64), primary_key=True)
     call_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class OpenPartner(Guarded, Keyed):
+    """An outside system that calls us. Its keys are the platform's (``his-server partner``), with permission
+    ``open.<code>``. Guarded: what was planted or altered in the database is no partner."""
+
+    __tablename__ = "open_partner"
+    __guarded__ = ("id", "code", "addresses", "per_minute", "active")
+    __history__ = ("name", "owner", "contact", "addresses", "per_minute", "active")
+    code: Mapped[str] = mapped_column(String(40), unique=True)
+    name: Mapped[str] = mapped_column(String(60))
+    owner: Mapped[str] = mapped_column(String(60))
+    """Who in the hospital answers for it."""
+    contact: Mapped[str] = mapped_column(String(100), default="")
+    addresses: Mapped[str] = mapped_column(String(400), default="")
+    """Networks that it may call from, separated by spaces; empty: any."""
+    per_minute: Mapped[int]
+    active: Mapped[bool] = mapped_column(default=True)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    created_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class OpenGrant(Guarded, Keyed):
+    """A use case that a partner may call, and the fields of the answer that leave the house for it (PR-13)."""
+
+    __tablename__ = "open_grant"
+    __guarded__ = ("id", "partner_id", "use_case", "allowed")
+    __table_args__ = (UniqueConstraint("partner_id", "use_case"),)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("open_partner.id"))
+    use_case: Mapped[str] = mapped_column(String(40))
+    allowed: Mapped[str] = mapped_column(String(2000))
+    """Names separated by spaces."""
+    granted_at: Mapped[datetime] = mapped_column(Instant)
+    granted_by_name: Mapped[str] = mapped_column(String(60))
+
+
+class OpenUse(Base):
+    """How often a partner called a use case on a day; ``refused`` of these were."""
+
+    __tablename__ = "open_use"
+    partner_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    use_case: Mapped[str] = mapped_column(String(40), primary_key=True)
+    used_on: Mapped[date] = mapped_column(primary_key=True)
+    calls: Mapped[int]
+    refused: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(Instant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, PageQuery, Text, paged
+from his_server.wire import Choice, Id, PageQuery, Text, paged
 
 OUTCOMES = ("ok", "refused", "unknown", "failed")
 
@@ -144,3 +144,119 @@ class RegistryOut(Schema):
     """All interfaces."""
 
     items = fields.List(fields.Nested(ManifestOut))
+
+
+class GrantItem(Schema):
+    """A use case and the fields of its answer that leave."""
+
+    use_case = Text(min=1, max=40, required=True)
+    fields_ = fields.List(Text(min=1, max=60), required=True, data_key="fields", attribute="fields",
+                          validate=validate.Length(max=200, error="最多 200 个字段"))
+
+
+class GrantsIn(Schema):
+    """All that a partner may, in place of what it might before."""
+
+    revision = Id(required=True)
+    grants = fields.List(fields.Nested(GrantItem), required=True, validate=validate.Length(max=200, error="最多 200 项"))
+
+
+class PartnerBase(Schema):
+    """What is registered of a partner."""
+
+    name = Text(min=1, max=60, required=True)
+    owner = Text(min=1, max=60, required=True)
+    contact = Text(max=100, load_default="")
+    addresses = Text(max=400, load_default="")
+    per_minute = fields.Integer(required=True, strict=True, validate=validate.Range(1, 100_000, error="每分钟 1 至 100000 次"))
+
+
+class PartnerIn(PartnerBase):
+    """A new partner."""
+
+    code = Text(min=2, max=39, required=True)
+
+
+class PartnerChange(PartnerBase):
+    """A changed one."""
+
+    revision = Id(required=True)
+    active = fields.Boolean(required=True)
+
+
+class PartnerKeyOut(Schema):
+    """A key of a partner; ``state`` active, revoked or altered."""
+
+    key_id = fields.String()
+    state = fields.String()
+    not_after = fields.DateTime()
+
+
+class GrantOut(Schema):
+    """What a partner may, since when; ``sound`` false: altered in the database, so it doesn't count."""
+
+    use_case = fields.String()
+    fields_ = fields.List(fields.String(), data_key="fields", attribute="fields")
+    granted_at = fields.DateTime()
+    granted_by_name = fields.String()
+    sound = fields.Boolean()
+
+
+class PartnerOut(Schema):
+    """A partner with its keys, grants and calls of the last seven days."""
+
+    id = fields.Integer()
+    code = fields.String()
+    name = fields.String()
+    owner = fields.String()
+    contact = fields.String()
+    addresses = fields.String()
+    per_minute = fields.Integer()
+    active = fields.Boolean()
+    revision = fields.Integer()
+    created_at = fields.DateTime()
+    created_by_name = fields.String()
+    sound = fields.Boolean()
+    keys = fields.List(fields.Nested(PartnerKeyOut))
+    grants = fields.List(fields.Nested(GrantOut))
+    calls = fields.Integer()
+    refused = fields.Integer()
+    last_at = fields.DateTime(allow_none=True)
+
+
+class PartnersOut(Schema):
+    """All partners."""
+
+    items = fields.List(fields.Nested(PartnerOut))
+
+
+class CaseField(Schema):
+    """A field of an answer."""
+
+    name = fields.String()
+    personal = fields.Boolean()
+    key = fields.Boolean()
+
+
+class UseCaseOut(Schema):
+    """What can be granted."""
+
+    code = fields.String()
+    title = fields.String()
+    interface = fields.String()
+    method = fields.String()
+    path = fields.String()
+    fields_ = fields.List(fields.Nested(CaseField), data_key="fields", attribute="fields")
+
+
+class UseCasesOut(Schema):
+    """All that can be granted."""
+
+    items = fields.List(fields.Nested(UseCaseOut))
+
+
+class MadeOut(Schema):
+    """The row as it is now."""
+
+    id = fields.Integer()
+    revision = fields.Integer()
