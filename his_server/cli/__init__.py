@@ -30,6 +30,7 @@ COMMANDS = {
     "partner": "his_server.security.cli:partner",
     "dameng": "his_server.cli.dameng:dameng",
     "simulate": "interfaces.hub.cli:simulate",
+    "hub": "interfaces.hub.cli:hub",
     "demo": "demo.cli:demo",
     "compliance": "his_server.compliance.cli:compliance",
 }

@@ -12,8 +12,9 @@ from interfaces.hub.routes import PARTNERS, REPLAY, UNMASK, VIEW, routes
 from interfaces.hub.service import archive
 from interfaces.hub.settings import Settings
 
-name_events({"hub.unmask": "查看完整报文", "hub.replay": "重查接口调用", "open.partner_add": "登记外部系统",
-             "open.partner_change": "修改外部系统", "open.grant": "授权外部系统", "open.denied": "外部系统越权被拒绝"})
+name_events({"hub.unmask": "查看完整报文", "hub.replay": "重查接口调用", "hub.ask": "查询未明往来",
+             "open.partner_add": "登记外部系统", "open.partner_change": "修改外部系统", "open.grant": "授权外部系统",
+             "open.denied": "外部系统越权被拒绝"})
 
 
 def _archive(database: Any) -> int:
@@ -35,6 +36,8 @@ module = Module(
     ),
     menu=(
         MenuItem("接口", "接口日志", "/interface-calls", "interfaces/hub/calls", VIEW, 80),
+        MenuItem("接口", "未明与滞留", "/interface-unknowns", "interfaces/hub/unknowns", VIEW, 82),
+        MenuItem("接口", "外部系统", "/partners", "interfaces/hub/partners", PARTNERS, 83),
         MenuItem("接口", "接口登记与运行", "/interfaces", "interfaces/hub/registry", VIEW, 81),
     ),
     jobs=(Job("interface-call-archive", "接口日志归档", _archive, at="02:40"),),

@@ -147,3 +147,8 @@ def _hidden(value: Any) -> bool:
 def observed(database: Database, package: str, adapter: Any) -> Any:
     """The adapter of an interface with every call written down. ``package`` is the interface's folder."""
     return _Observed(database, all_manifests()[package], adapter)
+
+
+def package_of(adapter: Any) -> str:
+    """Whose an observed adapter is; empty for none."""
+    return adapter._manifest.package if isinstance(adapter, _Observed) else ""

@@ -228,8 +228,9 @@ def statistics(session: Session, hours: int) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         one = found.setdefault(row.interface, {"calls": {}, "errors": 0, "refused": 0, "milliseconds": 0,
-                                               "within": dict.fromkeys(SLOW_MS, 0)})
+                                               "delays": {}, "within": dict.fromkeys(SLOW_MS, 0)})
         one["calls"][row.hour] = (row.calls, row.errors)
+        one["delays"][row.hour] = row.milliseconds // row.calls
         one["errors"] += row.errors
         one["refused"] += row.refused
         one["milliseconds"] += row.milliseconds
@@ -246,7 +247,8 @@ def _figures(package: str, one: dict[str, Any], names: list[str]) -> dict[str, A
             "errors": one["errors"], "refused": one["refused"], "mean_ms": one["milliseconds"] // max(total, 1),
             "p95": f"≤ {reached} 毫秒" if reached else f"> {SLOW_MS[-1]} 毫秒",
             "calls": [one["calls"].get(hour, (0, 0))[0] for hour in names],
-            "failures": [one["calls"].get(hour, (0, 0))[1] for hour in names]}
+            "failures": [one["calls"].get(hour, (0, 0))[1] for hour in names],
+            "delays": [one["delays"].get(hour) for hour in names]}
 
 
 def newest(session: Session) -> int | None:

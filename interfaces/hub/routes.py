@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from flask import current_app
+from flask import Response, current_app
 
-from his_server.http import Call, Routes
-from interfaces.hub import partners, queries, schemas, service
+from his_server.errors import NotFound
+from his_server.http import Call, Routes, dumps
+from his_server.messaging.queries import counts as messages
+from interfaces.hub import partners, queries, schemas, service, unknowns
 from interfaces.hub.manifests import all_manifests
 
 VIEW = "hub.view"
@@ -57,10 +59,50 @@ def statistics(call: Call) -> dict[str, Any]:
 
 @routes.get("/registry", permission=VIEW, out=schemas.RegistryOut)
 def registry(call: Call) -> dict[str, Any]:
-    """接口登记表"""
+    """接口登记表：版本、负责科室、线路、待发与滞留消息"""
     loaded = {module.name for module in current_app.extensions["his_hospital"].modules}
-    return {"items": [{**asdict(manifest), "bound": manifest.package in loaded} for manifest in all_manifests().values()]}
+    lines, open_ones = unknowns.overview(call.session), messages(call.session)["deliveries"]
 
+    def count(package: str, *states: str) -> int:
+        return sum(one["count"] for one in open_ones if one["destination"] == package and one["state"] in states)
+
+    return {"items": [{**asdict(manifest), **lines[package], "bound": package in loaded,
+                       "waiting": count(package, "waiting", "sending"), "stuck": count(package, "asked", "dead")}
+                      for package, manifest in all_manifests().items()]}
+
+
+# The worklist of what has no clear outcome
+
+@routes.get("/unknowns", permission=VIEW, query=schemas.UnknownsQuery, out=schemas.UnknownsOut)
+def list_unknowns(call: Call) -> dict[str, Any]:
+    """未明与滞留：没有结果的往来、发不出去的消息"""
+    return unknowns.listing(call.session, **call.query)
+
+
+@routes.get("/unknowns/<string:kind>/<int:row_id>", permission=VIEW, out=schemas.UnknownOut)
+def unknown(call: Call, kind: str, row_id: int) -> dict[str, Any]:
+    """一笔未明业务的全部尝试"""
+    return unknowns.detail(call.session, kind, row_id)
+
+
+@routes.post("/unknowns/intents/<int:intent_id>/ask", permission=REPLAY, body=schemas.ReasonIn, out=schemas.ReplayOut,
+             effect="manual")
+def ask(call: Call, intent_id: int) -> dict[str, Any]:
+    """向对方查询一笔往来的结果"""
+    return {"message": unknowns.ask(call.database, call.actor, intent_id, **call.body)}
+
+
+@routes.post("/unknowns/deliveries/<int:delivery_id>/<string:decision>", permission=REPLAY, body=schemas.ReasonIn,
+             out=schemas.ReplayOut)
+def decide_delivery(call: Call, delivery_id: int, decision: str) -> dict[str, Any]:
+    """重新发送、确认已收到或放弃一条消息"""
+    if decision not in unknowns.DECISIONS:
+        raise NotFound("hub.decision", "没有这种处理方式")
+    row = unknowns.DECISIONS[decision](call.session, call.actor, delivery_id, **call.body)
+    return {"message": unknowns.STATES[row.state]}
+
+
+# Partners that call us
 
 @routes.get("/partners", permission=PARTNERS, out=schemas.PartnersOut)
 def list_partners(call: Call) -> dict[str, Any]:
@@ -93,6 +135,8 @@ def grant_partner(call: Call, partner_id: int) -> Any:
 
 
 @routes.get("/partners/<int:partner_id>/openapi", permission=PARTNERS)
-def partner_document(call: Call, partner_id: int) -> dict[str, Any]:
+def partner_document(call: Call, partner_id: int) -> Response:
     """该外部系统可用接口的 OpenAPI 文档"""
-    return partners.document(call.session, partner_id)
+    found = partners.document(call.session, partner_id)
+    return Response(dumps(found), mimetype="application/json", headers={
+        "Content-Disposition": f'attachment; filename="openapi-{partners.find(call.session, partner_id).code}.json"'})

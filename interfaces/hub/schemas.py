@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, PageQuery, Text, paged
+from his_server.wire import Choice, Id, MoneyField, PageQuery, Text, paged
 
 OUTCOMES = ("ok", "refused", "unknown", "failed")
 
@@ -113,6 +113,7 @@ class Figures(Schema):
     p95 = fields.String()
     calls = fields.List(fields.Integer())
     failures = fields.List(fields.Integer())
+    delays = fields.List(fields.Integer(allow_none=True))
 
 
 class StatisticsOut(Schema):
@@ -123,7 +124,12 @@ class StatisticsOut(Schema):
 
 
 class ManifestOut(Schema):
-    """An interface of the registry."""
+    """An interface of the registry; ``line`` ok, silent, resting or empty; ``waiting`` and ``stuck`` messages to it."""
+
+    line = fields.String()
+    last_at = fields.DateTime(allow_none=True)
+    waiting = fields.Integer()
+    stuck = fields.Integer()
 
     package = fields.String()
     id = fields.String()
@@ -144,6 +150,53 @@ class RegistryOut(Schema):
     """All interfaces."""
 
     items = fields.List(fields.Nested(ManifestOut))
+
+
+class UnknownsQuery(PageQuery):
+    """Which of them."""
+
+    kind = Choice("intent", "delivery", load_default=None)
+
+
+class UnknownItem(Schema):
+    """Something without a clear outcome."""
+
+    key = fields.String()
+    kind = fields.String()
+    id = fields.Integer()
+    at = fields.DateTime()
+    interface = fields.String()
+    what = fields.String()
+    number = fields.String()
+    amount = MoneyField(allow_none=True)
+    state = fields.String()
+    state_name = fields.String()
+    tries = fields.Integer()
+    changed_at = fields.DateTime(allow_none=True)
+    next_at = fields.DateTime(allow_none=True)
+    owner = fields.String()
+    message = fields.String()
+    way_on = fields.String()
+
+
+class TriedItem(Schema):
+    """One try; ``call_id`` leads to its bodies."""
+
+    at = fields.DateTime()
+    what = fields.String()
+    outcome = fields.String()
+    message = fields.String()
+    by = fields.String()
+    call_id = fields.Integer(allow_none=True)
+
+
+class UnknownOut(UnknownItem):
+    """One of them with all that was tried."""
+
+    tried = fields.List(fields.Nested(TriedItem))
+
+
+UnknownsOut = paged(UnknownItem)
 
 
 class GrantItem(Schema):
