@@ -1,0 +1,137 @@
+"""The installed program: its signed list of files, parts, licences, claims (MP-19, XC-13, XC-14, RU-01)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from his_server.compliance.frame import Evidence, NotRun, check
+from his_server.compliance.target import Target
+
+FORBIDDEN_LICENCES = re.compile(r"\b(A?GPL)", re.I)
+LESSER = re.compile(r"LGPL|Lesser", re.I)
+
+
+@check("MP-19", "app", "command")
+def manifest(target: Target, seen: Evidence) -> None:
+    """The program's files agree with their signed list; an altered byte is found and stops the start."""
+    assert target.app_dir is not None
+    done = target.his("keys", "manifest", "verify")
+    if done.code != 0 and ("没有" in done.out and "清单" in done.out):
+        seen.see(False, "程序目录有签名清单", done.out[-160:])
+        return
+    seen.see(done.code == 0, "全部程序文件与签名清单相符", done.out[-160:])
+    if not target.disturb:
+        seen.lacks("改动一个文件（需 --allow-disturbing）")
+        return
+    victim = target.app_dir / "his_server" / "clock.py"
+    before = victim.read_bytes()
+    try:
+        victim.write_bytes(before + b"\n# altered\n")
+        altered = target.his("keys", "manifest", "verify")
+    finally:
+        victim.write_bytes(before)
+    seen.see(altered.code != 0 and "clock.py" in altered.out, "改动一个程序文件即被指出", altered.out[-160:])
+    again = target.his("keys", "manifest", "verify")
+    seen.see(again.code == 0, "还原后相符", f"退出码 {again.code}")
+
+
+def _sbom(target: Target) -> tuple[Path, dict[str, Any]]:
+    assert target.app_dir is not None
+    for folder in (target.app_dir, target.app_dir.parent, target.app_dir / "share"):
+        for name in ("sbom.json", "SBOM.json", "his-server.sbom.json"):
+            if (folder / name).exists():
+                found: dict[str, Any] = json.loads((folder / name).read_text("utf-8"))
+                return folder / name, found
+    raise NotRun("程序目录中没有 SBOM（sbom.json）：不是由安装包安装的")
+
+
+@check("XC-13", "app")
+def bill_of_materials(target: Target, seen: Evidence) -> None:
+    """The SBOM names exactly what is installed, with digests that are true."""
+    path, document = _sbom(target)
+    components = document.get("components") or document.get("packages") or []
+    listed = {_plain(str(one.get("name"))): str(one.get("version") or one.get("versionInfo") or "") for one in components}
+    seen.see(components, "SBOM 列出组件", f"{path.name}，{len(components)} 个")
+    there = {_plain(one.metadata["Name"]): one.version for one in importlib.metadata.distributions()}
+    missing = sorted(name for name in there if name not in listed)
+    seen.see(not missing, "实际安装的 Python 组件都在 SBOM 中", missing[:8] or f"{len(there)} 个")
+    wrong = sorted(f"{name} {listed[name]}≠{version}" for name, version in there.items() if name in listed and listed[name] != version)
+    seen.see(not wrong, "版本一致", wrong[:8] or "一致")
+    unlicensed = sorted(str(one.get("name")) for one in components if not (one.get("licenses") or one.get("license")
+                                                                          or one.get("licenseDeclared")))
+    seen.see(not unlicensed, "每个组件写明许可证", unlicensed[:8] or "全部写明", vital=False)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@check("XC-14")
+def licences(target: Target, seen: Evidence) -> None:
+    """No GPL or AGPL in the running environment's installed components, none without a licence."""
+    needed = _needed("his-server")
+    told = {name: _licence(name) for name in needed}
+    seen.see(len(needed) > 10, "运行所需组件", f"{len(needed)} 个")
+    bad = {name: text for name, text in told.items() if FORBIDDEN_LICENCES.search(text) and not LESSER.search(text)}
+    seen.see(not bad, "没有 GPL、AGPL 组件", bad or "无")
+    unknown = sorted(name for name, text in told.items() if not text)
+    seen.see(not unknown, "每个组件都写明许可证", unknown or "全部写明")
+    seen.lacks("源码出处与本地镜像由厂商出示")
+
+
+def _needed(root: str) -> set[str]:
+    found: set[str] = set()
+    todo = [root]
+    while todo:
+        name = todo.pop()
+        try:
+            requirements = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for line in requirements:
+            if "extra ==" in line:
+                continue
+            part = _plain(re.split(r"[\s\[;<>=!~(]", line, maxsplit=1)[0])
+            if part not in found and _there(part):
+                found.add(part)
+                todo.append(part)
+    return found
+
+
+def _there(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _licence(name: str) -> str:
+    about = importlib.metadata.metadata(name)
+    classifiers = [line.rsplit("::", 1)[-1].strip() for line in about.get_all("Classifier") or () if line.startswith("License")]
+    return about.get("License-Expression") or " / ".join(classifiers) or (about.get("License") or "").split("\n")[0][:80]
+
+
+@check("RU-01", "http", "accounts")
+def claims(target: Target, seen: Evidence) -> None:
+    """One version everywhere; every entry of every menu opens a page; every permission of a menu exists."""
+    told = {"接口文档": target.openapi["info"]["version"], "安装的组件": importlib.metadata.version("his-server")}
+    if target.command is not None and (done := target.his("--version")).code == 0:
+        told["命令"] = done.out.strip().split()[-1]
+    seen.see(len(set(told.values())) == 1, "版本号处处一致", told)
+    page = target.visitor().get("/")
+    seen.see(page.status == 200 and b"<html" in page.body, "首页可打开", page.status)
+    broken, entries = [], 0
+    for role in target.roles:
+        if role in target._signed_in or not target.roles[role]["second_factor"]:
+            for section in target.staff(role).get("/api/session").json.get("menu", ()):
+                for item in section["items"]:
+                    entries += 1
+                    if target.visitor().get(item["path"]).status != 200:
+                        broken.append(item["path"])
+    seen.see(entries and not broken, "各角色菜单的每一项都有页面", sorted(set(broken))[:5] or f"{entries} 项")
+    seen.lacks("用户手册逐条对照由测评人员进行")
