@@ -16,7 +16,9 @@ ALLOWED: dict[str, str] = {
 """File → why a foreign algorithm's name may stand in it. An entry that isn't needed any more fails the test."""
 FOREIGN = re.compile(
     r"(?<![A-Za-z0-9_])(md[245]|sha-?1|sha-?(?:224|256|384|512)|sha3|blake2[bs]?|hmac-?sha\d*|3?des|triple_?des|rc[245]|arc4|aes"
-    r"(?:-?(?:128|192|256))?|blowfish|cast5|idea|rsa|dsa|ecdsa|ed25519|x25519|secp\d+[rk]1|chacha20)(?![A-Za-z0-9_])", re.I)
+    r"(?:-?(?:128|192|256))?|blowfish|cast5|idea|rsa|dsa|ecdsa|ed25519|x25519|secp\d+[rk]1|chacha20)(?![A-Za-z0-9_])",
+    re.I,
+)
 WORDS = {"idea", "des"}
 """Names that are also words of a natural language: in text they count in capitals only."""
 NATIONAL = {"sm3"}
@@ -80,21 +82,32 @@ def scan(files: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
 
 HEX = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 KEYED = {
-    "person_identifier.number_index": "key id and HMAC-SM3", "security_session.token": "key id and HMAC-SM3",
-    "idempotency_key.request_hash": "HMAC-SM3 of the request's SM3", "integrity_set.mac": "HMAC-SM3",
-    "integrity_head.digest": "HMAC-SM3", "security_seal.mac": "HMAC-SM3", "security_seal.row_mac": "HMAC-SM3",
-    "security_seal.members": "HMAC-SM3", "security_spent_nonce.nonce": "random", "security_signed_nonce.nonce": "random",
-    "security_installation.name": "random", "security_installation.mac": "HMAC-SM3",
+    "person_identifier.number_index": "key id and HMAC-SM3",
+    "security_session.token": "key id and HMAC-SM3",
+    "idempotency_key.request_hash": "HMAC-SM3 of the request's SM3",
+    "integrity_set.mac": "HMAC-SM3",
+    "integrity_head.digest": "HMAC-SM3",
+    "security_seal.mac": "HMAC-SM3",
+    "security_seal.row_mac": "HMAC-SM3",
+    "security_seal.members": "HMAC-SM3",
+    "security_spent_nonce.nonce": "random",
+    "security_signed_nonce.nonce": "random",
+    "security_installation.name": "random",
+    "security_installation.mac": "HMAC-SM3",
     "idempotency_key.key": "chosen by the browser at random",
-    "security_certificate.fingerprint": "SM3 of a public certificate", "security_signature.key_id": "ring key id, or SM3",
+    "security_certificate.fingerprint": "SM3 of a public certificate",
+    "security_signature.key_id": "ring key id, or SM3",
 }
 """Columns that hold values of a digest's length, and what they are. Every ``row_mac`` is an HMAC-SM3 besides."""
 
 
 def suspects(cells: list[tuple[str, Any]]) -> set[str]:
     """Columns with values of a digest's length (32, 40, 64 hex digits) that nobody has declared."""
-    return {place for place, value in cells if isinstance(value, str) and HEX.fullmatch(value)
-            and place not in KEYED and not place.endswith(".row_mac")}
+    return {
+        place
+        for place, value in cells
+        if isinstance(value, str) and HEX.fullmatch(value) and place not in KEYED and not place.endswith(".row_mac")
+    }
 
 
 def shipped(root: Path) -> Iterator[tuple[str, str]]:

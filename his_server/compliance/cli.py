@@ -29,8 +29,12 @@ def compliance() -> None:
 @click.option("--profile", type=click.Choice([*PROFILES, "all"]), default="all", show_default=True, help="检查哪一类")
 @click.option("--base", required=True, help="产品地址，如 https://his.example.cn 或 http://127.0.0.1:8000")
 @click.option("--ca", type=FILE, help="信任的根证书（PEM），自签证书时用")
-@click.option("--database", "url", help="独立数据库账户的连接地址（不是应用自己的账户）；也可用环境变量 COMPLIANCE_DATABASE",
-              envvar="COMPLIANCE_DATABASE")
+@click.option(
+    "--database",
+    "url",
+    help="独立数据库账户的连接地址（不是应用自己的账户）；也可用环境变量 COMPLIANCE_DATABASE",
+    envvar="COMPLIANCE_DATABASE",
+)
 @click.option("--app-dir", type=FOLDER, help="程序目录")
 @click.option("--data-dir", type=FOLDER, help="数据目录")
 @click.option("--log-dir", type=FOLDER, help="日志目录")
@@ -39,13 +43,37 @@ def compliance() -> None:
 @click.option("--hospital-code", default="H32060200006", show_default=True, help="医院代码（与产品设置一致）")
 @click.option("--allow-disturbing", is_flag=True, help="允许改动数据库和文件再还原、轮换密钥、杀进程（只用于测试环境）")
 @click.option("--only", multiple=True, help="只做这些编号（可重复）")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("compliance-report"), show_default=True,
-              help="报告文件夹")
-@click.option("--key", "key_file", type=FILE, default=Path("compliance-key.pem"), show_default=True,
-              help="检查机构签报告的 SM2 私钥；没有则生成")
-def run(profile: str, base: str, ca: Path | None, url: str | None, app_dir: Path | None, data_dir: Path | None,
-        log_dir: Path | None, accounts_file: Path | None, line: str, hospital_code: str, allow_disturbing: bool,
-        only: tuple[str, ...], out: Path, key_file: Path) -> None:
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("compliance-report"),
+    show_default=True,
+    help="报告文件夹",
+)
+@click.option(
+    "--key",
+    "key_file",
+    type=FILE,
+    default=Path("compliance-key.pem"),
+    show_default=True,
+    help="检查机构签报告的 SM2 私钥；没有则生成",
+)
+def run(
+    profile: str,
+    base: str,
+    ca: Path | None,
+    url: str | None,
+    app_dir: Path | None,
+    data_dir: Path | None,
+    log_dir: Path | None,
+    accounts_file: Path | None,
+    line: str,
+    hospital_code: str,
+    allow_disturbing: bool,
+    only: tuple[str, ...],
+    out: Path,
+    key_file: Path,
+) -> None:
     """运行检查，写出 HTML、PDF 和签名的 JSON 报告；有“不符合”时以 1 退出"""
     from his_server.compliance import report
     from his_server.compliance.checks.platform import stack_of
@@ -62,17 +90,33 @@ def run(profile: str, base: str, ca: Path | None, url: str | None, app_dir: Path
     provider = get_provider("openssl")
     try:
         key = signing_key(provider, key_file)
-        target = Target(Http(base, str(ca) if ca else None), base, tables=Tables(url) if url else None, app_dir=app_dir,
-                        data_dir=data_dir, log_dir=log_dir, accounts=read_accounts(accounts_file) if accounts_file else {},
-                        command=command_of(line) if line else None, disturb=allow_disturbing, hospital_code=hospital_code)
+        target = Target(
+            Http(base, str(ca) if ca else None),
+            base,
+            tables=Tables(url) if url else None,
+            app_dir=app_dir,
+            data_dir=data_dir,
+            log_dir=log_dir,
+            accounts=read_accounts(accounts_file) if accounts_file else {},
+            command=command_of(line) if line else None,
+            disturb=allow_disturbing,
+            hospital_code=hospital_code,
+        )
     except (NotRun, CryptoError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if target.tables is not None and target.tables.url.password:
         target.secrets.add(str(target.tables.url.password))
     began = datetime.now(HOSPITAL_ZONE)
     results = run_checks(target, entries, click.echo)
-    content = report.document(results, profile=profile, stack=stack_of(target), began=began, ended=datetime.now(HOSPITAL_ZONE),
-                              secrets=sorted(target.secrets, key=len, reverse=True), mark=target.mark)
+    content = report.document(
+        results,
+        profile=profile,
+        stack=stack_of(target),
+        began=began,
+        ended=datetime.now(HOSPITAL_ZONE),
+        secrets=sorted(target.secrets, key=len, reverse=True),
+        mark=target.mark,
+    )
     written = report.write(out, content, provider, key)
     click.echo(f"合计 {len(results)} 项：{count(results)}")
     click.echo(f"报告：{written}（另有 report.html、report.pdf）；核验：his-server compliance verify {written}")
@@ -87,8 +131,14 @@ def read_accounts(path: Path) -> dict[str, Account]:
     """
     found = tomllib.loads(read_private(path).decode("utf-8"))
     try:
-        return {role: Account(one["login"], one["password"], base64.b32decode(
-            (text := one.get("totp", "").replace(" ", "").upper()) + "=" * (-len(text) % 8))) for role, one in found.items()}
+        return {
+            role: Account(
+                one["login"],
+                one["password"],
+                base64.b32decode((text := one.get("totp", "").replace(" ", "").upper()) + "=" * (-len(text) % 8)),
+            )
+            for role, one in found.items()
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}：每个账户要有 login 和 password") from error
 
@@ -122,8 +172,10 @@ def verify(path: Path, public_file: Path | None) -> None:
         click.echo("不通过")
         raise SystemExit(1)
     assert signer is not None
-    click.echo(f"通过：内容与签名一致；签名公钥 SM3 指纹 {provider.sm3(signer).hex()}"
-               + ("" if public else "（没有给出公钥，未核验签名者是谁）"))
+    click.echo(
+        f"通过：内容与签名一致；签名公钥 SM3 指纹 {provider.sm3(signer).hex()}"
+        + ("" if public else "（没有给出公钥，未核验签名者是谁）")
+    )
 
 
 @compliance.command(name="list")
@@ -136,5 +188,3 @@ def list_checks(profile: str) -> None:
     for entry in chosen(profile):
         how = f"需要 {'、'.join(CHECKS[entry.id].needs) or '无'}" if entry.id in CHECKS else entry.rest
         click.echo(f"{entry.id}  {entry.mode}  {entry.clause}  {entry.title}  [{how}]")
-
-

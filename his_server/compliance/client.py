@@ -127,7 +127,7 @@ class Account:
         self.step = max(now - 1, self.step + 1)
         mac = hmac.digest(self.totp, self.step.to_bytes(8, "big"), "sm3")
         at = mac[-1] & 15
-        return str((int.from_bytes(mac[at:at + 4], "big") & 0x7FFFFFFF) % 10**6).zfill(6)
+        return str((int.from_bytes(mac[at : at + 4], "big") & 0x7FFFFFFF) % 10**6).zfill(6)
 
 
 @dataclass
@@ -141,8 +141,16 @@ class Visitor:
     set_cookie: str = ""
     """The last Set-Cookie header, for its attributes."""
 
-    def send(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, key: str | None = None,
-             headers: Mapping[str, str] | None = None) -> Answer:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """One request; ``body`` as JSON, ``raw`` as it is. What writes carries an Idempotency-Key and the token."""
         sent = {"Content-Type": "application/json"}
         if self.cookies:

@@ -16,11 +16,23 @@ from typing import Any
 
 GOOD, PARTLY, BAD, NOT_APPLICABLE, NOT_RUN = "符合", "部分符合", "不符合", "不适用", "未执行"
 VERDICTS = (GOOD, PARTLY, BAD, NOT_APPLICABLE, NOT_RUN)
-PROFILES = {"密评": ("MP",), "等保": ("DB", "PR"), "信创": ("XC",), "RUSP": ("RU",), "行业": ("HS", "RX", "TC", "YB", "MR", "GR", "FN")}
+PROFILES = {
+    "密评": ("MP",),
+    "等保": ("DB", "PR"),
+    "信创": ("XC",),
+    "RUSP": ("RU",),
+    "行业": ("HS", "RX", "TC", "YB", "MR", "GR", "FN"),
+}
 """Profile → groups of ids. ``all`` is every profile."""
-NEEDS = {"http": "正在运行的服务（--base）", "accounts": "三名管理员的账户文件（--accounts）", "database": "独立数据库账户（--database）",
-         "app": "程序目录（--app-dir）", "data": "数据目录（--data-dir）", "command": "已安装的命令（--command）",
-         "disturb": "允许改动数据库与文件后还原（--allow-disturbing，只用于测试环境）"}
+NEEDS = {
+    "http": "正在运行的服务（--base）",
+    "accounts": "三名管理员的账户文件（--accounts）",
+    "database": "独立数据库账户（--database）",
+    "app": "程序目录（--app-dir）",
+    "data": "数据目录（--data-dir）",
+    "command": "已安装的命令（--command）",
+    "disturb": "允许改动数据库与文件后还原（--allow-disturbing，只用于测试环境）",
+}
 """What a check may need of the target → what to give the command."""
 SHOWN = 400
 """Longest piece of evidence, in characters."""

@@ -22,8 +22,10 @@ MOBILE = re.compile(r"(?<!\d)(1[3-9]\d)\d{4}(\d{4})(?!\d)")
 HEX = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", re.I)
 FILES = ("report.html", "report.pdf")
 COLOURS = {GOOD: "good", PARTLY: "partly", BAD: "bad", NOT_APPLICABLE: "none", NOT_RUN: "none"}
-LEGEND = ("“未执行”不算通过：列出原因，由测评人员补做或在具备条件的环境重做。“部分符合”是主要要求已满足、"
-          "有次要不足或有一部分没有执行，逐项写明。")
+LEGEND = (
+    "“未执行”不算通过：列出原因，由测评人员补做或在具备条件的环境重做。“部分符合”是主要要求已满足、"
+    "有次要不足或有一部分没有执行，逐项写明。"
+)
 
 
 def clean(text: str, secrets: Sequence[str]) -> str:
@@ -34,22 +36,45 @@ def clean(text: str, secrets: Sequence[str]) -> str:
     return HEX.sub(r"\1…", MOBILE.sub(r"\1****\2", NUMBER.sub(r"\1***\2", text)))
 
 
-def document(results: Sequence[Result], *, profile: str, stack: dict[str, str], began: datetime, ended: datetime,
-             secrets: Sequence[str], mark: str) -> dict[str, Any]:
+def document(
+    results: Sequence[Result],
+    *,
+    profile: str,
+    stack: dict[str, str],
+    began: datetime,
+    ended: datetime,
+    secrets: Sequence[str],
+    mark: str,
+) -> dict[str, Any]:
     """The report's content, everything in it cleaned."""
 
     def safe(text: str) -> str:
         return clean(text, secrets)
 
     return {
-        "format": FORMAT, "product": "his-server", "version": __version__, "profile": profile, "mark": mark,
-        "began": began.isoformat(timespec="seconds"), "ended": ended.isoformat(timespec="seconds"),
-        "stack": {name: safe(value) for name, value in stack.items()}, "counts": count(results).of,
-        "results": [{
-            "id": one.entry.id, "mode": one.entry.mode, "profile": one.entry.profile, "clause": one.entry.clause,
-            "title": one.entry.title, "verdict": one.verdict, "reason": safe(one.reason), "seconds": round(one.seconds, 2),
-            "evidence": [{"ok": seen.ok, "asked": safe(seen.asked), "saw": safe(seen.saw)} for seen in one.evidence.seen],
-        } for one in results],
+        "format": FORMAT,
+        "product": "his-server",
+        "version": __version__,
+        "profile": profile,
+        "mark": mark,
+        "began": began.isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "stack": {name: safe(value) for name, value in stack.items()},
+        "counts": count(results).of,
+        "results": [
+            {
+                "id": one.entry.id,
+                "mode": one.entry.mode,
+                "profile": one.entry.profile,
+                "clause": one.entry.clause,
+                "title": one.entry.title,
+                "verdict": one.verdict,
+                "reason": safe(one.reason),
+                "seconds": round(one.seconds, 2),
+                "evidence": [{"ok": seen.ok, "asked": safe(seen.asked), "saw": safe(seen.saw)} for seen in one.evidence.seen],
+            }
+            for one in results
+        ],
     }
 
 
@@ -60,8 +85,11 @@ def write(folder: Path, content: dict[str, Any], provider: Provider, private: Ke
     pdf(content, folder / "report.pdf")
     content = {**content, "files": {name: provider.sm3((folder / name).read_bytes()).hex() for name in FILES}}
     public = provider.sm2_public(private)
-    signature = {"algorithm": "SM2 with SM3", "public_key": pem.public_to_pem(public),
-                 "value": provider.sm2_sign(private, signed_text(content)).hex()}
+    signature = {
+        "algorithm": "SM2 with SM3",
+        "public_key": pem.public_to_pem(public),
+        "value": provider.sm2_sign(private, signed_text(content)).hex(),
+    }
     target = folder / "report.json"
     target.write_text(json.dumps({**content, "signature": signature}, ensure_ascii=False, indent=1), "utf-8")
     return target
@@ -106,27 +134,41 @@ def page(content: dict[str, Any]) -> str:
     for one in content["results"]:
         evidence = "".join(
             f'<li class="{"bad" if seen["ok"] is False else "note"}">{"✗ " if seen["ok"] is False else ""}{e(seen["asked"])}'
-            f'{"：" + e(seen["saw"]) if seen["saw"] else ""}</li>' for seen in one["evidence"])
+            f"{'：' + e(seen['saw']) if seen['saw'] else ''}</li>"
+            for seen in one["evidence"]
+        )
         detail = f"<details><summary>证据 {len(one['evidence'])} 条</summary><ol>{evidence}</ol></details>" if evidence else ""
-        rows.append(f'<tr><td>{e(one["id"])}</td><td>{e(one["clause"])}</td><td>{e(one["title"])}</td><td>{e(one["mode"])}</td>'
-                    f'<td class="{COLOURS[one["verdict"]]}">{e(one["verdict"])}</td><td>{e(one["reason"])}{detail}</td></tr>')
+        rows.append(
+            f"<tr><td>{e(one['id'])}</td><td>{e(one['clause'])}</td><td>{e(one['title'])}</td><td>{e(one['mode'])}</td>"
+            f'<td class="{COLOURS[one["verdict"]]}">{e(one["verdict"])}</td><td>{e(one["reason"])}{detail}</td></tr>'
+        )
     facts = "".join(f"<dt>{e(name)}</dt><dd>{e(value)}</dd>" for name, value in _facts(content))
-    counts = "".join(f'<li class="{COLOURS[verdict]}">{e(verdict)} {number}</li>' for verdict, number in content["counts"].items())
+    counts = "".join(
+        f'<li class="{COLOURS[verdict]}">{e(verdict)} {number}</li>' for verdict, number in content["counts"].items()
+    )
     return f"""<!DOCTYPE html><html lang="zh-CN"><head><meta charset="utf-8"><title>合规检查报告</title><style>
 body{{font:14px/1.6 sans-serif;margin:2em auto;max-width:1200px;color:#222}}h1{{font-size:22px}}
-dl{{display:grid;grid-template-columns:12em 1fr;margin:1em 0}}dd{{margin:0}}ul.counts{{list-style:none;display:flex;gap:1.5em;padding:0;font-size:17px}}
+dl{{display:grid;grid-template-columns:12em 1fr;margin:1em 0}}dd{{margin:0}}
+ul.counts{{list-style:none;display:flex;gap:1.5em;padding:0;font-size:17px}}
 table{{border-collapse:collapse;width:100%}}th,td{{border:1px solid #ccc;padding:4px 8px;vertical-align:top;text-align:left}}
-th{{background:#f3f5f7;position:sticky;top:0}}.good{{color:#136c2e}}.partly{{color:#8a5a00}}.bad{{color:#b3261e;font-weight:bold}}.none{{color:#666}}
+th{{background:#f3f5f7;position:sticky;top:0}}.good{{color:#136c2e}}.partly{{color:#8a5a00}}.bad{{color:#b3261e;font-weight:bold}}
+.none{{color:#666}}
 td:nth-child(5){{white-space:nowrap}}ol{{margin:.3em 0;padding-left:1.6em}}</style></head><body>
-<h1>合规检查报告（{e(content["profile"])}）</h1><dl>{facts}</dl><ul class="counts">{counts}</ul><p>{e(LEGEND)}</p>
+<h1>合规检查报告（{e(content["profile"])}）</h1><dl>{facts}</dl>
+<ul class="counts">{counts}</ul><p>{e(LEGEND)}</p>
 <table><thead><tr><th>编号</th><th>依据</th><th>检查项</th><th>方式</th><th>判定</th><th>说明与证据</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table></body></html>
 """
 
 
 def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
-    return [("产品", f"{content['product']} {content['version']}"), ("开始", content["began"]), ("结束", content["ended"]),
-            ("本次标记", content["mark"]), *content["stack"].items()]
+    return [
+        ("产品", f"{content['product']} {content['version']}"),
+        ("开始", content["began"]),
+        ("结束", content["ended"]),
+        ("本次标记", content["mark"]),
+        *content["stack"].items(),
+    ]
 
 
 def pdf(content: dict[str, Any], path: Path) -> None:
@@ -135,7 +177,12 @@ def pdf(content: dict[str, Any], path: Path) -> None:
     made.pairs(_facts(content)).gap(1)
     made.pairs([(verdict, str(number)) for verdict, number in content["counts"].items()], columns=5)
     made.line(LEGEND).gap(1)
-    columns = [Column("id", "编号"), Column("clause", "依据"), Column("title", "检查项"), Column("verdict", "判定"),
-               Column("reason", "说明")]
+    columns = [
+        Column("id", "编号"),
+        Column("clause", "依据"),
+        Column("title", "检查项"),
+        Column("verdict", "判定"),
+        Column("reason", "说明"),
+    ]
     made.table(columns, [{**one, "reason": one["reason"][:300]} for one in content["results"]])
     made.save(str(path))

@@ -50,8 +50,19 @@ def run_one(target: Target, entry: Entry) -> Result:
         result = Result(entry, NOT_APPLICABLE, str(error), evidence)
     except NotRun as error:
         result = Result(entry, NOT_RUN, str(error), evidence)
-    except (OSError, http.client.HTTPException, SQLAlchemyError, CryptoError, LookupError, TypeError, ValueError,
-            ArithmeticError, AssertionError, AttributeError, RuntimeError) as error:
+    except (
+        OSError,
+        http.client.HTTPException,
+        SQLAlchemyError,
+        CryptoError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         log.exception("check %s broke off", entry.id)
         result = Result(entry, NOT_RUN, f"检查中断：{type(error).__name__}：{str(error)[:200]}", evidence)
     if result.verdict == NOT_RUN and any(seen.ok is False for seen in evidence.seen):

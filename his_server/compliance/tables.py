@@ -10,7 +10,18 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, column, create_engine, delete, func, insert, inspect, select, table, update
+from sqlalchemy import (
+    ColumnElement,
+    column,
+    create_engine,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    table,
+    update,
+)
 from sqlalchemy import types as kinds
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.pool import NullPool
@@ -56,8 +67,9 @@ class Tables:
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(found).where(*_equal(found, where))).scalar_one())
 
-    def cells(self, kind: type | tuple[type, ...] = (kinds.String, kinds.LargeBinary), limit: int | None = None,
-              ) -> Iterator[tuple[str, Any]]:
+    def cells(
+        self, kind: type | tuple[type, ...] = (kinds.String, kinds.LargeBinary), limit: int | None = None
+    ) -> Iterator[tuple[str, Any]]:
         """Every value that isn't NULL of every column of these kinds, with its place ``table.column``."""
         with self.engine.connect() as connection:
             for name in self.names:
@@ -66,7 +78,8 @@ class Tables:
                     continue
                 found = self._table(name)
                 for row in connection.execution_options(yield_per=1000).execute(
-                        select(*[found.c[one] for one in wanted]).limit(limit)):
+                    select(*[found.c[one] for one in wanted]).limit(limit)
+                ):
                     for one, value in zip(wanted, row, strict=True):
                         if value is not None:
                             yield f"{name}.{one}", bytes(value) if isinstance(value, memoryview) else value
@@ -126,5 +139,11 @@ class Tables:
 
 
 def _equal(found: Any, where: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    return [found.c[name].in_(value) if isinstance(value, list | tuple | set) else found.c[name].is_(None) if value is None
-            else found.c[name] == value for name, value in where.items()]
+    return [
+        found.c[name].in_(value)
+        if isinstance(value, list | tuple | set)
+        else found.c[name].is_(None)
+        if value is None
+        else found.c[name] == value
+        for name, value in where.items()
+    ]

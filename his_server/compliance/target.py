@@ -51,8 +51,14 @@ def command_of(line: str) -> Command:
 
     def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Done:
         try:
-            done = subprocess.run([*shlex.split(line), *arguments], capture_output=True, text=True, timeout=COMMAND_SECONDS,
-                                  check=False, env={**os.environ, **environment})
+            done = subprocess.run(
+                [*shlex.split(line), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_SECONDS,
+                check=False,
+                env={**os.environ, **environment},
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NotRun(f"命令 {line} {arguments[0]} 不能运行：{type(error).__name__}") from error
         return Done(done.returncode, done.stdout + done.stderr)
@@ -87,8 +93,15 @@ class Target:
 
     def missing(self, needs: Sequence[str]) -> list[str]:
         """Which of a check's needs aren't met."""
-        there = {"http": bool(self.base), "accounts": set(ADMINISTRATORS) <= set(self.accounts), "database": self.tables,
-                 "app": self.app_dir, "data": self.data_dir, "command": self.command, "disturb": self.disturb}
+        there = {
+            "http": bool(self.base),
+            "accounts": set(ADMINISTRATORS) <= set(self.accounts),
+            "database": self.tables,
+            "app": self.app_dir,
+            "data": self.data_dir,
+            "command": self.command,
+            "disturb": self.disturb,
+        }
         return [need for need in needs if not there[need]]
 
     # People
@@ -109,16 +122,28 @@ class Target:
         self.secrets.add(made)
         return made
 
-    def new_account(self, *roles: str, until: date | None = None, staff_id: int | None = None,
-                    department_id: int | None = None, login: str = "") -> Account:
+    def new_account(
+        self,
+        *roles: str,
+        until: date | None = None,
+        staff_id: int | None = None,
+        department_id: int | None = None,
+        login: str = "",
+    ) -> Account:
         """An account of the suite's own with these roles: made by the system, granted by the security administrator."""
         self._given += 1
         account = Account(login or f"{self.mark}-{self._given}", self.password())
         if until is None and set(roles) & set(TEMPORARY):
             until = date.today() + timedelta(days=30)
         boss = self.admin("sysadmin")
-        body = {"login": account.login, "name": "合规测试", "valid_until": until and until.isoformat(), "staff_id": staff_id,
-                "department_id": department_id, **boss.sealed(password=account.password)}
+        body = {
+            "login": account.login,
+            "name": "合规测试",
+            "valid_until": until and until.isoformat(),
+            "staff_id": staff_id,
+            "department_id": department_id,
+            **boss.sealed(password=account.password),
+        }
         account.id = boss.post("/api/security/users", body).good("建立测试账户")["id"]
         self.made.append(account)
         if roles:
@@ -151,13 +176,17 @@ class Target:
     def roles(self) -> dict[str, dict[str, Any]]:
         """Role → what the product says of it: permissions, second factor."""
         items = self.admin("secadmin").get("/api/security/roles").good("读取角色")["items"]
-        return {one["code"]: {**one, "permissions": _codes(one["permissions"])} for one in items
-                if not one["code"].startswith("hgcs")}
+        return {
+            one["code"]: {**one, "permissions": _codes(one["permissions"])} for one in items if not one["code"].startswith("hgcs")
+        }
 
     def whoever(self, permission: str, *, but: str = "") -> Visitor:
         """Somebody whose standard role holds a permission (and not ``but``). :raises NotRun: nobody does."""
-        names = [code for code, role in self.roles.items() if permission in role["permissions"] and code not in ADMINISTRATORS
-                 and not (but and but in role["permissions"])]
+        names = [
+            code
+            for code, role in self.roles.items()
+            if permission in role["permissions"] and code not in ADMINISTRATORS and not (but and but in role["permissions"])
+        ]
         if not names:
             raise NotRun(f"没有角色持有权限 {permission}" + (f"而没有 {but}" if but else ""))
         return self.staff(min(names, key=lambda code: (self.roles[code]["second_factor"], code not in self._signed_in)))
@@ -195,10 +224,17 @@ class Target:
     def markers(self) -> dict[str, str]:
         """Values of a patient's sensitive fields that occur nowhere else: invented, and found again by a scan."""
         digits = f"{int(self.mark[4:], 16) % 10**6:06d}"
-        return {"id_no": id_number("320602" + f"19{digits[0:2]}0{1 + int(digits[2]) % 9}1{digits[3]}" + digits[3:6]),
-                "phone": "139" + digits + "27", "insurance_no": "HGCS" + digits + "8841", "allergies": f"{self.mark}过敏",
-                "home_detail": f"{self.mark}家庭地址", "household_detail": f"{self.mark}户口地址",
-                "work_detail": f"{self.mark}单位地址", "work_phone": "0513" + digits + "77", "contact_phone": "137" + digits + "35"}
+        return {
+            "id_no": id_number("320602" + f"19{digits[0:2]}0{1 + int(digits[2]) % 9}1{digits[3]}" + digits[3:6]),
+            "phone": "139" + digits + "27",
+            "insurance_no": "HGCS" + digits + "8841",
+            "allergies": f"{self.mark}过敏",
+            "home_detail": f"{self.mark}家庭地址",
+            "household_detail": f"{self.mark}户口地址",
+            "work_detail": f"{self.mark}单位地址",
+            "work_phone": "0513" + digits + "77",
+            "contact_phone": "137" + digits + "35",
+        }
 
     def register(self, by: Visitor | None = None, **values: Any) -> Answer:
         """Ask for a new patient's file."""
@@ -224,9 +260,15 @@ class Target:
         for account in self.made:
             answer = None
             with contextlib.suppress(OSError, NotRun):
-                answer = self.admin("sysadmin").put(f"/api/security/users/{account.id}", {
-                    "name": "合规测试", "department_id": None, "valid_until": (date.today() + timedelta(days=1)).isoformat(),
-                    "active": False})
+                answer = self.admin("sysadmin").put(
+                    f"/api/security/users/{account.id}",
+                    {
+                        "name": "合规测试",
+                        "department_id": None,
+                        "valid_until": (date.today() + timedelta(days=1)).isoformat(),
+                        "active": False,
+                    },
+                )
             if answer is None or answer.status != 200:
                 left.append(account.login)
         return left

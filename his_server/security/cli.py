@@ -78,10 +78,9 @@ def seal() -> None:
 def archive(folder: Path, days: int | None) -> None:
     """把超过保留期的审计记录移到加密归档文件"""
     found = house()
-    configured = security_settings.of(found.settings)
-    database = the_database()
     try:
-        path = archives.archive(database, folder, days if days is not None else configured.audit_days)
+        configured = security_settings.of(found.settings)
+        path = archives.archive(the_database(), folder, days if days is not None else configured.audit_days)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"已归档：{path}" if path else "没有超过保留期的记录")

@@ -13,5 +13,15 @@ from his_server.compliance.checks import (
     sessions,
 )
 
-__all__ = ["access", "accounts", "audit", "crypto_algorithms", "crypto_integrity", "crypto_storage", "patients", "platform",
-           "program", "sessions"]
+__all__ = [
+    "access",
+    "accounts",
+    "audit",
+    "crypto_algorithms",
+    "crypto_integrity",
+    "crypto_storage",
+    "patients",
+    "platform",
+    "program",
+    "sessions",
+]

@@ -15,9 +15,11 @@ OPEN = ("public", "signed_in")
 FREE = ("/healthz", "/readyz", "/")
 """Answered without a session, beside the declared routes: health and the pages."""
 NOBODY = 999_999_999
-ID_NUMBER = re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![\dXx])")
-MOBILE = re.compile(r"(?<!\d)1[3-9]\d{9}(?!\d)")
-BANK = re.compile(r"(?<!\d)62\d{14,17}(?!\d)")
+ID_NUMBER = re.compile(
+    r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z])"
+)
+MOBILE = re.compile(r"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z])")
+BANK = re.compile(r"(?<![0-9A-Za-z.])62\d{14,17}(?![0-9A-Za-z])")
 
 
 def address(path: str) -> str:
@@ -36,10 +38,17 @@ def matrix(target: Target, seen: Evidence) -> None:
     declared = [(method, path, about["x-permission"]) for method, path, about in target.routes()]
     seen.see(len(declared) > 50, "接口文档列出全部接口", f"{len(declared)} 个")
     public = [path for _, path, permission in declared if permission == "public"]
-    seen.see(all(path.startswith(("/api/session", "/api/open/")) for path in public), "免登录的只有登录与外部系统签名接口", sorted(set(public)))
+    seen.see(
+        all(path.startswith(("/api/session", "/api/open/")) for path in public),
+        "免登录的只有登录与外部系统签名接口",
+        sorted(set(public)),
+    )
     nobody = target.visitor()
-    wrong = [f"未登录 {method} {path} {status}" for method, path, permission in declared if permission != "public"
-             and (status := ask(nobody, method, path).status) != 401]
+    wrong = [
+        f"未登录 {method} {path} {status}"
+        for method, path, permission in declared
+        if permission != "public" and (status := ask(nobody, method, path).status) != 401
+    ]
     seen.see(not wrong, "未登录调用全部接口均为 401", wrong[:5] or f"{len(declared) - len(public)} 个均为 401")
     asked, failures = 0, []
     for role, about in target.roles.items():
@@ -60,8 +69,11 @@ def matrix(target: Target, seen: Evidence) -> None:
             if refused is may or answer.status >= 500 or (answer.status == 401 and permission != "public"):
                 failures.append(f"{role} {method} {path}: {answer.status} {answer.code}")
     seen.see(not failures, "每个角色只能调用声明给它的接口", failures[:8] or f"{asked} 次调用全部与声明一致")
-    undeclared = [path for path in ("/api/", "/api/admin", "/api/debug", "/admin", "/api/users", "/api/v1/patients", "/console")
-                  if target.visitor().get(path).status not in (401, 404) and path.startswith("/api/")]
+    undeclared = [
+        path
+        for path in ("/api/", "/api/admin", "/api/debug", "/admin", "/api/users", "/api/v1/patients", "/console")
+        if target.visitor().get(path).status not in (401, 404) and path.startswith("/api/")
+    ]
     seen.see(not undeclared, "猜测的未声明地址不存在", undeclared or "404")
     if target.app_dir is not None:
         strays = list(_strays(target))
@@ -78,7 +90,13 @@ def _strays(target: Target) -> Iterator[str]:
     for folder in ("his_server", "modules", "interfaces"):
         for path in (target.app_dir / folder).rglob("*.py"):
             name = path.relative_to(target.app_dir).as_posix()
-            if "node_modules" in name or "dev-mock" in name or name in ALLOWED_STRAYS or "/simulator" in name or "/compliance/" in name:
+            if (
+                "node_modules" in name
+                or "dev-mock" in name
+                or name in ALLOWED_STRAYS
+                or "/simulator" in name
+                or "/compliance/" in name
+            ):
                 continue
             text = path.read_text("utf-8", "replace")
             if re.search(r"\.add_url_rule\(|\bBlueprint\(|@app\.(get|post|put|delete|route)\(", text):
@@ -92,8 +110,13 @@ def other_peoples_things(target: Target, seen: Evidence) -> None:
     for path in ("/api/outpatient-billing/shifts/", "/api/outpatient-billing/settlements/", "/api/patients/"):
         answer = cashier.get(f"{path}{NOBODY}")
         seen.see(answer.status == 404, f"不存在的编号 {path}…", f"{answer.status} {answer.code}")
-    for path in ("/..%2f..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/static/../../keys/master.key", "/../var/keys/ring.json",
-                 "/assets/..%5c..%5cmaster.key"):
+    for path in (
+        "/..%2f..%2f..%2fetc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/static/../../keys/master.key",
+        "/../var/keys/ring.json",
+        "/assets/..%5c..%5cmaster.key",
+    ):
         answer = target.visitor().get(path)
         leaked = b"root:" in answer.body or b'"entries"' in answer.body or b'"wrapped"' in answer.body
         seen.see(not leaked and answer.status < 500, f"路径穿越 {path}", answer.status)
@@ -138,7 +161,11 @@ def masked_everywhere(target: Target, seen: Evidence) -> None:
     seen.see(not hits, "回答中没有未脱敏的身份证号、手机号、银行卡号", hits[:6] or "0 处")
     found = target.whoever("patients.view").get(f"/api/patients?q={markers['id_no']}").good("按证件号检索")["items"]
     shown = str(found[0].get("masked_id")) if found else ""
-    seen.see(found and found[0]["id"] == person and "*" in shown and markers["id_no"] not in shown, "按完整证件号可检索，显示为脱敏值", shown)
+    seen.see(
+        found and found[0]["id"] == person and "*" in shown and markers["id_no"] not in shown,
+        "按完整证件号可检索，显示为脱敏值",
+        shown,
+    )
     file = target.whoever("patients.view").get(f"/api/patients/{person}").good("打开病人")
     text = str(file)
     leaks = [name for name, value in markers.items() if value in text and name != "allergies"]
@@ -155,10 +182,18 @@ def _reading(target: Target, permissions: set[str], person: int, number: str) ->
     """Every GET that a role may make and that a machine can ask: without keys, what must be given filled in."""
     values: dict[str, Any] = {"q": number, "person_id": person, "date": "2026-01-01", "on": "2026-01-01"}
     for method, path, about in target.routes():
-        if method != "GET" or about["x-permission"] not in (*permissions, "signed_in") or "{" in path or path.startswith("/api/live"):
+        if (
+            method != "GET"
+            or about["x-permission"] not in (*permissions, "signed_in")
+            or "{" in path
+            or path.startswith("/api/live")
+        ):
             continue
-        given = {one["name"]: values.get(one["name"]) for one in about["parameters"] if one["in"] == "query"
-                 and (one.get("required") or one["name"] in values)}
+        given = {
+            one["name"]: values.get(one["name"])
+            for one in about["parameters"]
+            if one["in"] == "query" and (one.get("required") or one["name"] in values)
+        }
         yield path + ("?" + "&".join(f"{k}={quote(str(v))}" for k, v in given.items() if v is not None) if given else "")
     if {"patients.view"} & permissions:
         yield from (f"/api/patients/{person}{part}" for part in ("", "/timeline", "/identifiers", "/merges"))

@@ -8,12 +8,30 @@ from his_server.compliance.client import Account, Answer, Visitor
 from his_server.compliance.frame import Evidence, check
 from his_server.compliance.target import ADMINISTRATORS, TEMPORARY, Target
 
-DEFAULTS = (("admin", "admin"), ("admin", "123456"), ("root", "root"), ("administrator", "Administrator1!"),
-            ("SYSDBA", "SYSDBA"), ("SYSAUDITOR", "SYSAUDITOR"), ("his", "his"), ("sysadmin", "sysadmin"), ("sysadmin", "Sysadmin1"),
-            ("secadmin", "secadmin"), ("auditadmin", "auditadmin"), ("test", "test"), ("guest", "guest"))
+DEFAULTS = (
+    ("admin", "admin"),
+    ("admin", "123456"),
+    ("root", "root"),
+    ("administrator", "Administrator1!"),
+    ("SYSDBA", "SYSDBA"),
+    ("SYSAUDITOR", "SYSAUDITOR"),
+    ("his", "his"),
+    ("sysadmin", "sysadmin"),
+    ("sysadmin", "Sysadmin1"),
+    ("secadmin", "secadmin"),
+    ("auditadmin", "auditadmin"),
+    ("test", "test"),
+    ("guest", "guest"),
+)
 DEMO = "Haohe#Demo6"
-WEAK = {"纯数字": "12345678", "两类字符": "abcdefgh1", "过短": "Aa1#xyz", "常见词": "P@ssw0rd123", "键盘序列": "Qwertyuiop1!",
-        "重复": "Aa1!Aa1!Aa1!"}
+WEAK = {
+    "纯数字": "12345678",
+    "两类字符": "abcdefgh1",
+    "过短": "Aa1#xyz",
+    "常见词": "P@ssw0rd123",
+    "键盘序列": "Qwertyuiop1!",
+    "重复": "Aa1!Aa1!Aa1!",
+}
 
 
 def attempt(target: Target, login: str, password: str) -> Answer:
@@ -34,13 +52,17 @@ def unique_names(target: Target, seen: Evidence) -> None:
     for what, other in (("同名", name), ("大写", name.upper()), ("前导空格", f" {name}"), ("全角", wide)):
         answer = attempt(target, other, target.password())
         seen.see(answer.status == 409, f"{what}登录名再建账户应被拒绝", f"{answer.status} {answer.code}")
-    target.admin("sysadmin").put(f"/api/security/users/{first.id}", {
-        "name": "合规测试", "department_id": None, "valid_until": None, "active": False}).good("停用账户")
+    target.admin("sysadmin").put(
+        f"/api/security/users/{first.id}", {"name": "合规测试", "department_id": None, "valid_until": None, "active": False}
+    ).good("停用账户")
     again = attempt(target, name, target.password())
     seen.see(again.status == 409, "停用后的登录名不得再次使用", f"{again.status} {again.code}")
     if target.tables is not None:
-        seen.see(target.db.count("security_user", login_key=name) == 1, "库中该登录名只有一行",
-                 target.db.count("security_user", login_key=name))
+        seen.see(
+            target.db.count("security_user", login_key=name) == 1,
+            "库中该登录名只有一行",
+            target.db.count("security_user", login_key=name),
+        )
 
 
 @check("DB-02", "http", "accounts")
@@ -131,8 +153,7 @@ def no_defaults(target: Target, seen: Evidence) -> None:
     """No account or password that comes with the product opens anything."""
     opened = [login for login, password in DEFAULTS if target.visitor().enter(login, password).status == 200]
     seen.see(not opened, f"{len(DEFAULTS)} 组常见默认账户口令均被拒绝", opened or "全部拒绝")
-    demo = [login for login in ("cashier01", "doctor01", *ADMINISTRATORS)
-            if target.visitor().enter(login, DEMO).status == 200]
+    demo = [login for login in ("cashier01", "doctor01", *ADMINISTRATORS) if target.visitor().enter(login, DEMO).status == 200]
     seen.see(not demo, "演示口令打不开任何账户（装有演示数据的环境不符合此项）", demo or "全部拒绝")
     if target.tables is not None:
         open_doors = [row["login"] for row in target.db.rows("security_user") if "$" not in (row["password"] or "")]
@@ -145,8 +166,15 @@ def expired_accounts(target: Target, seen: Evidence) -> None:
     who = target.new_account("cashier")
     browser = target.visitor().sign_in(who, target.password())
     boss = target.admin("sysadmin")
-    boss.put(f"/api/security/users/{who.id}", {"name": "合规测试", "department_id": None, "active": True, "valid_until": (
-        date.today() - timedelta(days=2)).isoformat()}).good("设置有效期")
+    boss.put(
+        f"/api/security/users/{who.id}",
+        {
+            "name": "合规测试",
+            "department_id": None,
+            "active": True,
+            "valid_until": (date.today() - timedelta(days=2)).isoformat(),
+        },
+    ).good("设置有效期")
     seen.see(browser.get("/api/session").status == 401, "过期账户的会话立即失效", browser.get("/api/session").status)
     answer = target.visitor().enter(who.login, who.password)
     seen.see(answer.status == 401, "过期账户不能登录", f"{answer.status} {answer.code}")
@@ -156,8 +184,12 @@ def expired_accounts(target: Target, seen: Evidence) -> None:
     if bound is None:
         seen.lacks("没有绑定人员的账户可供验证“一人一账户”")
         return
-    body = {"login": f"{target.mark}-twin", "name": "合规测试", "staff_id": bound["staff_id"],
-            **boss.sealed(password=target.password())}
+    body = {
+        "login": f"{target.mark}-twin",
+        "name": "合规测试",
+        "staff_id": bound["staff_id"],
+        **boss.sealed(password=target.password()),
+    }
     twin = boss.post("/api/security/users", body)
     if twin.status == 201:
         target.made.append(Account(body["login"], "", id=twin.json["id"]))
@@ -178,9 +210,11 @@ def three_powers(target: Target, seen: Evidence) -> None:
         ("审计管理员建账户", target.admin("auditadmin"), "POST", "/api/security/users", {"login": "x", "name": "x"}),
     ]
     for name in ADMINISTRATORS:
-        tries += [(f"{name} 查病人", target.admin(name), "GET", "/api/patients?q=x", None),
-                  (f"{name} 查收费", target.admin(name), "GET", "/api/outpatient-billing/settlements", None),
-                  (f"{name} 查库存", target.admin(name), "GET", "/api/stock/stores", None)]
+        tries += [
+            (f"{name} 查病人", target.admin(name), "GET", "/api/patients?q=x", None),
+            (f"{name} 查收费", target.admin(name), "GET", "/api/outpatient-billing/settlements", None),
+            (f"{name} 查库存", target.admin(name), "GET", "/api/stock/stores", None),
+        ]
     for what, visitor, method, path, body in tries:
         answer = visitor.send(method, path, body)
         seen.see(answer.status == 403, f"{what}应被拒绝", f"{answer.status} {answer.code}")
@@ -191,11 +225,16 @@ def three_powers(target: Target, seen: Evidence) -> None:
     own = keeper.get("/api/session").good("读取会话")["user"]["id"]
     answer = keeper.put(f"/api/security/users/{own}/grants", {"grants": [{"role": "secadmin"}, {"role": "cashier"}]})
     seen.see(answer.status in (403, 409, 422), "安全管理员不能给自己授权", f"{answer.status} {answer.code}")
-    auditors = [one for one in target.admin("sysadmin").get("/api/security/users?role=auditadmin&limit=100").json.get("items", ())
-                if one.get("state") == "active"]
+    auditors = [
+        one
+        for one in target.admin("sysadmin").get("/api/security/users?role=auditadmin&limit=100").json.get("items", ())
+        if one.get("state") == "active"
+    ]
     if len(auditors) == 1:
-        answer = target.admin("sysadmin").put(f"/api/security/users/{auditors[0]['id']}", {
-            "name": auditors[0]["name"], "department_id": None, "valid_until": None, "active": False})
+        answer = target.admin("sysadmin").put(
+            f"/api/security/users/{auditors[0]['id']}",
+            {"name": auditors[0]["name"], "department_id": None, "valid_until": None, "active": False},
+        )
         seen.see(answer.status == 409, "最后一名审计管理员不能停用", f"{answer.status} {answer.code}")
     else:
         seen.lacks(f"有 {len(auditors)} 名审计管理员，没有验证“最后一名不可停用”")
@@ -219,5 +258,7 @@ def temporary_people(target: Target, seen: Evidence) -> None:
     change = {"name": "合规测试", "department_id": None, "active": True}
     endless = boss.put(f"/api/security/users/{who.id}", {**change, "valid_until": None})
     seen.see(endless.status == 422, "实习账户不能取消截止日期", f"{endless.status} {endless.code}")
-    boss.put(f"/api/security/users/{who.id}", {**change, "valid_until": (date.today() - timedelta(days=2)).isoformat()}).good("到期")
+    boss.put(f"/api/security/users/{who.id}", {**change, "valid_until": (date.today() - timedelta(days=2)).isoformat()}).good(
+        "到期"
+    )
     seen.see(browser.get("/api/session").status == 401, "到期后立即不能访问", browser.get("/api/session").status)

@@ -11,20 +11,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crypto import CryptoError, Provider, codecs, get_provider, pem
-from his_server.compliance import algorithms
+from his_server.compliance import algorithms as known
 from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import Target
 
 PRIVATE = bytes.fromhex("3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8")
-PUBLIC = bytes.fromhex("09f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020"
-                       "ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13")
-FOREIGN_SIGNATURE = bytes.fromhex("f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3"
-                                  "b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa")
+PUBLIC = bytes.fromhex(
+    "09f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020"
+    "ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
+)
+FOREIGN_SIGNATURE = bytes.fromhex(
+    "f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3"
+    "b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa"
+)
 SM4_KEY = bytes.fromhex("0123456789abcdeffedcba9876543210")
 VECTORS: dict[str, tuple[Callable[[Provider], bytes], str]] = {
     "SM3(abc)": (lambda p: p.sm3(b"abc"), "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"),
     "SM3(abcd×16)": (lambda p: p.sm3(b"abcd" * 16), "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732"),
-    "HMAC-SM3": (lambda p: p.hmac_sm3(bytes(range(1, 33)), b"abc"), "44809d3ff5336f44071be1917887380730ae145f940a53819279801784c65e17"),
+    "HMAC-SM3": (
+        lambda p: p.hmac_sm3(bytes(range(1, 33)), b"abc"),
+        "44809d3ff5336f44071be1917887380730ae145f940a53819279801784c65e17",
+    ),
     "SM4 一块": (lambda p: p.sm4_ecb_encrypt(SM4_KEY, SM4_KEY)[:16], "681edf34d206965e86b3e94f536e4246"),
     "SM2 公钥": (lambda p: p.sm2_public(PRIVATE), PUBLIC.hex()),
 }
@@ -64,7 +71,11 @@ def formats(target: Target, seen: Evidence) -> None:
     data = b"interop"
     signature = ours.sm2_sign(private, data)
     der = codecs.signature_to_der(signature)
-    seen.see(der[0] == 0x30 and der[2] == 2 and codecs.signature_from_der(der) == signature, "签名可为 DER SEQUENCE{r,s}", f"{len(der)} 字节")
+    seen.see(
+        der[0] == 0x30 and der[2] == 2 and codecs.signature_from_der(der) == signature,
+        "签名可为 DER SEQUENCE{r,s}",
+        f"{len(der)} 字节",
+    )
     seen.see(theirs.sm2_verify(public, data, signature), "gmssl 验证本产品的签名", "通过")
     seen.see(ours.sm2_verify(public, data, theirs.sm2_sign(private, data)), "本产品验证 gmssl 的签名", "通过")
     seen.see(not ours.sm2_verify(public, data, ours.sm2_sign(private, data, b"")), "空 ID 的签名按默认 ID 验证不通过", "拒绝")
@@ -72,7 +83,11 @@ def formats(target: Target, seen: Evidence) -> None:
     seen.see(theirs.sm2_decrypt(private, blob) == data, "gmssl 解密本产品的密文（C1C3C2）", "一致")
     seen.see(ours.sm2_decrypt(private, theirs.sm2_encrypt(public, data)) == data, "本产品解密 gmssl 的密文", "一致")
     asn1 = codecs.ciphertext_to("asn1", blob)
-    seen.see(asn1[0] == 0x30 and codecs.ciphertext_from("asn1", asn1) == blob, "密文可为 SEQUENCE{x,y,hash,cipher}", f"{len(asn1)} 字节")
+    seen.see(
+        asn1[0] == 0x30 and codecs.ciphertext_from("asn1", asn1) == blob,
+        "密文可为 SEQUENCE{x,y,hash,cipher}",
+        f"{len(asn1)} 字节",
+    )
     _with_openssl(ours, private, public, data, seen)
 
 
@@ -85,25 +100,49 @@ def _with_openssl(ours: Provider, private: bytes, public: bytes, data: bytes, se
         key.write_text(pem.public_to_pem(public), "ascii")
         message.write_bytes(data)
         signature.write_bytes(codecs.signature_to_der(ours.sm2_sign(private, data)))
-        done = subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(key), "-in", str(message), "-rawin", "-digest",
-                               "sm3", "-sigfile", str(signature), "-pkeyopt", "distid:1234567812345678"], capture_output=True,
-                              text=True, check=False, timeout=60)
-    seen.see("Verified Successfully" in done.stdout, "openssl 验证本产品的签名（distid 1234567812345678）", (done.stdout + done.stderr).strip()[:100])
+        done = subprocess.run(
+            [
+                "openssl",
+                "pkeyutl",
+                "-verify",
+                "-pubin",
+                "-inkey",
+                str(key),
+                "-in",
+                str(message),
+                "-rawin",
+                "-digest",
+                "sm3",
+                "-sigfile",
+                str(signature),
+                "-pkeyopt",
+                "distid:1234567812345678",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    seen.see(
+        "Verified Successfully" in done.stdout,
+        "openssl 验证本产品的签名（distid 1234567812345678）",
+        (done.stdout + done.stderr).strip()[:100],
+    )
 
 
 @check("MP-04", "app")
 def no_foreign_algorithms(target: Target, seen: Evidence) -> None:
     """No other algorithm in what is installed (names and calls), none in stored values by their look."""
     assert target.app_dir is not None
-    files = dict(algorithms.shipped(target.app_dir))
+    files = dict(known.shipped(target.app_dir))
     seen.see(len(files) > 100, "扫描程序、页面与设置文件", f"{len(files)} 个文件")
-    found = {name: sorted(set(hits)) for name, hits in algorithms.scan(iter(files.items())).items() if name not in algorithms.ALLOWED}
+    found = {name: sorted(set(hits)) for name, hits in known.scan(iter(files.items())).items() if name not in known.ALLOWED}
     seen.see(not found, "没有禁用算法的名称或调用（例外清单除外）", dict(list(found.items())[:5]) or "0 处")
-    seen.note("例外清单", algorithms.ALLOWED)
+    seen.note("例外清单", known.ALLOWED)
     if target.tables is None:
         seen.lacks("库内摘要值（需 --database）")
         return
-    strange = algorithms.suspects(list(target.db.cells(limit=2000)))
+    strange = known.suspects(list(target.db.cells(limit=2000)))
     seen.see(not strange, "库中没有来历不明的 32/40/64 位十六进制摘要", sorted(strange) or "无")
 
 
@@ -145,7 +184,7 @@ def _runs(data: bytes) -> float:
 
 def _blocks(data: bytes) -> float:
     size = 1250
-    parts = [data[at:at + size] for at in range(0, len(data), size)]
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
     bits = size * 8
     return _chi(4 * bits * sum((int.from_bytes(p, "big").bit_count() / bits - 0.5) ** 2 for p in parts), len(parts))
 
@@ -163,8 +202,13 @@ def _chi(statistic: float, freedom: int) -> float:
     return math.erfc(z / math.sqrt(2)) / 2
 
 
-TESTS: dict[str, Callable[[bytes], float]] = {"单比特频数": _monobit, "块内频数": _blocks, "扑克（m=8）": _poker, "游程总数": _runs,
-                                              "自相关（d=8）": _autocorrelation}
+TESTS: dict[str, Callable[[bytes], float]] = {
+    "单比特频数": _monobit,
+    "块内频数": _blocks,
+    "扑克（m=8）": _poker,
+    "游程总数": _runs,
+    "自相关（d=8）": _autocorrelation,
+}
 
 
 @check("MP-17", "command")

@@ -27,8 +27,9 @@ FORGED = 5
 def _mine(target: Target) -> tuple[str, Visitor, Account]:
     """A role of the suite's own, and somebody who holds it: what is tampered with concerns nobody else."""
     role = f"{target.mark}-role"
-    target.admin("secadmin").put(f"/api/security/roles/{role}", {
-        "title": "合规测试", "permissions": ["masterdata.view"]}).good("建立测试角色")
+    target.admin("secadmin").put(f"/api/security/roles/{role}", {"title": "合规测试", "permissions": ["masterdata.view"]}).good(
+        "建立测试角色"
+    )
     account = target.new_account()
     target.admin("secadmin").put(f"/api/security/users/{account.id}/grants", {"grants": [{"role": role}]}).good("授权")
     return role, target.visitor().sign_in(account, target.password()), account
@@ -38,8 +39,11 @@ def _refused(target: Target, visitor: Visitor, seen: Evidence, what: str) -> Non
     before = target.db.count("security_audit", event="integrity.violation")
     answer = visitor.get("/api/masterdata/departments")
     after = target.db.count("security_audit", event="integrity.violation")
-    seen.see(answer.status == 403 and answer.code == "integrity.violation" and after > before, f"{what}：请求被拒绝并有安全事件",
-             f"{answer.status} {answer.code}，安全事件 {before}→{after}")
+    seen.see(
+        answer.status == 403 and answer.code == "integrity.violation" and after > before,
+        f"{what}：请求被拒绝并有安全事件",
+        f"{answer.status} {answer.code}，安全事件 {before}→{after}",
+    )
 
 
 @check("MP-07", "http", "accounts", "database", "disturb")
@@ -60,11 +64,15 @@ def access_control(target: Target, seen: Evidence) -> None:
     with db.removed(GRANTS, user_id=second.account.id):
         _refused(target, second, seen, "删除一条授权")
     theirs = db.rows(GRANTS, user_id=second.account.id)[0]
-    with (db.altered(GRANTS, {"user_id": account.id}, role_id=theirs["role_id"], row_mac=theirs["row_mac"]),
-          db.altered(GRANTS, {"user_id": second.account.id}, role_id=grant["role_id"], row_mac=grant["row_mac"])):
+    with (
+        db.altered(GRANTS, {"user_id": account.id}, role_id=theirs["role_id"], row_mac=theirs["row_mac"]),
+        db.altered(GRANTS, {"user_id": second.account.id}, role_id=grant["role_id"], row_mac=grant["row_mac"]),
+    ):
         _refused(target, visitor, seen, "对调两人的授权")
-    old: dict[str, list[Row]] = {GRANTS: db.rows(GRANTS, user_id=account.id),
-                                 "integrity_set": db.rows("integrity_set", owner=f"user:{account.id}")}
+    old: dict[str, list[Row]] = {
+        GRANTS: db.rows(GRANTS, user_id=account.id),
+        "integrity_set": db.rows("integrity_set", owner=f"user:{account.id}"),
+    }
     target.admin("secadmin").put(f"/api/security/users/{account.id}/grants", {"grants": []}).good("收回授权")
     with contextlib.ExitStack() as stack:
         stack.enter_context(db.added(GRANTS, old[GRANTS][0], user_id=account.id))
@@ -75,7 +83,11 @@ def access_control(target: Target, seen: Evidence) -> None:
     if target.command is not None:
         with db.altered("security_role", {"id": role["id"]}, permissions="masterdata.edit masterdata.view"):
             done = target.his("integrity", "verify")
-        seen.see(done.code == 1 and ("role:" in done.out or code in done.out), "his-server integrity verify 指出被改的角色", done.out[-200:])
+        seen.see(
+            done.code == 1 and ("role:" in done.out or code in done.out),
+            "his-server integrity verify 指出被改的角色",
+            done.out[-200:],
+        )
 
 
 @check("MP-08", "http", "accounts", "database", "disturb")
@@ -103,10 +115,16 @@ def stored_integrity(target: Target, seen: Evidence) -> None:
     """Amounts, quantities and audit rows that were altered or deleted are each named; so is a tail that was cut off."""
     db = target.db
     edits: list[tuple[str, str, Row, dict[str, Any]]] = []
-    for name, column, what in (("charge_line", "amount", "收费明细金额"), ("settlement", "total", "结算总额"),
-                               ("receipt", "amount", "票据金额"), ("payment", "amount", "支付金额"),
-                               ("prescription_line", "quantity", "处方药品数量"), ("stock_move", "quantity", "出入库数量"),
-                               ("request_line", "quantity", "申请数量"), ("security_audit", "login", "审计记录操作人")):
+    for name, column, what in (
+        ("charge_line", "amount", "收费明细金额"),
+        ("settlement", "total", "结算总额"),
+        ("receipt", "amount", "票据金额"),
+        ("payment", "amount", "支付金额"),
+        ("prescription_line", "quantity", "处方药品数量"),
+        ("stock_move", "quantity", "出入库数量"),
+        ("request_line", "quantity", "申请数量"),
+        ("security_audit", "login", "审计记录操作人"),
+    ):
         rows = db.rows(name, 1, newest=True) if name in db.names else []
         if rows:
             value = rows[0][column]
@@ -168,14 +186,16 @@ def signed_documents(target: Target, seen: Evidence) -> None:
                 continue
             public = Path(folder) / "key.pem"
             key = target.his("signatures", "key")
-            public.write_text(key.out[key.out.find("-----BEGIN"):], "utf-8")
+            public.write_text(key.out[key.out.find("-----BEGIN") :], "utf-8")
             good = target.his("signatures", "verify", str(file), "--public", str(public))
             seen.see(good.code == 0, f"{kind} 离线核验通过", good.out[:200])
             if kind != kinds[0]:
                 continue
             found = json.loads(file.read_text("utf-8"))
             fields = json.loads(base64.b64decode(found[0]["content"]))
-            seen.see({"signed_at", "signer"} <= set(fields) and len(fields) >= 5, "签名覆盖病人、内容、签署人与时间", sorted(fields))
+            seen.see(
+                {"signed_at", "signer"} <= set(fields) and len(fields) >= 5, "签名覆盖病人、内容、签署人与时间", sorted(fields)
+            )
             for name in sorted(fields)[:FORGED]:
                 text = json.dumps({**fields, name: f"{fields[name]}0"}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
                 file.write_text(json.dumps([{**found[0], "content": base64.b64encode(text.encode()).decode()}]), "utf-8")
@@ -187,8 +207,11 @@ def signed_documents(target: Target, seen: Evidence) -> None:
 @check("DB-17", "http", "accounts", "database")
 def audit_protection(target: Target, seen: Evidence) -> None:
     """No way in the product changes an audit row; what SQL changes is found; the application's account may only insert."""
-    writing = [f"{method} {path}" for method, path, about in target.routes()
-               if path.startswith("/api/audit") and method != "GET" and not path.endswith("/verify")]
+    writing = [
+        f"{method} {path}"
+        for method, path, about in target.routes()
+        if path.startswith("/api/audit") and method != "GET" and not path.endswith("/verify")
+    ]
     seen.see(not writing, "没有修改、删除审计的接口", writing or "无")
     auditor = target.admin("auditadmin")
     for method in ("DELETE", "PUT", "PATCH"):

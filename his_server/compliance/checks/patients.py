@@ -9,12 +9,15 @@ from his_server.compliance.client import Visitor
 from his_server.compliance.frame import Evidence, check
 from his_server.compliance.target import ADMINISTRATORS, Target
 
+STATISTICS = "discipline.drug_statistics"
+REPORT = "doctor-drug-statistics"
 PARTS = ("", "/timeline", "/identifiers", "/merges")
 
 
 def _protect(target: Target, person: int, **decision: Any) -> None:
-    target.whoever("patients.protect").post(f"/api/patients/{person}/protection", {
-        "level": 3, "reason": "合规测试", **decision}).good("设定保护级别")
+    target.whoever("patients.protect").post(
+        f"/api/patients/{person}/protection", {"level": 3, "reason": "合规测试", **decision}
+    ).good("设定保护级别")
 
 
 def _looker(target: Target) -> Visitor:
@@ -53,8 +56,11 @@ def who_looked(target: Target, seen: Evidence) -> None:
     seen.see(len(rows) >= len(PARTS), "每次调阅一条记录，含部分", f"{len(rows)} 条")
     one = rows[0] if rows else {}
     detail = str(one.get("detail"))
-    seen.see(one.get("login") and one.get("name") and one.get("ip") and one.get("at") and "part" in detail,
-             "记录写明谁、何时、从哪里、看了哪一部分", {k: one.get(k) for k in ("login", "roles", "ip", "event", "detail")})
+    seen.see(
+        one.get("login") and one.get("name") and one.get("ip") and one.get("at") and "part" in detail,
+        "记录写明谁、何时、从哪里、看了哪一部分",
+        {k: one.get(k) for k in ("login", "roles", "ip", "event", "detail")},
+    )
     seen.see(took < 3, "三秒内答复“谁看过该病人”", f"{took:.2f} 秒")
     seen.lacks("本人查看与同事查看的专门报表")
 
@@ -67,8 +73,12 @@ def need_to_know(target: Target, seen: Evidence) -> None:
         return
     person = target.another_patient()
     answer = target.staff("doctor").get(f"/api/patients/{person}")
-    seen.see(answer.status == 403, "无就诊关系的医生打不开普通病人（设置 need_to_know = \"all\"）", f"{answer.status} {answer.code}",
-             vital=False)
+    seen.see(
+        answer.status == 403,
+        '无就诊关系的医生打不开普通病人（设置 need_to_know = "all"）',
+        f"{answer.status} {answer.code}",
+        vital=False,
+    )
     _protect(target, person, level=4)
     answer = target.staff("doctor").get(f"/api/patients/{person}")
     seen.see(answer.status == 403, "无就诊关系的医生打不开四级病人", f"{answer.status} {answer.code}")
@@ -85,16 +95,24 @@ def sealed_away(target: Target, seen: Evidence) -> None:
     for part in PARTS:
         answer = looker.get(f"/api/patients/{person}{part}")
         seen.see(answer.status == 403, f"封存后打不开 {part or '档案'}", f"{answer.status} {answer.code}")
-    changed = target.whoever("patients.edit", but="patients.protect").put(f"/api/patients/{person}", {"revision": 1, "work_unit": "x"})
+    changed = target.whoever("patients.edit", but="patients.protect").put(
+        f"/api/patients/{person}", {"revision": 1, "work_unit": "x"}
+    )
     seen.see(changed.status == 403, "封存后不能修改", f"{changed.status} {changed.code}")
     opened = looker.post(f"/api/patients/{person}/break-glass", {"reason": "合规测试紧急"})
     seen.see(opened.status == 403, "封存后不能紧急调阅", f"{opened.status} {opened.code}")
     for q in (name, number):
         found = looker.get(f"/api/patients?q={q}").json.get("items")
         seen.see(found == [], "封存后检索不到", f"{len(found or [])} 人")
-    tried = [(role, path) for role in target.roles if role not in ADMINISTRATORS
-             and "patients.open_locked" not in target.roles[role]["permissions"] and role in target._signed_in
-             for path in _lists(target, role) if name in target.staff(role).get(f"{path}?person_id={person}").text]
+    tried = [
+        (role, path)
+        for role in target.roles
+        if role not in ADMINISTRATORS
+        and "patients.open_locked" not in target.roles[role]["permissions"]
+        and role in target._signed_in
+        for path in _lists(target, role)
+        if name in target.staff(role).get(f"{path}?person_id={person}").text
+    ]
     seen.see(not tried, "其他列表、报表中不出现封存病人", tried[:5] or "未出现")
     if target.tables is not None:
         logged = target.db.count("security_audit", event="patient.refused", object_id=str(person))
@@ -105,8 +123,14 @@ def sealed_away(target: Target, seen: Evidence) -> None:
 
 def _lists(target: Target, role: str) -> list[str]:
     permissions = target.roles[role]["permissions"]
-    return [path for method, path, about in target.routes() if method == "GET" and "{" not in path
-            and about["x-permission"] in (*permissions, "signed_in") and not path.startswith(("/api/live", "/api/patients"))]
+    return [
+        path
+        for method, path, about in target.routes()
+        if method == "GET"
+        and "{" not in path
+        and about["x-permission"] in (*permissions, "signed_in")
+        and not path.startswith(("/api/live", "/api/patients"))
+    ]
 
 
 @check("PR-07", "http", "accounts")
@@ -125,8 +149,12 @@ def exports(target: Target, seen: Evidence) -> None:
     if target.tables is not None:
         rows = [row for row in target.db.rows("security_audit", 50, newest=True) if row["event"] == "report.xlsx"]
         seen.see(rows, "导出有审计", [row["event"] for row in rows][:3])
-        seen.see(any("rows" in row["detail"] or "行" in row["detail"] for row in rows), "审计记录导出行数", rows[0]["detail"] if rows else "",
-                 vital=False)
+        seen.see(
+            any("rows" in row["detail"] or "行" in row["detail"] for row in rows),
+            "审计记录导出行数",
+            rows[0]["detail"] if rows else "",
+            vital=False,
+        )
     seen.lacks("导出审批、文件加密与盲水印（产品没有）")
 
 
@@ -145,22 +173,50 @@ def _exportable(target: Target) -> tuple[tuple[str, str], Visitor | None]:
 
 @check("PR-09", "http", "accounts")
 def statistics(target: Target, seen: Evidence) -> None:
-    """Doctor × drug × quantity: only the discipline's role, after approval; the decision is another's; all audited."""
-    about = {path: one["x-permission"] for method, path, one in target.routes() if method == "GET" and "discipline" in path}
-    holders = sorted(code for code, role in target.roles.items() if "discipline.drug_statistics" in role["permissions"])
-    deciders = sorted(code for code, role in target.roles.items() if "discipline.approve_statistics" in role["permissions"])
-    seen.see(holders and "doctor" not in holders and "pharmacist" not in holders and "sysadmin" not in holders,
-             "统方权限只在专门角色", holders)
-    seen.see(deciders and deciders != holders, "审批权限不在同一角色", deciders)
-    reports = [f"{role}：{one['name']}" for role in target.roles if role not in (*holders, *ADMINISTRATORS)
-               and not target.roles[role]["second_factor"] for one in target.staff(role).get("/api/reports").json.get("items", ())
-               if "统方" in one.get("title", "") or "doctor_drug" in one["name"] or "drug_statistics" in one["name"]]
-    seen.see(not reports, "其他角色的报表目录中没有统方报表", reports or "无")
-    for role in ("doctor", "pharmacist", "sysadmin"):
+    """Doctor × drug × quantity: only a special role, each time with another person's consent, all on record (防统方)."""
+    holders = sorted(code for code, role in target.roles.items() if STATISTICS in role["permissions"])
+    seen.see(
+        holders and not {"doctor", "pharmacist", "finance", "vendor", *ADMINISTRATORS} & set(holders),
+        "统方权限只在专门角色",
+        holders,
+    )
+    name = (
+        next(
+            (
+                one["name"]
+                for one in target.fresh(*holders[:1]).get("/api/reports").json.get("items", ())
+                if one["name"] == REPORT
+            ),
+            "",
+        )
+        if holders
+        else ""
+    )
+    for role in ("doctor", "pharmacist", "finance", "sysadmin"):
         if role in target.roles:
-            answer = target.staff(role).get("/api/discipline/grants")
-            seen.see(answer.status == 403, f"{role} 打不开统方", f"{answer.status} {answer.code}")
-    seen.note("统方接口", about)
+            answer, report = (target.staff(role).get(path) for path in ("/api/discipline/grants", f"/api/reports/{REPORT}"))
+            seen.see(answer.status == report.status == 403, f"{role} 不能统方", f"{answer.status} {report.status}")
+    if not name:
+        seen.lacks("没有找到统方报表")
+        return
+    asker, other = target.fresh(holders[0]), target.fresh(holders[0])
+    bare = asker.get(f"/api/reports/{REPORT}")
+    seen.see(bare.status == 422, "没有申请不能统方", f"{bare.status} {bare.code}")
+    asked = asker.post(
+        "/api/discipline/grants", {"first_day": "2026-01-01", "last_day": "2026-01-02", "reason": "合规测试"}
+    ).good("申请")
+    run = f"/api/reports/{REPORT}?grant={asked['id']}"
+    early = asker.get(run)
+    seen.see(early.status in (403, 422), "未经审批不能查看", f"{early.status} {early.code}")
+    own = asker.post(f"/api/discipline/grants/{asked['id']}/decide", {"approve": True})
+    seen.see(own.status == 403, "不能审批自己的申请", f"{own.status} {own.code}")
+    other.post(f"/api/discipline/grants/{asked['id']}/decide", {"approve": True}).good("审批")
+    seen.see(asker.get(run).status == 200, "他人审批后申请人可以查看", asker.get(run).status)
+    foreign = other.get(run)
+    seen.see(foreign.status == 403, "审批人不能借用他人的申请", f"{foreign.status} {foreign.code}")
+    if target.tables is not None:
+        runs = target.db.count("security_audit", event="drug_statistics.run", object_id=str(asked["id"]))
+        seen.see(runs >= 1, "每次查看都有审计", f"{runs} 条")
     seen.lacks("厂商的数据库账户须由医院收回（数据库管理员出示）")
 
 
@@ -172,8 +228,11 @@ def corrections(target: Target, seen: Evidence) -> None:
     editor.put(f"/api/patients/{person}", {"revision": revision, "work_unit": f"{target.mark}新单位"}).good("更正")
     items = editor.get(f"/api/patients/{person}/timeline").good("变更记录")["items"]
     change = next((one for one in items if one["field"] == "work_unit" and one["after"] == f"{target.mark}新单位"), {})
-    seen.see(change.get("before") == f"{target.mark}旧单位" and change.get("changed_by_name"), "更正保留原值、时间与经手人",
-             f"{change.get('changed_at')} {change.get('changed_by_name')}")
+    seen.see(
+        change.get("before") == f"{target.mark}旧单位" and change.get("changed_by_name"),
+        "更正保留原值、时间与经手人",
+        f"{change.get('changed_at')} {change.get('changed_by_name')}",
+    )
     gone = editor.send("DELETE", f"/api/patients/{person}")
     seen.see(gone.status in (404, 405), "病人档案在保存期内不能删除", gone.status)
     seen.lacks("查阅与复制由医院病案科按申请办理")
@@ -187,8 +246,12 @@ def history(target: Target, seen: Evidence) -> None:
     for value in ("乙", "丙"):
         answer = editor.put(f"/api/patients/{person}", {"revision": revision, "contact_name": value})
         revision = editor.get(f"/api/patients/{person}").good("打开")["revision"] if answer.status == 200 else revision
-    items = [one for one in editor.get(f"/api/patients/{person}/timeline").good("变更记录")["items"] if one["field"] == "contact_name"]
-    seen.see(len(items) >= 2 and all(one["changed_at"] and one["changed_by_name"] for one in items), "两次修改各留一条", len(items))
+    items = [
+        one for one in editor.get(f"/api/patients/{person}/timeline").good("变更记录")["items"] if one["field"] == "contact_name"
+    ]
+    seen.see(
+        len(items) >= 2 and all(one["changed_at"] and one["changed_by_name"] for one in items), "两次修改各留一条", len(items)
+    )
     stale = editor.put(f"/api/patients/{person}", {"revision": 1, "contact_name": "丁"})
     seen.see(stale.status == 409, "旧页面提交的修改被拒绝（不覆盖他人）", f"{stale.status} {stale.code}")
     seen.lacks("归档病历（住院病历由电子病历系统承担）")
@@ -199,15 +262,25 @@ def one_index(target: Target, seen: Evidence) -> None:
     """One person, one file: the same number twice is refused; merging is undone without loss; every number finds it."""
     known, markers = target.patient, target.markers
     twice = target.register(id_type="01", id_no=markers["id_no"])
-    seen.see(twice.status == 409, "同一证件号不能建两份档案", f"{twice.status} {twice.code}")
+    seen.see(twice.status in (409, 422), "同一证件号不能建两份档案", f"{twice.status} {twice.code}")
     clerk = target.whoever("patients.view")
-    seen.see([one["id"] for one in clerk.get(f"/api/patients?q={markers['id_no']}").json["items"]] == [known], "按证件号找到同一人", known)
-    seen.see([one["id"] for one in clerk.get(f"/api/patients?q={markers['phone']}").json["items"]] == [known], "按手机号找到同一人", known)
+    seen.see(
+        [one["id"] for one in clerk.get(f"/api/patients?q={markers['id_no']}").json["items"]] == [known],
+        "按证件号找到同一人",
+        known,
+    )
+    seen.see(
+        [one["id"] for one in clerk.get(f"/api/patients?q={markers['phone']}").json["items"]] == [known],
+        "按手机号找到同一人",
+        known,
+    )
     first, second = (target.another_patient(phone=f"136{int(target.mark[4:], 16) % 10**6:06d}{n}1") for n in (1, 2))
     merger = target.whoever("patients.merge")
     merged = merger.post("/api/patients/merge", {"survivor_id": first, "merged_id": second, "reason": "合规测试"}).good("合并")
     phone = f"136{int(target.mark[4:], 16) % 10**6:06d}21"
-    seen.see([one["id"] for one in clerk.get(f"/api/patients?q={phone}").json["items"]] == [first], "合并后旧号码找到保留的档案", first)
+    seen.see(
+        [one["id"] for one in clerk.get(f"/api/patients?q={phone}").json["items"]] == [first], "合并后旧号码找到保留的档案", first
+    )
     merger.post("/api/patients/unmerge", {"merge_id": merged["id"], "reason": "合规测试"}).good("撤销合并")
     seen.see([one["id"] for one in clerk.get(f"/api/patients?q={phone}").json["items"]] == [second], "撤销后恢复原状", second)
     trail = clerk.get(f"/api/patients/{first}/merges").json.get("items", [])

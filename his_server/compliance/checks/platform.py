@@ -10,14 +10,27 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from his_server.compliance.target import Target
 
-CPU_MAKERS = {"0x48": "鲲鹏（HiSilicon）", "0x70": "飞腾（Phytium）", "0x41": "ARM", "HygonGenuine": "海光", "GenuineIntel": "Intel",
-              "AuthenticAMD": "AMD", "CentaurHauls": "兆芯", "Shanghai": "兆芯"}
+CPU_MAKERS = {
+    "0x48": "鲲鹏（HiSilicon）",
+    "0x70": "飞腾（Phytium）",
+    "0x41": "ARM",
+    "HygonGenuine": "海光",
+    "GenuineIntel": "Intel",
+    "AuthenticAMD": "AMD",
+    "CentaurHauls": "兆芯",
+    "Shanghai": "兆芯",
+}
 
 
 def stack_of(target: Target) -> dict[str, str]:
     """The real stack for the report's header: system, machine, processor, database (XC-01)."""
-    found = {"操作系统": _os_release().get("PRETTY_NAME", "未知"), "内核": f"{platform.system()} {platform.release()}",
-             "架构": platform.machine(), "处理器": processor(), "Python": platform.python_version()}
+    found = {
+        "操作系统": _os_release().get("PRETTY_NAME", "未知"),
+        "内核": f"{platform.system()} {platform.release()}",
+        "架构": platform.machine(),
+        "处理器": processor(),
+        "Python": platform.python_version(),
+    }
     for name in ("/etc/.kyinfo", "/etc/kylin-release", "/etc/uos-release"):
         if Path(name).exists():
             found[name] = Path(name).read_text("utf-8", "replace").strip()[:120]

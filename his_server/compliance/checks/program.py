@@ -59,10 +59,15 @@ def bill_of_materials(target: Target, seen: Evidence) -> None:
     there = {_plain(one.metadata["Name"]): one.version for one in importlib.metadata.distributions()}
     missing = sorted(name for name in there if name not in listed)
     seen.see(not missing, "实际安装的 Python 组件都在 SBOM 中", missing[:8] or f"{len(there)} 个")
-    wrong = sorted(f"{name} {listed[name]}≠{version}" for name, version in there.items() if name in listed and listed[name] != version)
+    wrong = sorted(
+        f"{name} {listed[name]}≠{version}" for name, version in there.items() if name in listed and listed[name] != version
+    )
     seen.see(not wrong, "版本一致", wrong[:8] or "一致")
-    unlicensed = sorted(str(one.get("name")) for one in components if not (one.get("licenses") or one.get("license")
-                                                                          or one.get("licenseDeclared")))
+    unlicensed = sorted(
+        str(one.get("name"))
+        for one in components
+        if not (one.get("licenses") or one.get("license") or one.get("licenseDeclared"))
+    )
     seen.see(not unlicensed, "每个组件写明许可证", unlicensed[:8] or "全部写明", vital=False)
 
 

@@ -43,8 +43,11 @@ def lockout(target: Target, seen: Evidence) -> None:
     seen.see(right.status == 401, "锁定后正确口令也不能登录", f"{right.status} {right.code}")
     if target.tables is not None:
         row = target.db.rows("security_user", id=who.id)[0]
-        seen.see(row["failures"] == GUESSES and row["locked_until"] is not None,
-                 f"并发下计数恰为 {GUESSES} 并锁定", f"failures={row['failures']} locked_until={row['locked_until']}")
+        seen.see(
+            row["failures"] == GUESSES and row["locked_until"] is not None,
+            f"并发下计数恰为 {GUESSES} 并锁定",
+            f"failures={row['failures']} locked_until={row['locked_until']}",
+        )
         seen.see(refused_rows(target, who.id) >= THREADS + 1, "每次失败都有审计记录", refused_rows(target, who.id))
     unknown, wrong = target.visitor().enter(f"{target.mark}-none", "Wrong1+word"), right
     told = [{k: v for k, v in one.json.items() if k != "trace_id"} for one in (unknown, wrong)]
@@ -54,7 +57,9 @@ def lockout(target: Target, seen: Evidence) -> None:
     after = target.visitor().enter(who.login, who.password)
     seen.see(after.status == 200, "系统管理员解锁后可以登录", f"{after.status} {after.code}")
     if target.tables is not None:
-        seen.see(target.db.count("security_audit", event="user.unlock", object_id=str(who.id)) >= 1, "解锁有审计", "security_audit")
+        seen.see(
+            target.db.count("security_audit", event="user.unlock", object_id=str(who.id)) >= 1, "解锁有审计", "security_audit"
+        )
 
 
 @check("DB-05", "http", "accounts", "database", "disturb")
@@ -99,8 +104,12 @@ def hygiene(target: Target, seen: Evidence) -> None:
     for word in ("httponly", "samesite=strict", "path=/"):
         seen.see(word in attributes, f"会话 Cookie 带 {word}", browser.set_cookie.split(";", 1)[-1])
     secure = "; secure" in attributes
-    seen.see(secure, "会话 Cookie 带 Secure（生产环境必须）", browser.set_cookie.split(";", 1)[-1],
-             vital=target.base.startswith("https"))
+    seen.see(
+        secure,
+        "会话 Cookie 带 Secure（生产环境必须）",
+        browser.set_cookie.split(";", 1)[-1],
+        vital=target.base.startswith("https"),
+    )
     other = target.visitor().sign_in(browser.account)
     seen.see(other.get("/api/session").status == 200, "同一账户可有第二个会话", 200)
     new = target.password()
@@ -126,8 +135,11 @@ def hygiene(target: Target, seen: Evidence) -> None:
     shown = alive.get("/api/session").text + forged.text
     seen.see(value not in shown and value not in alive.get("/api/openapi.json").text, "会话标识不出现在内容和地址中", "未出现")
     if target.tables is not None:
-        held = [place for place, cell in target.db.cells() if place.startswith("security_session.")
-                and (cell == value or (isinstance(cell, str) and value in cell))]
+        held = [
+            place
+            for place, cell in target.db.cells()
+            if place.startswith("security_session.") and (cell == value or (isinstance(cell, str) and value in cell))
+        ]
         seen.see(not held, "库中不存会话标识原文", held or "只存带密钥的摘要")
 
 
@@ -145,13 +157,20 @@ def residue(target: Target, seen: Evidence) -> None:
     user = browser.account.id
     seen.see(target.db.count("security_session", user_id=user) >= 1, "登录时服务端有会话", "有")
     browser.send("DELETE", "/api/session")
-    seen.see(target.db.count("security_session", user_id=user) == 0, "退出后会话记录删除",
-             target.db.count("security_session", user_id=user))
+    seen.see(
+        target.db.count("security_session", user_id=user) == 0,
+        "退出后会话记录删除",
+        target.db.count("security_session", user_id=user),
+    )
     target.visitor().sign_in(browser.account)
-    target.admin("sysadmin").put(f"/api/security/users/{user}", {
-        "name": "合规测试", "department_id": None, "valid_until": None, "active": False}).good("停用")
-    seen.see(target.db.count("security_session", user_id=user) == 0, "停用账户后其会话全部删除",
-             target.db.count("security_session", user_id=user))
+    target.admin("sysadmin").put(
+        f"/api/security/users/{user}", {"name": "合规测试", "department_id": None, "valid_until": None, "active": False}
+    ).good("停用")
+    seen.see(
+        target.db.count("security_session", user_id=user) == 0,
+        "停用账户后其会话全部删除",
+        target.db.count("security_session", user_id=user),
+    )
     seen.lacks("内存转储中的口令（须 gcore 与 root 权限，由测评人员现场执行）")
 
 
@@ -162,7 +181,9 @@ def sealed_password(target: Target, seen: Evidence) -> None:
     browser = target.visitor()
     body = {"login": who.login, **browser.sealed(password=who.password)}
     wire = json.dumps(body)
-    seen.see(who.password not in wire and who.password.encode().hex() not in wire, "登录报文中没有口令原文", f"{len(wire)} 字节密文")
+    seen.see(
+        who.password not in wire and who.password.encode().hex() not in wire, "登录报文中没有口令原文", f"{len(wire)} 字节密文"
+    )
     first, again = browser.post("/api/session", body), target.visitor().post("/api/session", body)
     seen.see(first.status == 200, "密文口令可以登录", f"{first.status} {first.code}")
     seen.see(again.status == 401, "截获的登录报文重放无效", f"{again.status} {again.code}")
@@ -171,7 +192,9 @@ def sealed_password(target: Target, seen: Evidence) -> None:
     fields = target.openapi["components"]["schemas"].get("SignIn", {}).get("properties", {})
     seen.see(fields and "password" not in fields, "接口定义中没有明文口令字段", sorted(fields))
     challenges = {browser.get("/api/session/challenge").json["nonce"] for _ in range(20)}
-    seen.see(len(challenges) == 20 and all(len(one) >= 32 for one in challenges), "随机数每次不同且不少于 128 位", len(challenges))
+    seen.see(
+        len(challenges) == 20 and all(len(one) >= 32 for one in challenges), "随机数每次不同且不少于 128 位", len(challenges)
+    )
 
 
 @check("MP-05", "http", "accounts", "data", "disturb")
@@ -197,7 +220,12 @@ def certificates(target: Target, seen: Evidence) -> None:
         def prove(key: bytes, certificate: str) -> dict[str, str]:
             nonce = target.visitor().get("/api/session/challenge").json["nonce"]
             text = f"his-server sign-in\n{target.hospital_code}\n{who.login}\n{nonce}".encode()
-            return {"login": who.login, "nonce": nonce, "certificate": certificate, "signature": provider.sm2_sign(key, text).hex()}
+            return {
+                "login": who.login,
+                "nonce": nonce,
+                "certificate": certificate,
+                "signature": provider.sm2_sign(key, text).hex(),
+            }
 
         def refused(what: str, body: dict[str, str]) -> None:
             answer = target.visitor().post("/api/session/certificate", body)

@@ -1,0 +1,184 @@
+"""A small hospital in this process as the suite's target: the same checks, without sockets, with things to break."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+from sqlalchemy import select
+
+from his_server import startup
+from his_server.actor import SYSTEM
+from his_server.cli import main
+from his_server.compliance.client import Account, Answer
+from his_server.compliance.frame import Result, catalogue
+from his_server.compliance.run import run_one
+from his_server.compliance.tables import Tables
+from his_server.compliance.target import ADMINISTRATORS, Done, Target
+from his_server.db import Database
+from his_server.keys import open_sealer
+from his_server.registry import Hospital
+from his_server.security import accounts, bootstrap, create_user, passwords, seals
+from his_server.security.models import User
+from his_server.settings import Settings
+from tests.factories.hospital import World, make_world
+from tests.security.conftest import GOOD
+
+ROUNDS = 10_000
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class House:
+    """The target and what stands behind it, to be broken."""
+
+    target: Target
+    app: Flask
+    db: Database
+    world: World
+    folder: Path
+    undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """What a control planted, to be taken away."""
+
+    def run(self, id: str, **changes: Any) -> Result:
+        """Run one check, the target changed in these fields."""
+        target = replace(self.target, **changes) if changes else self.target
+        if changes:
+            target._given = self.target._given
+            target._signed_in.update({who: replace(one, transport=target.send) for who, one in self.target._signed_in.items()})
+        result = run_one(target, catalogue()[id])
+        self.target._given = target._given
+        return result
+
+
+def in_process(app: Flask) -> Callable[[str, str, Mapping[str, str], bytes | None], Answer]:
+    """Requests to the application without a socket; each with a client of its own, so that threads don't meet."""
+
+    def send(method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        with app.test_client(use_cookies=False).open(path, method=method, headers=dict(headers), data=body) as answer:
+            return Answer(answer.status_code, tuple((k.lower(), v) for k, v in answer.headers.items()), answer.get_data())
+
+    return send
+
+
+def command(database: Database, environment: Mapping[str, str]) -> Callable[[Sequence[str], Mapping[str, str]], Done]:
+    """``his-server`` in this process; the worker's sealing is done first, as it would be every five seconds."""
+
+    def run(arguments: Sequence[str], more: Mapping[str, str]) -> Done:
+        seals.seal_all(database)
+        done = CliRunner().invoke(main, list(arguments), env={**environment, **more})
+        return Done(done.exit_code, done.output)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def house(hospital: Hospital, _sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A hospital on the real clock with three administrators who have one-time codes, and a day's work in its books."""
+    folder = tmp_path_factory.mktemp("house")
+    data = folder / "data"
+    data.mkdir()
+    url = f"sqlite:///{folder / 'his.db'}"
+    (folder / "his.db").write_bytes(_sqlite_template.read_bytes())
+    settings = Settings(
+        data_dir=data,
+        database_url=url,
+        secure_cookies=False,
+        password_rounds=ROUNDS,
+        simulate_payments=True,
+        log_level="CRITICAL",
+    )
+    database = Database(url, sealer=open_sealer(settings))
+    from his_server.app import create_app
+
+    app = create_app(settings, database=database, hospital=hospital)
+    with database.begin() as session:
+        session.info["actor"] = SYSTEM
+        bootstrap(session, hospital)
+        people = {}
+        for login in ADMINISTRATORS:
+            user = create_user(
+                session, SYSTEM, login=login, name=login, password=GOOD, roles=(login,), must_change=False, rounds=ROUNDS
+            )
+            people[login] = Account(login, GOOD, accounts.enrol_totp(session, SYSTEM, user.id), user.id)
+    world = make_world(app, database)
+    work(world)
+    with database.begin() as session:  # the factories' accounts have no password; a product has no such accounts
+        for user in session.scalars(select(User).where(User.password == "none")):
+            user.password = passwords.make(database.sealer, user.id, GOOD, ROUNDS)
+    seals.seal_all(database)
+    seals.checkpoint_now(database)
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("HIS_")},
+        "HIS_DATA_DIR": str(data),
+        "HIS_DATABASE_URL": url,
+        "HIS_LOG_LEVEL": "CRITICAL",
+    }
+    program = folder / "app"
+    install(program)
+    target = Target(
+        in_process(app),
+        "http://127.0.0.1",
+        tables=Tables(url),
+        app_dir=program,
+        data_dir=data,
+        log_dir=data,
+        accounts=people,
+        command=command(database, environment),
+        disturb=True,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(startup, "PROGRAM", program)
+        assert target.his("keys", "manifest", "create").code == 0
+        yield House(target, app, database, world, folder)
+    database.dispose()
+
+
+def install(program: Path) -> None:
+    """What a package would install, in small: part of the sources, and a bill of materials."""
+    for part in ("his_server/clock.py", "crypto", "dialects", "his_server/security", "modules/kernel"):
+        for path in [ROOT / part] if part.endswith(".py") else (ROOT / part).rglob("*.py"):
+            copy = program / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    (program / "sbom.json").write_text(
+        json.dumps(
+            {"components": [{"name": one.metadata["Name"], "version": one.version, "licenses": ["x"]} for one in distributions()]}
+        ),
+        "utf-8",
+    )
+
+
+def work(world: World) -> None:
+    """Two patients registered, seen and charged; one gets part of it back."""
+    for _ in range(2):
+        person = world.person()
+        encounter = world.encounter(world.register(person))
+        world.prescribe(encounter, note="饭后")
+        world.request(encounter)
+        paid = world.ok(world.pay_all(person))
+    lines = world.settlement(paid["id"])["lines"]
+    exam = next(line for line in lines if line["code"] and "正位" in line["name"])
+    world.ok(
+        world.post(
+            "cashier",
+            f"/api/outpatient-billing/settlements/{paid['id']}/refunds",
+            {"lines": [{"line_id": exam["id"], "quantity": "1"}], "reason": "合规测试"},
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def baseline(house: House) -> dict[str, Result]:
+    """Results of checks on the unbroken house, as far as they were asked for."""
+    return {}
