@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 DEMO_ENV := HIS_DATA_DIR=$(DEMO) HIS_SECURE_COOKIES=0 HIS_SIMULATE_PAYMENTS=1 HIS_DEMO=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long golden bench lint setup setup-run frontend trace migration clean
+.PHONY: help run demo test test-long golden bench lint setup setup-run frontend trace migration packages verify-packages clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -70,6 +70,12 @@ trace: setup ## run the tests that prove requirements and write docs/trace.md
 
 migration: setup ## write a database migration: make migration NAME=what_changes
 	$(BIN)/python -m his_server migration "$(NAME)"
+
+packages: setup-run ## build deb and rpm for amd64 and arm64 into dist/ (docs/operations/packages.md)
+	nice -n 15 $(BIN)/python packaging/build.py
+
+verify-packages: ## install, run, update, remove the built packages in clean roots; needs root (long; not in CI)
+	nice -n 15 $(BIN)/python packaging/verify/run.py
 
 clean: ## remove what was built; the demo's data too
 	rm -rf $(VENV) his_server/web/dist his_server/web/node_modules var build dist *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 from typing import Any
 
@@ -15,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from crypto import DeviceLost
 from dialects import portable
-from his_server import metrics, openapi, registry, startup
+from his_server import __version__, keys, metrics, openapi, registry, startup
 from his_server import settings as settings_module
 from his_server.clock import Clock
 from his_server.db import Database
@@ -74,8 +75,8 @@ def open_database(settings: Settings, *, clock: Clock | None = None) -> Database
 
     :raises StartRefused: the cryptography can't be used.
     """
-    return Database(settings.url, clock=clock, sealer=startup.open_checked(settings),
-                    pool_size=settings.database_pool_size)
+    sealer = startup.open_checked(settings)
+    return Database(keys.database_url(settings, sealer), clock=clock, sealer=sealer, pool_size=settings.database_pool_size)
 
 
 def bind_ports(database: Database, hospital: registry.Hospital, settings: Settings) -> None:
@@ -135,6 +136,13 @@ def _on_error(error: Exception) -> Response:
 
 def _health(app: Flask) -> None:
     database: Database = app.extensions["his_database"]
+
+    @app.after_request
+    def who(response: Response) -> Response:
+        """Which release and which server process answered: what a hand-over asks before it ends the old one."""
+        if request.path in ("/readyz", "/healthz"):
+            response.headers["X-His-Release"] = f"{__version__} {os.getppid()}"
+        return response
 
     @app.get("/healthz")
     def healthz() -> Response:

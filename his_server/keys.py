@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from crypto import Provider, get_provider
-from crypto.files import locked
+from crypto.files import locked, read_private, write_private
 from crypto.keyring import KeyRing, MasterKey
 from crypto.seal import Sealer
 from his_server import metrics
@@ -41,6 +42,26 @@ def open_sealer(settings: Settings) -> Sealer:
         ring = KeyRing.open(ring_path, master) if ring_path.exists() else KeyRing.create(ring_path, master)
     ring.ensure((*PURPOSES, *SM2_PURPOSES))
     return Sealer(ring, provider)
+
+
+def _sealed_url_path(settings: Settings) -> Path:
+    return settings.key_ring_path.with_name("database.sealed")
+
+
+def seal_database_url(settings: Settings, sealer: Sealer, url: str) -> None:
+    """Keep the database's address, with its password, sealed beside the key ring instead of in the settings."""
+    write_private(_sealed_url_path(settings), sealer.seal("export", url.encode(), "database url"))
+
+
+def database_url(settings: Settings, sealer: Sealer) -> str:
+    """The database's address: of the settings, else the sealed one that ``his-server setup`` wrote, else SQLite's.
+
+    :raises CryptoError: the sealed file was altered, is open to others, or was made with another ring.
+    """
+    path = _sealed_url_path(settings)
+    if settings.database_url or not path.exists():
+        return settings.url
+    return sealer.open("export", read_private(path), "database url").decode()
 
 
 def open_provider(settings: Settings) -> Provider:

@@ -57,6 +57,8 @@ class Settings:
     """``refuse`` to start with altered program files, or ``warn`` only."""
     key_ring: Path | None = None
     master_key_file: Path | None = None
+    backup_recovery_key: Path | None = None
+    """SM2 public key (PEM) to which every backup is sealed too; its private half is kept offline (docs/operations/backup.md)."""
     secure_cookies: bool = True
     trusted_proxies: int = 0
     session_idle: int = 1800

@@ -68,9 +68,20 @@ def open_checked(settings: Settings) -> Sealer:
 
 
 def manifest_of(settings: Settings) -> Path | None:
-    """The manifest to check: the one of the settings, else the one that came with the program."""
+    """The manifest to check: the one of the settings, else the one that came with the program.
+
+    A package's lies above ``app/`` and covers the bundled Python and its libraries too.
+    """
     beside = PROGRAM / "manifest.json"
+    packaged = PROGRAM.parent / "manifest.json"
+    if settings.manifest is None and PROGRAM.name == "app" and packaged.exists():
+        return packaged
     return settings.manifest or (beside if beside.exists() else None)
+
+
+def root_of(path: Path) -> Path:
+    """The folder whose files a manifest lists: the whole package's for the one that came with it, else the program's."""
+    return path.parent if PROGRAM.name == "app" and path == PROGRAM.parent / "manifest.json" else PROGRAM
 
 
 def check_program(settings: Settings, sealer: Sealer) -> list[Difference]:
@@ -104,19 +115,23 @@ def check_program(settings: Settings, sealer: Sealer) -> list[Difference]:
 
 def compare(settings: Settings, sealer: Sealer, path: Path) -> list[Difference]:
     """Every difference between the program and the manifest. :raises CryptoError: the manifest doesn't hold."""
-    return verify_manifest(sealer.provider, publisher(settings, sealer, path), PROGRAM, path)
+    return verify_manifest(sealer.provider, publisher(settings, sealer, path), root_of(path), path)
 
 
 def publisher(settings: Settings, sealer: Sealer, path: Path) -> bytes:
     """The public key that must have signed the manifest.
 
+    A package brings its publisher's key; a site that pins it copies that key to a place of its own and names it by the
+    setting ``manifest_key`` (docs/operations/install.md).
+
     :raises CryptoError: the publisher's file holds no SM2 key, or our ring has no such key.
     """
-    if settings.manifest_key is not None:
+    shipped = path.with_name("publisher.pem") if root_of(path) != PROGRAM else None
+    if (key := settings.manifest_key or shipped) is not None:
         try:
-            text = settings.manifest_key.read_bytes()
+            text = key.read_bytes()
         except OSError as error:
-            raise CryptoError(f"{settings.manifest_key} can't be read") from error
+            raise CryptoError(f"{key} can't be read") from error
         if b"BEGIN CERTIFICATE" in text:
             return x509.parse(pem.decode("CERTIFICATE", text)).public
         return pem.public_from_pem(text)

@@ -14,6 +14,12 @@ import click
 COMMANDS = {
     "run": "his_server.cli.serving:run",
     "worker": "his_server.cli.serving:worker",
+    "handover": "his_server.cli.serving:handover",
+    "gateway-map": "his_server.cli.gateway:gateway_map",
+    "setup": "his_server.cli.install:setup",
+    "update": "his_server.cli.update:update",
+    "backup": "his_server.cli.backup:backup",
+    "restore": "his_server.cli.backup:restore",
     "init": "his_server.cli.setup:init",
     "migrate": "his_server.cli.setup:migrate",
     "migration": "his_server.cli.setup:migration",

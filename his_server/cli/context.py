@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import click
@@ -38,6 +41,7 @@ class House:
         from his_server.security import anchor
 
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        become_owner(self.settings.data_dir)
         try:
             database = open_database(self.settings)
         except StartRefused as error:
@@ -51,6 +55,18 @@ class House:
             check_program(self.settings, self.database.sealer)
         except StartRefused as error:
             raise click.ClickException(str(error)) from error
+
+
+def become_owner(folder: Path) -> None:
+    """Where root calls us, go on as the owner of the data folder for good: what we write stays readable to the services."""
+    owner = folder.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    account = pwd.getpwuid(owner.st_uid)
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    os.environ["HOME"] = account.pw_dir
 
 
 def house(**overrides: Any) -> House:

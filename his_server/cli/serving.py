@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from his_server import running
+
 SIMULATORS = "127.0.0.1:8090"
 """Where the simulators listen."""
 
@@ -42,6 +44,8 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
     found.check_program()
     from prometheus_client import multiprocess
 
+    running.load_whole_program()
+
     background: list[subprocess.Popen[bytes]] = []
 
     def beside(*arguments: str) -> None:
@@ -49,6 +53,7 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
         background.append(subprocess.Popen(command))
 
     def when_ready(server: Any) -> None:
+        running.announce(found.settings, bind)
         if with_simulators:
             beside("simulate", "--bind", os.environ["HIS_SIMULATORS"].rpartition("/")[2])
         if with_worker:
@@ -60,6 +65,7 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
             process.terminate()
         for process in background:
             process.wait(20)
+        running.retract(found.settings)
         shutil.rmtree(metrics_dir, ignore_errors=True)
 
     def child_exit(server: Any, worker: Any) -> None:
@@ -78,6 +84,7 @@ def serve(load: Callable[[], Any], **options: Any) -> None:
     """Serve the WSGI application that ``load`` makes, by gunicorn with our settings instead of its own files and
     arguments; returns when it is told to end."""
     from gunicorn.app.base import BaseApplication
+    from gunicorn.arbiter import Arbiter
 
     class Server(BaseApplication):  # type: ignore[misc]
         """gunicorn without files and arguments of its own."""
@@ -92,7 +99,29 @@ def serve(load: Callable[[], Any], **options: Any) -> None:
         def load(self) -> Any:
             return load()
 
-    Server().run()
+    arbiter = Arbiter(Server())
+    arbiter.START_CTX.update(running.own_command())  # what a hand-over starts: the installed program, not our old path
+    arbiter.run()
+
+
+@click.command()
+@click.option("--pid", type=int, help="旧主进程号（systemd 给出 $MAINPID）；不给则处理本机本设置的全部 Web 主进程")
+@click.option("--timeout", default=90, show_default=True, type=click.IntRange(5), help="等新进程就绪的秒数")
+def handover(pid: int | None, timeout: int) -> None:
+    """由新启动的进程接管监听端口，旧进程处理完手头请求后退出，不丢请求；新进程不就绪则保留旧进程并以 1 退出"""
+    from his_server.cli.context import house
+
+    found = house().settings
+    masters = [master for master in running.masters(found) if pid in (None, master.pid)]
+    if not masters:
+        raise click.ClickException("没有找到运行中的 Web 主进程：请先启动 his-web")
+    for master in masters:
+        try:
+            fresh = running.hand_over(found, master, timeout)
+        except running.NotTakenOver as error:
+            raise click.ClickException(f"新进程没有接管，旧进程（{master.pid}，版本 {master.version}）继续服务："
+                                       f"{error}") from error
+        click.echo(f"{master.bind}：进程 {master.pid}（版本 {master.version}）已由 {fresh.pid}（版本 {fresh.version}）接替")
 
 
 @click.command()

@@ -3,7 +3,8 @@
 from his_server.db.base import Base, Keyed, SealedText
 from his_server.db.database import Database, after_commit, now, of, today
 from his_server.db.later import insert_later
+from his_server.db.releases import SchemaRevision
 from his_server.db.types import Instant, Money, Price, Quantity
 
-__all__ = ["Base", "Database", "Instant", "Keyed", "Money", "Price", "Quantity", "SealedText", "after_commit",
-           "insert_later", "now", "of", "today"]
+__all__ = ["Base", "Database", "Instant", "Keyed", "Money", "Price", "Quantity", "SchemaRevision", "SealedText",
+           "after_commit", "insert_later", "now", "of", "today"]

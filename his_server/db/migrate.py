@@ -1,6 +1,8 @@
 """Migrations by Alembic, run through its API: one place for the command line, tests and the demo.
 
-Rules: expand – migrate – contract; each revision works with the previous release still running.
+Rules: expand – migrate – contract; each revision works with the previous release still running. A revision that takes something
+away says ``phase = "contract"`` in its file and is applied only by ``his-server migrate --contract``, when no process of the
+previous release runs any more (:mod:`his_server.db.releases`).
 """
 
 from __future__ import annotations
@@ -15,9 +17,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select
 
+from dialects import portable
+from his_server import __version__
 from his_server.db.base import Base
 from his_server.db.database import Database
+from his_server.db.releases import CONTRACT, EXPAND, SchemaRevision
 from his_server.db.types import _Exact
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -58,18 +64,69 @@ class ForeignDatabase(click.ClickException):
     """The database was made by a program whose revisions we don't know; the text is Chinese and says what to do."""
 
 
-def prepare(database: Database) -> None:
-    """Bring the database to the newest revision. :raises ForeignDatabase: it is at a revision that isn't ours."""
+def phases() -> dict[str, str]:
+    """Revision → ``expand`` or ``contract``, oldest first."""
+    scripts = reversed(list(ScriptDirectory.from_config(configuration()).walk_revisions()))
+    return {script.revision: str(getattr(script.module, "phase", EXPAND)) for script in scripts}
+
+
+def target(known: dict[str, str]) -> str | None:
+    """The revision that a running hospital is brought to: the newest but for contractions at the end, which wait."""
+    names = list(known)
+    while names and known[names[-1]] == CONTRACT:
+        names.pop()
+    return names[-1] if names else None
+
+
+def pending(database: Database) -> list[tuple[str, str]]:
+    """Revisions, with their phase, that this program knows and the database hasn't, oldest first."""
+    known = phases()
+    names = list(known)
     found = current(database)
-    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
+    after = names.index(found) + 1 if found in known else 0 if found is None else len(names)
+    return [(name, known[name]) for name in names[after:]]
+
+
+def works_ahead(database: Database, known: dict[str, str]) -> bool:
+    """Whether a newer release has only expanded this database, so that this (older) program may go on with it."""
+    if not inspect(database.engine).has_table(SchemaRevision.__tablename__):
+        return False
+    with database.begin(write=False) as session:
+        rows = {row.revision: row.phase for row in session.scalars(select(SchemaRevision))}
+    return current(database) in rows and all(phase == EXPAND for name, phase in rows.items() if name not in known)
+
+
+def prepare(database: Database, *, contract: bool = False) -> None:
+    """Bring the database to what this program needs; a new one, or with ``contract``, to the newest revision.
+
+    :raises ForeignDatabase: it is at a revision that isn't ours and that isn't a mere expansion by a newer release.
+    """
+    found, known = current(database), phases()
     if found is not None and found not in known:
+        if works_ahead(database, known):
+            return
         raise ForeignDatabase(f"数据库由另一版本的程序建立（版本 {found}），本程序不能升级它，没有做任何改动。"
                               "演示数据请删除后重建（make clean 或删除 var/demo）；正式数据请用对应版本的安装包")
-    if head() is None:
+    if not known:
         with database.writer():
             Base.metadata.create_all(database.engine)
-    elif found != head():
-        command.upgrade(configuration(database), "head")
+        return
+    goal = list(known)[-1] if contract or found is None else target(known)
+    wanted = [(name, phase) for name, phase in pending(database) if goal and list(known).index(name) <= list(known).index(goal)]
+    for name, phase in wanted:
+        command.upgrade(configuration(database), name)
+        _note(database, name, phase)
+
+
+def _note(database: Database, name: str, phase: str) -> None:
+    """Write down what was applied, for programs that don't know the revision."""
+    with database.writer():
+        SchemaRevision.__table__.create(database.engine, checkfirst=True)  # type: ignore[attr-defined]
+    at = database.clock.now()
+    with database.begin() as session:
+        portable.upsert(session, SchemaRevision, [
+            {"revision": name, "phase": phase, "release": __version__, "applied_at": at}],
+            ["revision"], ["phase", "release", "applied_at"])
 
 
 def print_sql(dialect: str) -> None:

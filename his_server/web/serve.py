@@ -40,6 +40,9 @@ NOT_BUILT = (
     "<p>前端页面尚未构建。请在服务器上运行：<code>python -m his_server.web.build</code></p></html>"
 )
 
+PREVIOUS = Path("/var/cache/his-server/assets")
+"""The previous release's files, put there by the package: pages that were open during an update still ask for them."""
+
 blueprint = Blueprint("web", __name__)
 
 
@@ -53,7 +56,10 @@ def _protect(response: Response) -> Response:
 @blueprint.get("/assets/<path:name>")
 def asset(name: str) -> Response:
     """One hashed file of the build; its name changes with its content, so it may be kept for a year."""
-    response = send_from_directory(DIST / "assets", name, max_age=31_536_000)
+    folder = DIST / "assets"
+    if not (folder / name).is_file() and PREVIOUS.is_dir():
+        folder = PREVIOUS
+    response = send_from_directory(folder, name, max_age=31_536_000)
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     return response
 
