@@ -1,0 +1,1 @@
+"""Ours ↔ the insurer's, pure: no session, no clock, no I/O."""
