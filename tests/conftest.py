@@ -230,12 +230,12 @@ def query_counter(db: Database) -> Callable[[], AbstractContextManager[QueryCoun
 @pytest.fixture
 def world(app: Flask, db: Database, tmp_path: Path) -> Any:
     """A small working hospital (:mod:`tests.factories.hospital`) with a payment channel and an insurer of its own."""
-    from interfaces.insurance_standin.simulator import Insurer
     from interfaces.scan_payment.simulator import ScanChannel
     from tests.factories.einvoice import Bench
     from tests.factories.hospital import make_world
+    from tests.factories.insurer import bind as bind_insurer
 
     db.ports["payment:scan"] = ScanChannel(tmp_path / "scan.db")
     db.ports["invoice"] = Bench(tmp_path, db.clock)
-    db.ports["insurance"] = Insurer(tmp_path / "insurer.db")
+    bind_insurer(db, tmp_path)
     return make_world(app, db)

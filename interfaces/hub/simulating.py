@@ -207,7 +207,7 @@ class Faulty:
     def _slow(self, rule: Rule, environ: dict[str, Any], body: bytes, start_response: Any) -> list[bytes]:
         if rule.milliseconds >= environ.get(PATIENCE, rule.milliseconds + 1):
             self._serve(environ, body)
-            _cut(environ)
+            cut(environ)
         _wait(rule.milliseconds)
         return self._right(environ, body, start_response)
 
@@ -217,16 +217,16 @@ class Faulty:
         return [answer]
 
     def _drop_before(self, _rule: Rule, environ: dict[str, Any], _body: bytes, _start_response: Any) -> list[bytes]:
-        return _cut(environ)
+        return cut(environ)
 
     def _drop_after(self, _rule: Rule, environ: dict[str, Any], body: bytes, _start_response: Any) -> list[bytes]:
         self._serve(environ, body)
-        return _cut(environ)
+        return cut(environ)
 
     def _short(self, _rule: Rule, environ: dict[str, Any], body: bytes, start_response: Any) -> Iterator[bytes]:
         status, headers, answer = self._serve(environ, body)
         if PATIENCE in environ:
-            _cut(environ)
+            cut(environ)
         headers["Content-Length"] = str(len(answer) + 1)
         start_response(status, list(headers))
         yield answer[:max(len(answer) // 2, 1)]
@@ -250,7 +250,7 @@ class Faulty:
         return [answer]
 
 
-def _cut(environ: dict[str, Any]) -> list[bytes]:
+def cut(environ: dict[str, Any]) -> list[bytes]:
     """End the connection without a word: reset on the wire, LostAnswer in process."""
     if PATIENCE in environ:
         raise LostAnswer("已发出，没有收到应答（模拟断线）")

@@ -43,7 +43,8 @@ class NhsaCase(Keyed):
 
     ``state``: ``new`` → ``registered`` → ``uploaded`` → ``previewed`` → ``settling`` → ``settled`` → ``reversing`` →
     ``reversed``; ``undoing`` while 2601 takes a lost 2207 back; ``closed`` when it is certain that nothing is or can
-    be settled. ``tidied``: fee lines and visit were withdrawn (2205, 2202). ``answer`` is the insurer's settlement without what names the member (JSON).
+    be settled. ``tidied``: fee lines and visit were withdrawn (2205, 2202).
+    ``answer`` is the insurer's settlement without what names the member (JSON).
     """
 
     __tablename__ = "nhsa_case"

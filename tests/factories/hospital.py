@@ -17,7 +17,7 @@ from his_server.security import seals
 from his_server.security.models import User
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from modules.kernel.dispensing.models import StoreRule
-from modules.kernel.masterdata.models import DictionaryEntry, Frequency
+from modules.kernel.masterdata.models import Diagnosis, DictionaryEntry, Frequency
 from modules.kernel.patients import service as patients
 from modules.kernel.scheduling import service as scheduling
 from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, ScheduleTemplate
@@ -152,6 +152,7 @@ def make_world(app: Flask, db: Database, *, stock_packs: int = 100, capacity: in
         session.add_all([DictionaryEntry(dictionary=d, code=code, name=name) for d, code, name in (
             ("sex", "1", "男"), ("sex", "2", "女"), ("psn_cert_type", "01", "居民身份证"),
             ("insutype", "310", "职工基本医疗保险"))])
+        session.add(Diagnosis(code="J20.900", name="急性支气管炎", category="呼吸系统疾病"))
         session.add_all([RegisterLevel(code="普通", item_id=fee.id), RegisterLevel(code="急诊", item_id=fee.id)])
         stores = {kind: Store(code=kind[:2].upper(), name=name, kind=kind, department_id=pharmacy.id, active=True)
                   for kind, name in (("outpatient", "门诊药房"), ("emergency", "急诊药房"))}

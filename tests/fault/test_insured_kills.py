@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 
 from his_server.actor import Actor
 from his_server.clock import ManualClock
-from interfaces.insurance_standin.simulator import Insurer
+from his_server.db import Database
+from interfaces.nhsa.simulator import transaction
 from interfaces.scan_payment.simulator import ScanChannel
 from modules.kernel.charging.models import InsuranceClaim, Payment, RefundCase, Settlement
 from modules.kernel.charging.ports import Bill, Credential, Outcome
@@ -25,17 +26,31 @@ from modules.kernel.charging.rules import Pay
 from modules.kernel.charging.service import insured, insured_refunds, intents, payments
 from tests.factories import insured as make
 from tests.factories.hospital import World
+from tests.factories.insurer import Simulated
 from tests.processes import Place, place_of, start
 
 DEAD = 9
 
 
-class DyingInsurer(Insurer):
-    """The simulated insurer, called by a process that ends at the given moment without another word."""
+class DyingInsurer(Simulated):
+    """The insurer's adapter, called by a process that ends at the given moment without another word.
 
-    def __init__(self, path: Path, moment: str) -> None:
-        super().__init__(path)
+    A moment is before or after a call of the port, or before or after one transaction of its chain (``before 2204``).
+    """
+
+    def __init__(self, database: Database, folder: Path, moment: str) -> None:
+        super().__init__(database, folder)
         self.moment = moment
+        genuine = self.insurer.line.exchange
+
+        def exchange(method: str, path: str, body: bytes, headers: Any) -> Any:
+            infno = transaction(path, body)
+            self._at(f"before {infno}")
+            answer = genuine(method, path, body, headers)
+            self._at(f"after {infno}")
+            return answer
+
+        self.insurer.line.exchange = exchange  # type: ignore[assignment, method-assign]
 
     def _at(self, moment: str) -> None:
         if moment == self.moment:
@@ -62,7 +77,7 @@ class DyingInsurer(Insurer):
 
 def _bind(place: Place, books: Path, scan: Path, moment: str) -> Any:
     database = place.open()
-    database.ports["insurance"] = DyingInsurer(books, moment)
+    database.ports["insurance"] = DyingInsurer(database, books, moment)
     database.ports["payment:scan"] = ScanChannel(scan)
     import modules.kernel.orders.service
     import modules.kernel.scheduling.service
@@ -100,7 +115,7 @@ def _actor(world: World) -> Actor:
 
 
 def _paths(world: World) -> tuple[Path, Path]:
-    return world.db.ports["insurance"].path, world.db.ports["payment:scan"].path
+    return world.db.ports["insurance"].folder, world.db.ports["payment:scan"].path
 
 
 def _recover(world: World, clock: ManualClock, minutes: int = 1) -> None:
@@ -123,8 +138,8 @@ def _agree(world: World) -> None:
 
 
 @pytest.mark.requirement("YB-02", "DB-30")
-@pytest.mark.parametrize(("moment", "settled"), [("before settle", False), ("after settle", True),
-                                                 ("before booking", True)])
+@pytest.mark.parametrize(("moment", "settled"), [
+    ("before settle", False), ("before 2207", False), ("after 2207", True), ("after settle", True), ("before booking", True)])
 def test_dies_while_settling(world: World, clock: ManualClock, keys_dir: Path, moment: str, settled: bool) -> None:
     number = make.id_no(3)  # a resident has no account: the rest is paid by scan
     person = make.insured_person(world, number)
@@ -146,8 +161,9 @@ def test_dies_while_settling(world: World, clock: ManualClock, keys_dir: Path, m
 
 
 @pytest.mark.requirement("YB-02", "DB-30", "M1.14")
-@pytest.mark.parametrize("moment", ["before reverse", "after reverse", "before preview", "after preview", "before settle",
-                                    "after settle", "before booking"])
+@pytest.mark.parametrize("moment", [
+    "before reverse", "before 2208", "after 2208", "before preview", "after 2201", "before 2204", "after 2204", "after 2206",
+    "after 2207", "after settle", "before booking"])
 def test_dies_while_refunding(world: World, clock: ManualClock, keys_dir: Path, moment: str) -> None:
     """A partial refund: reversal, the rest settled anew, the booking; killed at each of them it is finished once."""
     number = make.id_no(2)

@@ -108,6 +108,8 @@ class Insurance:
                 self.database, case_id, "2204"))
         except ContractError as error:
             return Settlement(REFUSED, message=f"费用不符合医保规范：{error.message}", cause="nhsa.contract")
+        except outpatient.Uncoded as error:
+            return Settlement(REFUSED, message=str(error), cause="nhsa.diagnosis")
         except (outpatient.Unmapped, answers.BrokenAnswer) as error:
             return Settlement(REFUSED, message=str(error), cause="nhsa.amount")
 
@@ -188,13 +190,15 @@ class _Chain:
     def run(self, codes: dict[int, tuple[str, str]], *, again: bool) -> Settlement:
         """Everything up to 2206. :raises LostAnswer: the same number may be previewed again."""
         bill = self.bill
+        told = outpatient.visit(bill, self.known.psn_no, self.mdtrt, self.at, self.operator)
         if not self.mdtrt:
             self.mdtrt = asking.lost_visit(self.insurer, self.case_id) or ""
         if not self.mdtrt:
             reply = self._call("2201", outpatient.register(bill, self.what, self.known, self.at), self._registered)
             if not reply.ok:
                 return Settlement(REFUSED, message=reply.message, cause=reply.cause)
-        reply = self._call("2203", outpatient.visit(bill, self.known.psn_no, self.mdtrt, self.at, self.operator))
+        told["mdtrtinfo"]["mdtrt_id"] = self.mdtrt
+        reply = self._call("2203", told)
         if reply.ok and again:
             reply = self._call("2205", {"data": {"mdtrt_id": self.mdtrt, "chrg_bchno": "0000",
                                                  "psn_no": self.known.psn_no, "exp_content": ""}})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -62,6 +62,7 @@ class Insurer:
         sealer = database.sealer
         self._secret = secrets.opened(sealer, "nhsa", "secret_key", settings.secret_key)
         self._sm4 = secrets.opened(sealer, "nhsa", "sm4_key", settings.sm4_key).encode()
+        self._signs: dict[tuple[str, Any], str] = {}
         if settings.signtype:
             sealer.ring.ensure((KEY,))
 
@@ -80,7 +81,7 @@ class Insurer:
         return reply
 
     def _once(self, infno: str, given: dict[str, Any], number: str, case_id: int | None, area: str, before: Hook | None,
-              after: Callable[[Session, Reply], None] | None) -> Reply:
+              after: Callable[[Session, Reply], None] | None, signs_again: bool = False) -> Reply:
         actor = about.current().actor
         sign_no = "" if infno == "9001" else self.sign_no(actor)
         msgid, at = self._write_down(infno, number, case_id, before)
@@ -197,10 +198,13 @@ class Insurer:
 
     def sign_no(self, actor: Actor) -> str:
         """The operator's sign-in of today (9001), made when there is none."""
+        day = local(self.database.clock.now()).date()
+        if (known := self._signs.get((actor.login, day))) is not None:
+            return known
         with self.database.begin(write=False) as session:
-            day = local(now(session)).date()
             found = session.scalar(select(NhsaSign.sign_no).where(NhsaSign.opter == actor.login[:20], NhsaSign.day == day))
         if found is not None:
+            self._signs[actor.login, day] = found
             return found
         reply = self._once("9001", {"signIn": {"opter_no": actor.login[:20], "mac": self.settings.mac[:20],
                                                "ip": (actor.ip or "127.0.0.1")[:20]}}, "", None, "", None, None)
@@ -214,14 +218,20 @@ class Insurer:
         return made
 
     def _forget_sign(self, actor: Actor) -> None:
+        self._signs.clear()
         with self.database.begin() as session:
             for row in session.scalars(select(NhsaSign).where(NhsaSign.opter == actor.login[:20])):
                 session.delete(row)
 
 
+_NOTE = update(NhsaMessage).where(NhsaMessage.msgid == bindparam("b_msgid")).values(
+    state=bindparam("b_state"), cause=bindparam("b_cause"), message=bindparam("b_message"), peer_message=bindparam("b_peer"),
+    answered_at=bindparam("b_at"))
+
+
 def _note(session: Session, msgid: str, state: str, reply: Reply, peer: str) -> None:
-    portable.guarded_update(session, NhsaMessage, NhsaMessage.msgid == msgid, {
-        "state": state, "cause": reply.cause[:30], "message": reply.message[:200], "peer_message": peer[:30],
-        "answered_at": now(session) if state in ("done", "refused") else None})
+    portable.change(session, _NOTE, {
+        "b_msgid": msgid, "b_state": state, "b_cause": reply.cause[:30], "b_message": reply.message[:200],
+        "b_peer": peer[:30], "b_at": now(session) if state in ("done", "refused") else None})
 
 

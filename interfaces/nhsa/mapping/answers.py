@@ -104,4 +104,4 @@ def from_query(info: Mapping[str, Any]) -> dict[str, Any]:
     cash = round_money(info.get("cash_payamt") or info.get("psn_cash_pay") or ZERO)
     parts = sum((round_money(info.get(name) or ZERO) for name in FUNDS), ZERO)
     return {**info, "psn_part_amt": own, "psn_cash_pay": cash, "hosp_part_amt": total - fund - own,
-            "hifdm_pay": (info.get("hifdm_pay") or ZERO) + (fund - parts)}
+            "hifdm_pay": Decimal(info.get("hifdm_pay") or 0) + (fund - parts)}

@@ -18,6 +18,10 @@ class Unmapped(ValueError):
     """Lines whose code nobody mapped to the insurer's catalogue."""
 
 
+class Uncoded(ValueError):
+    """No diagnosis has a code."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """What is shown to the insurer: mdtrt_cert_type, mdtrt_cert_no, card_sn."""
@@ -76,14 +80,18 @@ def register(bill: Bill, what: Shown, known: Known, at: str) -> dict[str, Any]:
 
 
 def visit(bill: Bill, psn_no: str, mdtrt_id: str, at: str, operator: tuple[str, str]) -> dict[str, Any]:
-    """2203: med_type and diagnoses."""
+    """2203: med_type and the diagnoses that have a code. :raises Uncoded: none has."""
+    coded = [(code, name) for code, name in bill.diagnoses if code]
+    if not coded:
+        names = "、".join(name for _, name in bill.diagnoses[:3])
+        raise Uncoded(f"诊断“{names}”没有编码，医保不能结算，请医师从诊断目录中选择诊断，或按自费收取")
     doctor = _somebody(bill.doctor, operator)
     return {"mdtrtinfo": {"mdtrt_id": mdtrt_id, "psn_no": psn_no, "med_type": MED_TYPES[bill.treatment], "begntime": at,
                           "main_cond_dscr": "", "exp_content": ""},
             "diseinfo": [{"diag_type": "1", "diag_srt_no": n, "diag_code": code[:20], "diag_name": name[:100],
                           "diag_dept": (bill.department[0] or "0000")[:50], "dise_dor_no": doctor[0][:30],
                           "dise_dor_name": doctor[1][:50], "diag_time": at, "vali_flag": "1"}
-                         for n, (code, name) in enumerate(bill.diagnoses, 1)]}
+                         for n, (code, name) in enumerate(coded, 1)]}
 
 
 def _somebody(*people: tuple[str, str]) -> tuple[str, str]:

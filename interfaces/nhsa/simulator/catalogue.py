@@ -10,7 +10,8 @@ import hashlib
 import re
 
 LEVELS = ("01", "02", "03")
-FORMS = {"101": re.compile(r"[XZ][A-Z0-9]{19,22}"), "102": re.compile(r"[TZ][A-Z0-9]{9,22}"), "103": re.compile(r"[XZ][A-Z0-9]{19,22}"),
+FORMS = {"101": re.compile(r"[XZ][A-Z0-9]{19,22}"), "102": re.compile(r"[TZ][A-Z0-9]{9,22}"),
+         "103": re.compile(r"[XZ][A-Z0-9]{19,22}"),
          "201": re.compile(r"\d{15}(-\d{9})?"), "301": re.compile(r"C\d{19,26}")}
 
 

@@ -1,4 +1,5 @@
-"""A stand-in for the insurer: keeps its own books in its own file, checks what it is sent, can be told to misbehave.
+"""A fast insurer for tests of the kernel's own mechanism (hundreds of refunds): no messages, one file, same policy as the
+simulated centre (interfaces/nhsa/simulator). It checks what it is sent, can be told to misbehave.
 
 Whoever has a Chinese ID number is insured here: with an even birth day as an employee (310: 70 % after 300 yuan a year,
 an account of 800), else as a resident (390: 50 % after 100, no account). A card or electronic credential is the ID number

@@ -1,0 +1,1 @@
+"""Sending: the only part that talks to the insurer."""
