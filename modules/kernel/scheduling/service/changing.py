@@ -59,7 +59,7 @@ def move(session: Session, actor: Actor, registration_id: int, session_id: int, 
     :raises Conflict: cancelled, seen already, moved by somebody else meanwhile, or the new session is full.
     """
     found = registration_of(session, registration_id)
-    was, old_session, old_way = found.state, found.session_id, found.way
+    was, old_session, old_way, old_queue = found.state, found.session_id, found.way, found.queue_no
     clinic = session_of(session, session_id)
     if session_id == old_session:
         raise Conflict("registration.same_session", "换的就是现在这个号源，请另选医生或时段")
@@ -98,7 +98,8 @@ def move(session: Session, actor: Actor, registration_id: int, session_id: int, 
         new_lines = add_lines(session, actor, found.person_id, found.encounter_id, [fee.line(found.id)])
     if was == "registered":
         count(session, found, "moved_in")
-    outbox.record(session, "RegistrationChanged", found.number, {**payload(found), "old_session_id": old_session})
+    outbox.record(session, "RegistrationChanged", found.number, {
+        **payload(found), "old_session_id": old_session, "old_queue_no": old_queue, "paid": was == "registered"})
     audit.record(session, actor, "registration.change", "registration", found.id,
                  {"from": old_session, "to": session_id, "reason": reason})
     paid = was == "registered" and bool(new_lines)

@@ -172,8 +172,7 @@ def cancel(session: Session, actor: Actor, registration_id: int, reason: str, *,
     else:
         count(session, found, "cancelled")
     outbox.record(session, "RegistrationCancelled", found.number,
-                  {"registration_id": found.id, "number": found.number, "person_id": found.person_id,
-                   "session_id": found.session_id, "no_show": no_show})
+                  {**payload(found), "no_show": no_show, "paid": was == "registered"})
     audit.record(session, actor, "registration.cancel", "registration", found.id, {"reason": reason})
     return found
 
@@ -197,6 +196,7 @@ def reopen(session: Session, actor: Actor, lines: Iterable[tuple[int, Decimal]])
             retake_slot(session, found.session_id, extra=found.way == "extra")
             count(session, found, "made")
             encounters.uncancel(session, actor, found.encounter_id)
+            outbox.record(session, "RegistrationRestored", found.number, payload(found))
 
 
 followers.SETTLED.append(follow_settlement)
