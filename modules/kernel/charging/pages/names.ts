@@ -15,7 +15,7 @@ const STATES: Record<string, [string, Tone]> = {
 export const stateName = (code: unknown): string => STATES[String(code)]?.[0] ?? String(code ?? '')
 export const stateTone = (code: unknown): Tone => STATES[String(code)]?.[1] ?? 'plain'
 
-const ACTS: Record<string, string> = { pay: '收款', refund: '退款', query: '查询', preview: '预结算', settle: '结算', reverse: '撤销', issue: '开票', red: '冲红', decide: '人工认定' }
+const ACTS: Record<string, string> = { pay: '收款', refund: '退款', query: '查询', preview: '预结算', settle: '结算', reverse: '撤销', issue: '开票', red: '冲红', decide: '人工认定', statement: '对账单', close: '关闭订单' }
 export const actName = (code: unknown): string => ACTS[String(code)] ?? String(code ?? '')
 
 const INVOICES: Record<string, [string, Tone]> = { waiting: ['开具中', 'warn'], issued: ['已开具', 'good'], red: ['已冲红', 'done'], failed: ['开具失败', 'bad'] }

@@ -37,6 +37,8 @@ from modules.kernel.charging.ports.payments import (
     UNKNOWN,
     Outcome,
     PaymentPort,
+    Statement,
+    StatementRow,
 )
 
 __all__ = [
@@ -69,7 +71,9 @@ __all__ = [
     "SettledRow",
     "Settlement",
     "Split",
+    "Statement",
     "StatementPort",
+    "StatementRow",
     "Stay",
     "Totals",
 ]

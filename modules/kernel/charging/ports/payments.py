@@ -7,6 +7,7 @@ hear nothing; whatever they raise is recorded as ``unknown``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -29,6 +30,26 @@ class Outcome:
     """Why it was refused, as a short code of ours that reports group by (``nhsa.sign_in``); empty where nobody knows."""
 
 
+@dataclass(frozen=True)
+class StatementRow:
+    """A row of a channel's statement: ``kind`` pay or refund, ``number`` ours, ``original`` what a refund returns; yuan."""
+
+    kind: str
+    number: str
+    peer_number: str
+    amount: Decimal
+    at: datetime
+    original: str = ""
+    fee: Decimal = Decimal("0.00")
+
+
+@dataclass(frozen=True)
+class Statement(Outcome):
+    """A day's statement, when confirmed; refused while the channel has none yet."""
+
+    rows: tuple[StatementRow, ...] = ()
+
+
 class PaymentPort(Protocol):
     """Scan payment, e-CNY, kiosk bank card … Amounts in yuan; numbers are ours and unique."""
 
@@ -43,3 +64,9 @@ class PaymentPort(Protocol):
 
     def query_refund(self, number: str) -> Outcome:
         """What became of a return."""
+
+    def close(self, number: str) -> Outcome:
+        """Close an order that nobody paid: confirmed when it can't be paid any more, refused when it was paid."""
+
+    def download_bill(self, day: date) -> Statement:
+        """What the channel says happened on a day of its own (N5)."""

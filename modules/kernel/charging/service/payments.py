@@ -19,12 +19,14 @@ from his_server.db import Database, now
 from his_server.errors import Conflict, Invalid, NotFound, Unavailable
 from his_server.security import audit
 from modules.kernel.charging.models import Intent
-from modules.kernel.charging.ports import CHANNELS, Outcome, PaymentPort
+from modules.kernel.charging.ports import CHANNELS, CONFIRMED, REFUSED, UNKNOWN, Outcome, PaymentPort
 from modules.kernel.charging.service import intents
 from modules.kernel.charging.service.intents import STALE
 
 log = logging.getLogger("his.payment")
 
+CLOSE_AFTER = timedelta(minutes=10)
+"""An order that its payer was asked about for so long and didn't pay is closed."""
 UNUSED_FOR = timedelta(minutes=15)
 """A confirmed payment that no settlement used for so long is returned."""
 
@@ -140,7 +142,18 @@ def _refund_forward(database: Database, intent_id: int, state: str) -> None:
 
 
 def _ask_pay(database: Database, intent: Intent) -> Outcome:
-    return port(database, intent.channel).query(intent.number)
+    """What became of a payment. "Not there" counts only once the order is closed: a request that is still on its way can't be
+    paid afterwards. So does an order that nobody paid for :data:`CLOSE_AFTER`."""
+    adapter, at = port(database, intent.channel), database.clock.now()
+    answer = adapter.query(intent.number)
+    under_way = intent.state == "calling" and at - intent.changed_at <= STALE
+    waited = answer.state == UNKNOWN and at - intent.created_at > CLOSE_AFTER
+    if under_way or not (answer.state == REFUSED or waited):
+        return answer
+    closed = adapter.close(intent.number)
+    if closed.state == CONFIRMED:
+        return answer if answer.state == REFUSED else Outcome(REFUSED, message="超过时限未支付，订单已关闭")
+    return adapter.query(intent.number)  # paid a moment ago
 
 
 def _ask_refund(database: Database, intent: Intent) -> Outcome:
