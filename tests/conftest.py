@@ -13,6 +13,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sqlalchemy.orm import Session
 from crypto import Sealer
 from his_server import registry
 from his_server.actor import Actor
+from his_server.app import bind_ports
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Base, Database
 from his_server.keys import open_sealer
@@ -228,13 +230,14 @@ def query_counter(db: Database) -> Callable[[], AbstractContextManager[QueryCoun
 
 
 @pytest.fixture
-def world(app: Flask, db: Database, tmp_path: Path) -> Any:
+def world(app: Flask, db: Database, tmp_path: Path, settings: Settings, hospital: Hospital) -> Any:
     """A small working hospital (:mod:`tests.factories.hospital`) with a payment channel and an insurer of its own."""
     from interfaces.scan_payment.simulator import ScanChannel
     from tests.factories.einvoice import Bench
     from tests.factories.hospital import make_world
     from tests.factories.insurer import bind as bind_insurer
 
+    bind_ports(db, hospital, replace(settings, data_dir=tmp_path))  # simulators of this test's own
     db.ports["payment:scan"] = ScanChannel(tmp_path / "scan.db")
     db.ports["invoice"] = Bench(tmp_path, db.clock)
     bind_insurer(db, tmp_path)

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from his_server.clock import local
 from interfaces.dispensing_machine.contract import PRESCRIPTION_FIELDS
+from modules.kernel.patients.rules import age
 
 SEXES = {"1": "男", "2": "女"}
 _ROOTS = {"XMLPresInfo": ("PresInfos", "PresInfo"), "XMLMedInfo": ("MedInfos", "MedInfo")}
@@ -76,16 +77,11 @@ def prescription(head: Head, patient: Patient, lines: Sequence[Line], today: dat
         "MedUnitPack": line.pack_unit, "Medunit": line.base_unit, "MedConvercof": str(line.pack_size),
         "MedFactory": line.manufacturer, "MedType": line.form, "MedUnitPrice": plain(line.price),
         "MedTotalPrice": plain(line.amount), "MedOutTime": at, "PatientID": patient.number, "PatientName": patient.name,
-        "PatientSex": SEXES.get(patient.sex, "未知"), "PatientAge": age(patient.birth, today),
+        "PatientSex": SEXES.get(patient.sex, "未知"), "PatientAge": age(patient.birth, today) if patient.birth else "",
         "PatientBirth": patient.birth.isoformat() if patient.birth else "", "Diagnosis": head.diagnosis,
         "WardNo": head.department[0], "WardName": head.department[1], "MedPerDos": line.dose, "MedUsage": line.usage,
         "MedPerDay": line.frequency, "DoctorName": head.doctor, "PresType": head.kind, "Remark": line.note,
         "MedShelf": line.shelf, "YFcode": head.store} for line in lines))
-
-
-def age(birth: date | None, today: date) -> str:
-    """Whole years; empty where the birth date is unknown."""
-    return "" if birth is None else str(today.year - birth.year - ((today.month, today.day) < (birth.month, birth.day)))
 
 
 def plain(number: Decimal) -> str:

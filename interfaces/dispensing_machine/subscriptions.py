@@ -95,22 +95,29 @@ def _written_down(session: Session, event: Event, settings: Settings) -> Machine
         if found.settlement_id != told["settlement_id"]:
             log.error("prescription %s was settled again: not pushed a second time", told["number"])
             return None
+        if found.state == "new":
+            _leave_out(session, found, told["task_id"])
         return found
     store = session.get_one(Store, told["store_id"])
     if settings.stores and store.code not in settings.stores:
         return None
-    task = session.get_one(DispensingTask, told["task_id"])
     window = told["window"] or _some_window(session, store.id)
     made = MachineOrder(
         prescription_id=told["prescription_id"], settlement_id=told["settlement_id"], store_id=store.id,
         number=told["number"], window=window or 0, state="new" if window else "unsent",
         note="" if window else "药房没有开放的窗口，请人工调配", made_at=now(session), changed_at=now(session))
-    if task.state not in OPEN_STATES:
-        made.state, made.note = "unsent", "传送前已人工发药或退费"
+    _leave_out(session, made, told["task_id"])
     made.payload = _payload(session, told, store, window or 0)
     session.add(made)
     session.flush()
     return made
+
+
+def _leave_out(session: Session, order: MachineOrder, task_id: int) -> None:
+    """What nobody waits for any more isn't sent: handed out by hand or refunded while the machine was away."""
+    task = session.get_one(DispensingTask, task_id)
+    if task.state not in OPEN_STATES:
+        order.state, order.note, order.changed_at = "unsent", "传送前已人工发药或退费", now(session)
 
 
 def _some_window(session: Session, store_id: int) -> int | None:
@@ -229,9 +236,9 @@ def confirm(database: Database, event: Event) -> None:
     port, found = _at_machine(database, event)
     if port is None or found is None or not event.payload["whole"]:
         return
-    if found.state in ("sent", "ready"):
+    if found.state in ("sending", "sent", "ready"):
         port.confirm(found.number, found.window)
-        _set(database, found.id, ("sent", "ready"), {"state": "handed"})
+        _set(database, found.id, ("sending", "sent", "ready"), {"state": "handed"})
     else:
         _set(database, found.id, ("new",), {"state": "unsent", "note": "传送前已人工发药"})
 

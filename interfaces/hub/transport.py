@@ -20,6 +20,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -107,7 +108,13 @@ def line(settings: Settings, package: str, clock: Clock | None = None) -> Line |
 
 def in_process(package: str, folder: Path, clock: Clock | None = None) -> Line:
     """A line to the interface's simulator without a socket; its books and faults are in ``folder/<package>``."""
-    app = simulating.application(package, folder)
+    @cache
+    def made() -> Any:  # only once somebody calls: most of the time nobody does
+        return simulating.application(package, folder)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        return made()(environ, start_response)
+
     return Line(package, _InProcess(app, clock or Clock()), timeout=all_manifests()[package].timeout_seconds)
 
 

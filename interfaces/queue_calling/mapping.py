@@ -6,15 +6,16 @@ from datetime import date, datetime
 from typing import Any
 
 from interfaces.queue_calling.contract import WAITING
+from modules.kernel.patients.rules import age
 
 
 def registered(told: dict[str, Any], version: int, patient: tuple[str, str, str, date | None], today: date,
                department: str, doctor: str) -> dict[str, Any]:
     """A registration as its event says it; ``patient``: number, name to show, sex, birth date."""
     number, name, sex, birth = patient
-    age = "" if birth is None else str(today.year - birth.year - ((today.month, today.day) < (birth.month, birth.day)))
     return {"registrationNo": told["number"], "version": version, "queueNum": told["queue_no"], "patientId": number,
-            "patientName": name, "patientSex": sex, "patientAge": age, "visitId": str(told["session_id"]),
+            "patientName": name, "patientSex": sex,
+            "patientAge": age(birth, today) if birth else "", "visitId": str(told["session_id"]),
             "deptCode": department, "doctorCode": doctor, "clinicDate": told["day"], "level": told["level"],
             "callingFlag": WAITING}
 

@@ -55,8 +55,8 @@ def create(folder: Path) -> Flask:
             books.execute(
                 "INSERT INTO waiting VALUES (?, ?, ?, ?, 1) ON CONFLICT (number) DO UPDATE SET arrivals = arrivals + 1, "
                 "version = max(version, excluded.version), "
-                "flag = CASE WHEN excluded.version > version THEN excluded.flag ELSE flag END, "
-                "row = CASE WHEN excluded.version > version THEN excluded.row ELSE row END",
+                "flag = CASE WHEN excluded.version >= version THEN excluded.flag ELSE flag END, "
+                "row = CASE WHEN excluded.version >= version THEN excluded.row ELSE row END",
                 (row["registrationNo"], row["version"], row["callingFlag"], json.dumps(row, default=str, ensure_ascii=False)))
         return jsonify(code="0", msg="成功" if known else "成功，科室尚未同步")
 

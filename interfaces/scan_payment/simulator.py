@@ -107,7 +107,9 @@ class ScanChannel:
             books.execute("UPDATE payment SET state = ? WHERE number = ? AND state = ?",
                           (contract.CLOSED, number, contract.PENDING))
             state = books.execute("SELECT state FROM payment WHERE number = ?", (number,)).fetchone()[0]
-        return Outcome(CONFIRMED, message="订单已关闭") if state == contract.CLOSED else Outcome(REFUSED, message="已支付，不能关闭")
+        if state == contract.CLOSED:
+            return Outcome(CONFIRMED, message="订单已关闭")
+        return Outcome(REFUSED, message="已支付，不能关闭")
 
     def refund(self, number: str, original: str, amount: Decimal) -> Outcome:
         """Return a part; the same number never twice, never more than was paid."""
