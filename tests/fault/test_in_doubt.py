@@ -18,7 +18,7 @@ from his_server.clock import ManualClock
 from interfaces.scan_payment.simulator import ScanChannel
 from modules.kernel.charging import service as ledger
 from modules.kernel.charging.models import Intent, Payment
-from modules.kernel.charging.ports import Outcome
+from modules.kernel.charging.ports import CONFIRMED, Outcome
 from modules.outpatient_billing import service as billing
 from tests.factories.hospital import World
 from tests.processes import Place, place_of, start
@@ -206,8 +206,42 @@ def test_a_payment_that_arrives_after_its_refusal_is_returned(world: World, cloc
             assert _states(world)["pay"] == ["refused"]
             return super().pay(number, amount, auth_code)
 
+        def close(self, number: str) -> Outcome:
+            """A channel that says yes and does nothing."""
+            return Outcome(CONFIRMED)
+
     world.db.ports["payment:scan"] = Slow(_books(world))
     assert world.scan(person, "20.00")["state"] == "confirmed"
     _recover(world, clock, 16)
     assert _states(world) == {"pay": ["reversed"], "refund": ["confirmed"]}
     _books_agree(world)
+
+
+@pytest.mark.requirement("M1.10", "N5")
+def test_a_payment_that_arrives_after_it_was_given_up_is_not_taken(world: World, clock: ManualClock) -> None:
+    """The recovery closes the order before it says "refused": the slow call can't take money any more."""
+    person = world.person()
+
+    class Slow(ScanChannel):
+        """The payment arrives only after the recovery has asked."""
+
+        def pay(self, number: str, amount: Decimal, auth_code: str) -> Outcome:
+            _recover(world, clock, 1)
+            return super().pay(number, amount, auth_code)
+
+    channel = world.db.ports["payment:scan"] = Slow(_books(world))
+    assert world.scan(person, "20.00")["state"] == "refused"
+    assert channel.net() == 0 and _states(world)["pay"] == ["refused"]
+
+
+@pytest.mark.requirement("N5")
+def test_an_order_that_nobody_pays_is_closed(world: World, clock: ManualClock) -> None:
+    """The payer is asked for a password and walks away: after ten minutes nobody can be charged for it any more."""
+    person = world.person()
+    assert world.scan(person, "20.00", "134567890123450005")["state"] == "unknown"
+    clock.move(minutes=1)
+    ledger.recover(world.db)
+    assert _states(world)["pay"] == ["unknown"]
+    clock.move(minutes=11)
+    _recover(world, clock, 1)
+    assert _states(world)["pay"] == ["refused"]
