@@ -8,10 +8,11 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text, paged
+from modules.kernel.charging.ports import CHANNELS
 from modules.kernel.charging.rules import Pay
 from modules.kernel.charging.service import Returns
 
-METHODS = ("cash", "scan")
+METHODS = ("cash", *CHANNELS)
 _some = validate.Length(1, 500, error="请选择 1 至 500 项")
 
 
@@ -329,7 +330,7 @@ class IntentIn(Schema):
     """A payment by the payer's code. The code is never stored or logged."""
 
     person_id = Id(required=True)
-    channel = Choice("scan", required=True)
+    channel = Choice(*CHANNELS, required=True)
     amount = MoneyField(required=True, positive=True)
     auth_code = fields.String(required=True, validate=validate.Regexp(r"^[0-9]{16,32}\Z", error="付款码应为 16 至 32 位数字"))
 
@@ -348,12 +349,12 @@ class IntentOut(Schema):
 
 
 class IntentsQuery(Schema):
-    """Whose open scan payments."""
+    """Whose open payments through a channel."""
 
     person_id = QueryId(required=True)
 
 
 class IntentsOut(Schema):
-    """Scan payments that are neither used nor decided."""
+    """Payments through a channel that are neither used nor decided."""
 
     items = fields.List(fields.Nested(IntentOut))

@@ -1,11 +1,22 @@
 /** Names of the codes that the ledger sends, and the payment methods of a window. */
+import { computed, ref } from 'vue'
+import { api } from '@/lib/api'
 import type { PaymentMethod } from '@/lib/payment'
 import type { Tone } from '@/lib/types'
 
-export const METHODS: PaymentMethod[] = [
+const ALL_METHODS: PaymentMethod[] = [
   { code: 'cash', name: '现金', kind: 'cash', key: 'Alt+C' },
   { code: 'scan', name: '扫码', kind: 'scan', key: 'Alt+S' },
+  { code: 'ecny', name: '数字人民币', kind: 'scan', key: 'Alt+K' },
 ]
+const open = ref(['cash', 'scan'])
+/** The ways to pay here: cash, and the channels that are open, once it is known which. */
+export const methods = computed(() => ALL_METHODS.filter((one) => open.value.includes(one.code)))
+/** Asks which channels are open; called when a window with a till is opened. Until then scan is offered, as ever. */
+export async function loadMethods(): Promise<void> {
+  const found = await api.get<{ items: { code: string }[] }>('charging/channels').catch(() => null)
+  if (found) open.value = ['cash', ...found.items.map((one) => one.code)]
+}
 
 const METHOD_NAMES: Record<string, string> = { cash: '现金', scan: '扫码支付', rounding: '现金舍入', insurance: '医保', insurance_fund: '医保基金', insurance_account: '医保个人账户', insurance_hospital: '医院负担', ecny: '数字人民币' }
 export const methodName = (code: unknown): string => METHOD_NAMES[String(code)] ?? String(code ?? '')

@@ -1,5 +1,5 @@
 /**
- * Scan payments of one person: taken before the bill is settled, asked about when the answer is lost, given back when
+ * Scan and e-CNY payments of one person: taken before the bill is settled, asked about when the answer is lost, given back when
  * not used. A received payment always counts towards the next bill, so that none is taken twice.
  */
 import { computed, ref, type ComputedRef, type Ref } from 'vue'
@@ -7,11 +7,12 @@ import { api, ApiError, asApiError } from '@/lib/api'
 import { add, isZero, sum } from '@/lib/money'
 import type { PaymentEntry, PaymentState } from '@/lib/payment'
 import { can } from '@/lib/session'
-import { intentName } from './names'
+import { intentName, loadMethods } from './names'
 
 export interface Intent {
   id: number
   number: string
+  channel: string
   amount: string
   state: string
   message: string | null
@@ -80,6 +81,7 @@ export async function sendReturnsOf(registration: number): Promise<string[]> {
 
 /** `entries` is the payment panel's model: a scan entry leaves it in the moment its money is received. */
 export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]>): Scan {
+  void loadMethods()
   const intents = ref<Intent[]>([])
   const busy = ref(false)
   const error = ref<ApiError | null>(null)
@@ -188,7 +190,7 @@ export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]
     }
     const cash = paid.find((one) => one.method === 'cash')
     return [
-      ...received.value.map((one) => ({ method: 'scan', covers: one.amount, intent_id: one.id })),
+      ...received.value.map((one) => ({ method: one.channel, covers: one.amount, intent_id: one.id })),
       ...(cash ? [{ method: 'cash', covers: state.cash_due, tendered: cash.tendered }] : []),
     ]
   }
