@@ -1,4 +1,4 @@
-"""begin"""
+"""outpatient_hospital"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from his_server.db import types
 
-revision = "0002"
+revision = '0001'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -350,6 +350,7 @@ def upgrade() -> None:
     sa.Column('code', sa.String(length=20), nullable=True),
     sa.Column('invoice_number', sa.String(length=20), nullable=True),
     sa.Column('check_code', sa.String(length=20), nullable=True),
+    sa.Column('picture_url', sa.String(length=300), nullable=True),
     sa.Column('original_id', sa.BigInteger(), nullable=True),
     sa.Column('after_id', sa.BigInteger(), nullable=True),
     sa.Column('reason', sa.String(length=200), nullable=True),
@@ -500,13 +501,80 @@ def upgrade() -> None:
     sa.Column('answered', sa.String(length=200), nullable=True),
     sa.Column('plan', sa.Text(), nullable=False),
     sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('clearing', sa.String(length=6), nullable=False),
+    sa.Column('agency', sa.String(length=6), nullable=True),
+    sa.Column('peer_settled_at', types.Instant(), nullable=True),
+    sa.Column('peer_reversed_at', types.Instant(), nullable=True),
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_insurance_claim')),
     sa.UniqueConstraint('intent_id', name=op.f('uq_insurance_claim_intent_id'))
     )
     with op.batch_alter_table('insurance_claim', schema=None) as batch_op:
         batch_op.create_index('ix_insurance_claim_person', ['person_id'], unique=False)
+        batch_op.create_index('ix_insurance_claim_reversed_at', ['peer_reversed_at', 'id'], unique=False)
         batch_op.create_index('ix_insurance_claim_settled', ['settlement_id'], unique=False)
+        batch_op.create_index('ix_insurance_claim_settled_at', ['peer_settled_at', 'id'], unique=False)
+
+    op.create_table('insurance_conversion',
+    sa.Column('settlement_id', sa.BigInteger(), nullable=False),
+    sa.Column('live', sa.Integer(), nullable=True),
+    sa.Column('claim_id', sa.BigInteger(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('booked_id', sa.BigInteger(), nullable=True),
+    sa.Column('approval_id', sa.BigInteger(), nullable=True),
+    sa.Column('message', sa.String(length=200), nullable=True),
+    sa.Column('channel', sa.String(length=20), nullable=False),
+    sa.Column('opened_at', types.Instant(), nullable=False),
+    sa.Column('opened_by', sa.BigInteger(), nullable=False),
+    sa.Column('opened_by_name', sa.String(length=60), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_insurance_conversion')),
+    sa.UniqueConstraint('claim_id', name=op.f('uq_insurance_conversion_claim_id')),
+    sa.UniqueConstraint('settlement_id', 'live', name=op.f('uq_insurance_conversion_settlement_id_live'))
+    )
+    with op.batch_alter_table('insurance_conversion', schema=None) as batch_op:
+        batch_op.create_index('ix_insurance_conversion_state', ['state', 'changed_at'], unique=False)
+
+    op.create_table('insurance_entry',
+    sa.Column('list_type', sa.String(length=3), nullable=False),
+    sa.Column('code', sa.String(length=50), nullable=False),
+    sa.Column('name', sa.String(length=200), nullable=False),
+    sa.Column('spec', sa.String(length=200), nullable=False),
+    sa.Column('manufacturer', sa.String(length=200), nullable=False),
+    sa.Column('unit', sa.String(length=50), nullable=False),
+    sa.Column('level', sa.String(length=3), nullable=False),
+    sa.Column('limit_price', types.Price(), nullable=True),
+    sa.Column('valid_from', sa.Date(), nullable=True),
+    sa.Column('valid_to', sa.Date(), nullable=True),
+    sa.Column('active', sa.Boolean(), nullable=False),
+    sa.Column('version', sa.String(length=20), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_insurance_entry')),
+    sa.UniqueConstraint('list_type', 'code', name=op.f('uq_insurance_entry_list_type_code'))
+    )
+    with op.batch_alter_table('insurance_entry', schema=None) as batch_op:
+        batch_op.create_index('ix_insurance_entry_name', ['list_type', 'name', 'id'], unique=False)
+
+    op.create_table('insurance_mapping',
+    sa.Column('kind', sa.String(length=4), nullable=False),
+    sa.Column('code', sa.String(length=40), nullable=False),
+    sa.Column('list_type', sa.String(length=3), nullable=False),
+    sa.Column('national', sa.String(length=50), nullable=False),
+    sa.Column('valid_from', sa.Date(), nullable=False),
+    sa.Column('valid_to', sa.Date(), nullable=True),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('message', sa.String(length=200), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=True),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('valid_to IS NULL OR valid_to > valid_from', name=op.f('ck_insurance_mapping_order')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_insurance_mapping')),
+    sa.UniqueConstraint('kind', 'code', 'valid_from', name=op.f('uq_insurance_mapping_kind_code_valid_from'))
+    )
+    with op.batch_alter_table('insurance_mapping', schema=None) as batch_op:
+        batch_op.create_index('ix_insurance_mapping_national', ['national'], unique=False)
+        batch_op.create_index('ix_insurance_mapping_state', ['state', 'id'], unique=False)
 
     op.create_table('integrity_head',
     sa.Column('scope', sa.String(length=40), nullable=False),
@@ -628,6 +696,97 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_medication_check')),
     sa.UniqueConstraint('task_id', name=op.f('uq_medication_check_task_id'))
     )
+    op.create_table('nhsa_case',
+    sa.Column('number', sa.String(length=40), nullable=False),
+    sa.Column('kind', sa.String(length=10), nullable=False),
+    sa.Column('state', sa.String(length=12), nullable=False),
+    sa.Column('tidied', sa.Boolean(), nullable=False),
+    sa.Column('psn_no_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('insutype', sa.String(length=6), nullable=False),
+    sa.Column('area', sa.String(length=6), nullable=False),
+    sa.Column('ipt_otp_no', sa.String(length=30), nullable=False),
+    sa.Column('med_type', sa.String(length=6), nullable=False),
+    sa.Column('mdtrt_id', sa.String(length=30), nullable=False),
+    sa.Column('setl_id', sa.String(length=30), nullable=False),
+    sa.Column('reversal_id', sa.String(length=30), nullable=False),
+    sa.Column('total', types.Money(), nullable=False),
+    sa.Column('answer', sa.Text(), nullable=False),
+    sa.Column('clr_type', sa.String(length=6), nullable=False),
+    sa.Column('clr_optins', sa.String(length=6), nullable=False),
+    sa.Column('settled_at', types.Instant(), nullable=True),
+    sa.Column('reversed_at', types.Instant(), nullable=True),
+    sa.Column('created_at', types.Instant(), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_nhsa_case')),
+    sa.UniqueConstraint('number', name=op.f('uq_nhsa_case_number'))
+    )
+    with op.batch_alter_table('nhsa_case', schema=None) as batch_op:
+        batch_op.create_index('ix_nhsa_case_settled', ['settled_at', 'id'], unique=False)
+        batch_op.create_index('ix_nhsa_case_state', ['state', 'tidied', 'changed_at'], unique=False)
+        batch_op.create_index('ix_nhsa_case_visit', ['mdtrt_id'], unique=False)
+
+    op.create_table('nhsa_fee_line',
+    sa.Column('mdtrt_id', sa.String(length=30), nullable=False),
+    sa.Column('feedetl_sn', sa.String(length=15), nullable=False),
+    sa.Column('line_id', sa.BigInteger(), nullable=False),
+    sa.Column('state', sa.String(length=8), nullable=False),
+    sa.Column('msgid', sa.String(length=30), nullable=False),
+    sa.Column('body_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('quantity_text', sa.String(length=24), nullable=False),
+    sa.Column('amount', types.Money(), nullable=False),
+    sa.Column('message', sa.String(length=200), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_nhsa_fee_line')),
+    sa.UniqueConstraint('mdtrt_id', 'feedetl_sn', name=op.f('uq_nhsa_fee_line_mdtrt_id_feedetl_sn'))
+    )
+    with op.batch_alter_table('nhsa_fee_line', schema=None) as batch_op:
+        batch_op.create_index('ix_nhsa_fee_line_state', ['state', 'mdtrt_id', 'id'], unique=False)
+
+    op.create_table('nhsa_member',
+    sa.Column('psn_no_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('psn_no_index', sa.String(length=64), nullable=True),
+    sa.Column('psn_name_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('certno_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('psn_cert_type', sa.String(length=6), nullable=False),
+    sa.Column('psn_type', sa.String(length=6), nullable=False),
+    sa.Column('told_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_nhsa_member'))
+    )
+    with op.batch_alter_table('nhsa_member', schema=None) as batch_op:
+        batch_op.create_index('ix_nhsa_member_psn', ['psn_no_index'], unique=False)
+
+    op.create_table('nhsa_message',
+    sa.Column('msgid', sa.String(length=30), nullable=False),
+    sa.Column('infno', sa.String(length=6), nullable=False),
+    sa.Column('number', sa.String(length=40), nullable=False),
+    sa.Column('case_id', sa.BigInteger(), nullable=True),
+    sa.Column('state', sa.String(length=8), nullable=False),
+    sa.Column('cause', sa.String(length=30), nullable=False),
+    sa.Column('message', sa.String(length=200), nullable=False),
+    sa.Column('peer_message', sa.String(length=30), nullable=False),
+    sa.Column('sent_at', types.Instant(), nullable=False),
+    sa.Column('answered_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_nhsa_message')),
+    sa.UniqueConstraint('msgid', name=op.f('uq_nhsa_message_msgid'))
+    )
+    with op.batch_alter_table('nhsa_message', schema=None) as batch_op:
+        batch_op.create_index('ix_nhsa_message_case', ['case_id', 'infno', 'id'], unique=False)
+        batch_op.create_index('ix_nhsa_message_number', ['number', 'id'], unique=False)
+        batch_op.create_index('ix_nhsa_message_sent', ['sent_at', 'id'], unique=False)
+
+    op.create_table('nhsa_sign',
+    sa.Column('opter', sa.String(length=30), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('sign_no', sa.String(length=30), nullable=False),
+    sa.Column('signed_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_nhsa_sign')),
+    sa.UniqueConstraint('opter', 'day', name=op.f('uq_nhsa_sign_opter_day'))
+    )
     op.create_table('no_code_entry',
     sa.Column('drug_id', sa.BigInteger(), nullable=False),
     sa.Column('batch_id', sa.BigInteger(), nullable=True),
@@ -701,6 +860,31 @@ def upgrade() -> None:
         batch_op.create_index('ix_old_deposit_person', ['person_id'], unique=False)
         batch_op.create_index('ix_old_deposit_state', ['state', 'id'], unique=False)
 
+    op.create_table('open_partner',
+    sa.Column('code', sa.String(length=40), nullable=False),
+    sa.Column('name', sa.String(length=60), nullable=False),
+    sa.Column('owner', sa.String(length=60), nullable=False),
+    sa.Column('contact', sa.String(length=100), nullable=False),
+    sa.Column('addresses', sa.String(length=400), nullable=False),
+    sa.Column('per_minute', sa.Integer(), nullable=False),
+    sa.Column('active', sa.Boolean(), nullable=False),
+    sa.Column('revision', sa.Integer(), server_default='1', nullable=False),
+    sa.Column('created_at', types.Instant(), nullable=False),
+    sa.Column('created_by_name', sa.String(length=60), nullable=False),
+    sa.Column('row_mac', sa.String(length=64), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_open_partner')),
+    sa.UniqueConstraint('code', name=op.f('uq_open_partner_code'))
+    )
+    op.create_table('open_use',
+    sa.Column('partner_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('use_case', sa.String(length=40), nullable=False),
+    sa.Column('used_on', sa.Date(), nullable=False),
+    sa.Column('calls', sa.Integer(), nullable=False),
+    sa.Column('refused', sa.Integer(), nullable=False),
+    sa.Column('last_at', types.Instant(), nullable=False),
+    sa.PrimaryKeyConstraint('partner_id', 'use_case', 'used_on', name=op.f('pk_open_use'))
+    )
     op.create_table('order_template',
     sa.Column('name', sa.String(length=60), nullable=False),
     sa.Column('scope', sa.String(length=12), nullable=False),
@@ -1013,6 +1197,23 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_print_record')),
     sa.UniqueConstraint('document', 'document_id', 'copy_no', name=op.f('uq_print_record_document_document_id_copy_no'))
     )
+    op.create_table('read_feed',
+    sa.Column('resource', sa.String(length=40), nullable=False),
+    sa.Column('version', sa.BigInteger(), nullable=False),
+    sa.Column('fresh_at', types.Instant(), nullable=True),
+    sa.PrimaryKeyConstraint('resource', name=op.f('pk_read_feed'))
+    )
+    op.create_table('read_feed_row',
+    sa.Column('resource', sa.String(length=40), nullable=False),
+    sa.Column('row_key', sa.String(length=40), nullable=False),
+    sa.Column('version', sa.BigInteger(), nullable=False),
+    sa.Column('gone', sa.Boolean(), nullable=False),
+    sa.Column('content', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('resource', 'row_key', name=op.f('pk_read_feed_row'))
+    )
+    with op.batch_alter_table('read_feed_row', schema=None) as batch_op:
+        batch_op.create_index('ix_read_feed_row_version', ['resource', 'version'], unique=False)
+
     op.create_table('receipt',
     sa.Column('number', sa.String(length=32), nullable=False),
     sa.Column('settlement_id', sa.BigInteger(), nullable=False),
@@ -1171,6 +1372,13 @@ def upgrade() -> None:
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_schedule_template')),
     sa.UniqueConstraint('department_id', 'doctor_id', 'weekday', 'period', 'level', name=op.f('uq_schedule_template_department_id_doctor_id_weekday_period_level'))
+    )
+    op.create_table('schema_revision',
+    sa.Column('revision', sa.String(length=32), nullable=False),
+    sa.Column('phase', sa.String(length=10), nullable=False),
+    sa.Column('release', sa.String(length=32), nullable=False),
+    sa.Column('applied_at', types.Instant(), nullable=False),
+    sa.PrimaryKeyConstraint('revision', name=op.f('pk_schema_revision'))
     )
     op.create_table('security_audit',
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -1467,6 +1675,23 @@ def upgrade() -> None:
         batch_op.create_index('ix_skin_test_list', ['state', 'due_at'], unique=False)
         batch_op.create_index('ix_skin_test_person', ['person_id', 'drug_id', 'state'], unique=False)
 
+    op.create_table('standin_stay',
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('number', sa.String(length=20), nullable=False),
+    sa.Column('ward_id', sa.BigInteger(), nullable=False),
+    sa.Column('bed', sa.String(length=10), nullable=False),
+    sa.Column('left_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_standin_stay')),
+    sa.UniqueConstraint('number', name=op.f('uq_standin_stay_number'))
+    )
+    op.create_table('standin_ward_store',
+    sa.Column('ward_id', sa.BigInteger(), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_standin_ward_store')),
+    sa.UniqueConstraint('ward_id', name=op.f('uq_standin_ward_store_ward_id'))
+    )
     op.create_table('statistics_grant',
     sa.Column('first_day', sa.Date(), nullable=False),
     sa.Column('last_day', sa.Date(), nullable=False),
@@ -1750,6 +1975,25 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_user_preference')),
     sa.UniqueConstraint('user_id', 'name', name=op.f('uq_user_preference_user_id_name'))
     )
+    op.create_table('ward_return_acting',
+    sa.Column('return_id', sa.BigInteger(), nullable=False),
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('acting_store_id', sa.BigInteger(), nullable=False),
+    sa.Column('asked_ward', sa.String(length=60), nullable=False),
+    sa.Column('present_ward', sa.String(length=60), nullable=False),
+    sa.Column('acted_at', types.Instant(), nullable=False),
+    sa.Column('business_date', sa.Date(), nullable=False),
+    sa.Column('acted_by', sa.BigInteger(), nullable=False),
+    sa.Column('acted_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_ward_return_acting')),
+    sa.UniqueConstraint('return_id', name=op.f('uq_ward_return_acting_return_id'))
+    )
+    with op.batch_alter_table('ward_return_acting', schema=None) as batch_op:
+        batch_op.create_index('ix_ward_return_acting_day', ['acting_store_id', 'business_date'], unique=False)
+
     op.create_table('antimicrobial_override',
     sa.Column('prescription_id', sa.BigInteger(), nullable=False),
     sa.Column('level', sa.String(length=10), nullable=False),
@@ -2004,6 +2248,18 @@ def upgrade() -> None:
     with op.batch_alter_table('medication_alert', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_medication_alert_check_id'), ['check_id'], unique=False)
 
+    op.create_table('open_grant',
+    sa.Column('partner_id', sa.BigInteger(), nullable=False),
+    sa.Column('use_case', sa.String(length=40), nullable=False),
+    sa.Column('allowed', sa.String(length=2000), nullable=False),
+    sa.Column('granted_at', types.Instant(), nullable=False),
+    sa.Column('granted_by_name', sa.String(length=60), nullable=False),
+    sa.Column('row_mac', sa.String(length=64), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['partner_id'], ['open_partner.id'], name=op.f('fk_open_grant_partner_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_open_grant')),
+    sa.UniqueConstraint('partner_id', 'use_case', name=op.f('uq_open_grant_partner_id_use_case'))
+    )
     op.create_table('order_template_line',
     sa.Column('template_id', sa.BigInteger(), nullable=False),
     sa.Column('position', sa.Integer(), nullable=False),
@@ -2172,6 +2428,37 @@ def upgrade() -> None:
     with op.batch_alter_table('staff', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_staff_department_id'), ['department_id'], unique=False)
 
+    op.create_table('standin_ward_move',
+    sa.Column('stay_id', sa.BigInteger(), nullable=False),
+    sa.Column('ward_from', sa.BigInteger(), nullable=False),
+    sa.Column('ward_to', sa.BigInteger(), nullable=False),
+    sa.Column('moved_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['stay_id'], ['standin_stay.id'], name=op.f('fk_standin_ward_move_stay_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_standin_ward_move'))
+    )
+    with op.batch_alter_table('standin_ward_move', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_standin_ward_move_stay_id'), ['stay_id'], unique=False)
+
+    op.create_table('standin_ward_return',
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('stay_id', sa.BigInteger(), nullable=False),
+    sa.Column('ward_id', sa.BigInteger(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('reason', sa.String(length=200), nullable=False),
+    sa.Column('asked_at', types.Instant(), nullable=False),
+    sa.Column('asked_by_name', sa.String(length=60), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['stay_id'], ['standin_stay.id'], name=op.f('fk_standin_ward_return_stay_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_standin_ward_return')),
+    sa.UniqueConstraint('number', name=op.f('uq_standin_ward_return_number'))
+    )
+    with op.batch_alter_table('standin_ward_return', schema=None) as batch_op:
+        batch_op.create_index('ix_standin_ward_return_state', ['state', 'asked_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_standin_ward_return_stay_id'), ['stay_id'], unique=False)
+
     op.create_table('supplier_invoice',
     sa.Column('number', sa.String(length=40), nullable=False),
     sa.Column('supplier_id', sa.BigInteger(), nullable=False),
@@ -2232,6 +2519,20 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('ward', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_ward_department_id'), ['department_id'], unique=False)
+
+    op.create_table('ward_return_batch',
+    sa.Column('acting_id', sa.BigInteger(), nullable=False),
+    sa.Column('line_id', sa.BigInteger(), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('batch_id', sa.BigInteger(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('quantity > 0', name=op.f('ck_ward_return_batch_positive')),
+    sa.ForeignKeyConstraint(['acting_id'], ['ward_return_acting.id'], name=op.f('fk_ward_return_batch_acting_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_ward_return_batch'))
+    )
+    with op.batch_alter_table('ward_return_batch', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_ward_return_batch_acting_id'), ['acting_id'], unique=False)
 
     op.create_table('drug_return_batch',
     sa.Column('return_line_id', sa.BigInteger(), nullable=False),
@@ -2413,6 +2714,20 @@ def upgrade() -> None:
     with op.batch_alter_table('staff_search', schema=None) as batch_op:
         batch_op.create_index('ix_staff_search_key', ['part', 'search_key', 'owner_id', 'kind'], unique=False)
 
+    op.create_table('standin_ward_return_line',
+    sa.Column('return_id', sa.BigInteger(), nullable=False),
+    sa.Column('drug_id', sa.BigInteger(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('issue_id', sa.BigInteger(), nullable=False),
+    sa.Column('issue_line_id', sa.BigInteger(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('quantity > 0', name=op.f('ck_standin_ward_return_line_positive')),
+    sa.ForeignKeyConstraint(['return_id'], ['standin_ward_return.id'], name=op.f('fk_standin_ward_return_line_return_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_standin_ward_return_line'))
+    )
+    with op.batch_alter_table('standin_ward_return_line', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_standin_ward_return_line_return_id'), ['return_id'], unique=False)
+
     op.create_table('goods_receipt_code',
     sa.Column('receipt_id', sa.BigInteger(), nullable=False),
     sa.Column('line_id', sa.BigInteger(), nullable=False),
@@ -2449,6 +2764,10 @@ def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table('goods_receipt_line')
     op.drop_table('goods_receipt_code')
+    with op.batch_alter_table('standin_ward_return_line', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_standin_ward_return_line_return_id'))
+
+    op.drop_table('standin_ward_return_line')
     with op.batch_alter_table('staff_search', schema=None) as batch_op:
         batch_op.drop_index('ix_staff_search_key')
 
@@ -2494,6 +2813,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_drug_return_batch_return_line_id'))
 
     op.drop_table('drug_return_batch')
+    with op.batch_alter_table('ward_return_batch', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_ward_return_batch_acting_id'))
+
+    op.drop_table('ward_return_batch')
     with op.batch_alter_table('ward', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_ward_department_id'))
 
@@ -2511,6 +2834,15 @@ def downgrade() -> None:
         batch_op.drop_index('ix_supplier_invoice_state')
 
     op.drop_table('supplier_invoice')
+    with op.batch_alter_table('standin_ward_return', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_standin_ward_return_stay_id'))
+        batch_op.drop_index('ix_standin_ward_return_state')
+
+    op.drop_table('standin_ward_return')
+    with op.batch_alter_table('standin_ward_move', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_standin_ward_move_stay_id'))
+
+    op.drop_table('standin_ward_move')
     with op.batch_alter_table('staff', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_staff_department_id'))
 
@@ -2551,6 +2883,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_order_template_line_template_id'))
 
     op.drop_table('order_template_line')
+    op.drop_table('open_grant')
     with op.batch_alter_table('medication_alert', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_medication_alert_check_id'))
 
@@ -2605,6 +2938,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_antimicrobial_override_due')
 
     op.drop_table('antimicrobial_override')
+    with op.batch_alter_table('ward_return_acting', schema=None) as batch_op:
+        batch_op.drop_index('ix_ward_return_acting_day')
+
+    op.drop_table('ward_return_acting')
     op.drop_table('user_preference')
     with op.batch_alter_table('trace_upload', schema=None) as batch_op:
         batch_op.drop_index('ix_trace_upload_state')
@@ -2664,6 +3001,8 @@ def downgrade() -> None:
         batch_op.drop_index('ix_statistics_grant_state')
 
     op.drop_table('statistics_grant')
+    op.drop_table('standin_ward_store')
+    op.drop_table('standin_stay')
     with op.batch_alter_table('skin_test', schema=None) as batch_op:
         batch_op.drop_index('ix_skin_test_person')
         batch_op.drop_index('ix_skin_test_list')
@@ -2733,6 +3072,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_security_audit_at')
 
     op.drop_table('security_audit')
+    op.drop_table('schema_revision')
     op.drop_table('schedule_template')
     op.drop_table('schedule_run')
     with op.batch_alter_table('request', schema=None) as batch_op:
@@ -2767,6 +3107,11 @@ def downgrade() -> None:
         batch_op.drop_index('ix_receipt_root')
 
     op.drop_table('receipt')
+    with op.batch_alter_table('read_feed_row', schema=None) as batch_op:
+        batch_op.drop_index('ix_read_feed_row_version')
+
+    op.drop_table('read_feed_row')
+    op.drop_table('read_feed')
     op.drop_table('print_record')
     with op.batch_alter_table('prescription', schema=None) as batch_op:
         batch_op.drop_index('ix_prescription_queue')
@@ -2833,6 +3178,8 @@ def downgrade() -> None:
         batch_op.drop_index('ix_order_template_department')
 
     op.drop_table('order_template')
+    op.drop_table('open_use')
+    op.drop_table('open_partner')
     with op.batch_alter_table('old_deposit', schema=None) as batch_op:
         batch_op.drop_index('ix_old_deposit_state')
         batch_op.drop_index('ix_old_deposit_person')
@@ -2851,6 +3198,27 @@ def downgrade() -> None:
         batch_op.drop_index('ix_no_code_entry_drug')
 
     op.drop_table('no_code_entry')
+    op.drop_table('nhsa_sign')
+    with op.batch_alter_table('nhsa_message', schema=None) as batch_op:
+        batch_op.drop_index('ix_nhsa_message_sent')
+        batch_op.drop_index('ix_nhsa_message_number')
+        batch_op.drop_index('ix_nhsa_message_case')
+
+    op.drop_table('nhsa_message')
+    with op.batch_alter_table('nhsa_member', schema=None) as batch_op:
+        batch_op.drop_index('ix_nhsa_member_psn')
+
+    op.drop_table('nhsa_member')
+    with op.batch_alter_table('nhsa_fee_line', schema=None) as batch_op:
+        batch_op.drop_index('ix_nhsa_fee_line_state')
+
+    op.drop_table('nhsa_fee_line')
+    with op.batch_alter_table('nhsa_case', schema=None) as batch_op:
+        batch_op.drop_index('ix_nhsa_case_visit')
+        batch_op.drop_index('ix_nhsa_case_state')
+        batch_op.drop_index('ix_nhsa_case_settled')
+
+    op.drop_table('nhsa_case')
     op.drop_table('medication_check')
     op.drop_table('key_block')
     op.drop_table('invoice_image')
@@ -2881,8 +3249,23 @@ def downgrade() -> None:
     op.drop_table('intent')
     op.drop_table('integrity_set')
     op.drop_table('integrity_head')
+    with op.batch_alter_table('insurance_mapping', schema=None) as batch_op:
+        batch_op.drop_index('ix_insurance_mapping_state')
+        batch_op.drop_index('ix_insurance_mapping_national')
+
+    op.drop_table('insurance_mapping')
+    with op.batch_alter_table('insurance_entry', schema=None) as batch_op:
+        batch_op.drop_index('ix_insurance_entry_name')
+
+    op.drop_table('insurance_entry')
+    with op.batch_alter_table('insurance_conversion', schema=None) as batch_op:
+        batch_op.drop_index('ix_insurance_conversion_state')
+
+    op.drop_table('insurance_conversion')
     with op.batch_alter_table('insurance_claim', schema=None) as batch_op:
+        batch_op.drop_index('ix_insurance_claim_settled_at')
         batch_op.drop_index('ix_insurance_claim_settled')
+        batch_op.drop_index('ix_insurance_claim_reversed_at')
         batch_op.drop_index('ix_insurance_claim_person')
 
     op.drop_table('insurance_claim')
