@@ -217,15 +217,17 @@ class Intent(Keyed):
 
 
 class IntentTry(Keyed):
-    """One call or question of an intent, and what came back: what was tried, for whoever has to go on."""
+    """One call or question of an intent, and what came back: what was tried, for whoever has to go on. ``cause``: the
+    adapter's short code of a refusal (M5.3)."""
 
     __tablename__ = "intent_try"
-    __table_args__ = (Index("ix_intent_try_intent", "intent_id", "at"),)
+    __table_args__ = (Index("ix_intent_try_intent", "intent_id", "at"), Index("ix_intent_try_at", "at", "id"))
     intent_id: Mapped[int] = mapped_column(BigInteger)
     act: Mapped[str] = mapped_column(String(12))
     at: Mapped[datetime] = mapped_column(Instant)
     outcome: Mapped[str] = mapped_column(String(12))
     message: Mapped[str | None] = mapped_column(String(200))
+    cause: Mapped[str | None] = mapped_column(String(30))
     by_name: Mapped[str] = mapped_column(String(60))
 
 

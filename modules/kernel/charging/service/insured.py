@@ -179,7 +179,7 @@ def previewed(database: Database, actor: Actor, intent_id: int, adapter: Insuran
         try:
             rules.check_split(split, bill.total)
         except rules.RuleError as error:
-            answer, problem = Outcome(REFUSED, message=error.message), error.message
+            answer, problem = Outcome(REFUSED, message=error.message, cause="identity"), error.message
     with database.begin() as session:
         session.info["actor"] = actor
         intents.note(session, actor, intent_id, "preview", answer)
@@ -304,6 +304,11 @@ def keep_answer(session: Session, intent_id: int, answer: Outcome) -> None:
             "answered": _figures(answer.split), "peer_settled_at": answer.settled_at or now(session), **told})
 
 
+def _decided(session: Session, intent_id: int) -> None:
+    portable.guarded_update(session, InsuranceClaim, (InsuranceClaim.intent_id == intent_id)
+                            & InsuranceClaim.peer_settled_at.is_(None), {"peer_settled_at": now(session)})
+
+
 def split_of(claim: InsuranceClaim) -> Split:
     """What the insurer said that everybody pays."""
     return Split(**{name: getattr(claim, name) for name in AMOUNTS})
@@ -424,4 +429,5 @@ def _claim_forward(database: Database, claim_id: int, row: Any, age: timedelta) 
 
 intents.QUESTIONS["insure"] = _ask_settlement
 intents.KEEP["insure"] = keep_answer
+intents.DECIDED["insure"] = _decided
 intents.AFTER.append(recover)

@@ -42,6 +42,8 @@ QUESTIONS: dict[str, Callable[[Database, Intent], Outcome]] = {}
 """How to ask the peer what became of an intent, by purpose."""
 KEEP: dict[str, Callable[[Session, int, Outcome], None]] = {}
 """What else is recorded with a confirmed answer, in the same unit of work, by purpose."""
+DECIDED: dict[str, Callable[[Session, int], None]] = {}
+"""What is recorded where a person decided that a call was confirmed after all, by purpose."""
 AFTER: list[Callable[[Database, int], int]] = []
 """What brings documents forward once their intents are decided; run after a person asked or decided."""
 
@@ -103,7 +105,7 @@ def record(session: Session, actor: Actor, intent_id: int, act: str, answer: Out
 def note(session: Session, actor: Actor, intent_id: int, act: str, answer: Outcome) -> None:
     """Keep what was tried, without deciding anything by it."""
     session.add(IntentTry(intent_id=intent_id, act=act, at=now(session), outcome=answer.state,
-                          message=answer.message[:200], by_name=actor.name))
+                          message=answer.message[:200], cause=answer.cause[:30] or None, by_name=actor.name))
     session.flush()
 
 
@@ -215,6 +217,8 @@ def decide(session: Session, actor: Actor, intent_id: int, *, outcome: str, reas
         session.refresh(found)
         when = f"{local(found.changed_at):%m-%d %H:%M}"
         raise Conflict("intent.decided", f"该笔已于 {when} 有结果（{found.decided_by_name or '对方已答复'}），请刷新列表")
+    if outcome == CONFIRMED and found.purpose in DECIDED:
+        DECIDED[found.purpose](session, intent_id)
     session.add(IntentTry(intent_id=intent_id, act="decide", at=now(session), outcome=state, message=reason[:200],
                           by_name=actor.name))
     audit.record(session, actor, "intent.decide", "intent", intent_id,

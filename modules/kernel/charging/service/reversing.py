@@ -71,7 +71,7 @@ def send_reversal(database: Database, actor: Actor, intent_id: int) -> Intent:
     return intents.read(database, intent_id)
 
 
-def keep(session: Session, intent_id: int, _answer: Outcome) -> None:
+def keep(session: Session, intent_id: int, _answer: Outcome | None = None) -> None:
     """Beside a confirmed reversal: when the claim's settlement ended at the insurer."""
     of = select(Intent.returns_intent_id).where(Intent.id == intent_id).scalar_subquery()
     portable.guarded_update(session, InsuranceClaim, (InsuranceClaim.intent_id == of)
@@ -96,3 +96,4 @@ def forward(database: Database, intent_id: int, state: str, age: timedelta) -> i
 
 intents.QUESTIONS["uninsure"] = _ask_reversal
 intents.KEEP["uninsure"] = keep
+intents.DECIDED["uninsure"] = keep
