@@ -204,6 +204,8 @@ def _called(database: Database, actor: Actor, statement_id: int, act: str, call:
     except Exception as error:
         log.warning("%s of statement %s without an answer: %s", act, statement_id, type(error).__name__)
         answer = Outcome(UNKNOWN, message="医保中心没有应答，系统会自动查询")
+    if answer.state == CONFIRMED and answer.message != _AFTER[act]:
+        answer = Outcome(REFUSED, message="医保中心没有这样办，请查看后重新办理")
     with database.begin() as session:
         session.info["actor"] = actor
         _record(session, statement_id, act, answer)
@@ -212,7 +214,8 @@ def _called(database: Database, actor: Actor, statement_id: int, act: str, call:
 
 def _record(session: Session, statement_id: int, act: str, answer: Outcome) -> None:
     mine = (Statement.id == statement_id) & (Statement.pending == act)
-    values: dict[str, Any] = {"message": answer.message[:200] or None, "changed_at": now(session)}
+    told = "" if answer.state == CONFIRMED else answer.message
+    values: dict[str, Any] = {"message": told[:200] or None, "changed_at": now(session)}
     if answer.state == UNKNOWN:
         portable.guarded_update(session, Statement, mine, values)
         return
@@ -233,14 +236,7 @@ def query(database: Database, actor: Actor, statement_id: int) -> Statement:
     found = _read(database, statement_id)
     if found.pending is None:
         return found
-    act = found.pending
-
-    def ask() -> Outcome:
-        answer = port(database).query(found.number)
-        if answer.state == CONFIRMED and answer.message != _AFTER[act]:
-            return Outcome(REFUSED, message="医保中心没有收到，请重新办理")
-        return answer if answer.state != CONFIRMED else Outcome(CONFIRMED, answer.peer_number, "")
-    return _called(database, actor, statement_id, act, ask)
+    return _called(database, actor, statement_id, found.pending, lambda: port(database).query(found.number))
 
 
 def recover(database: Database) -> int:

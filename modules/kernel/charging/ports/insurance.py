@@ -272,7 +272,7 @@ class Detailed(Outcome):
 
 
 class ReconciliationPort(Protocol):
-    """Comparing settlements with the insurer's books; reads, except for the last."""
+    """Comparing settlements with the insurer's books; reads, except for the last. Bound as ``insurance:reconciliation``."""
 
     def totals(self, scope: Scope, totals: Totals) -> Reconciled:
         """Compare sums (3201)."""
@@ -288,7 +288,8 @@ class ReconciliationPort(Protocol):
 class StatementPort(Protocol):
     """Handing daily and monthly statements in (日结/月结 信息上传、删除、确认、查询): our own contract C2, nothing is public.
 
-    Idempotent by the statement's number.
+    Idempotent by the statement's number; bound as ``insurance:statement``. The message of a confirmed answer is the state
+    it has there: uploaded, confirmed or deleted.
     """
 
     def upload(self, number: str, monthly: bool, scope: Scope, totals: Totals) -> Outcome:
@@ -301,4 +302,4 @@ class StatementPort(Protocol):
         """Confirm a statement; it can't be taken back any more."""
 
     def query(self, number: str) -> Outcome:
-        """What became of a statement: ``message`` is uploaded, confirmed or deleted; refused if it never arrived."""
+        """What became of a statement; refused if it never arrived."""
