@@ -31,6 +31,39 @@ CREATE TABLE batch (
     CONSTRAINT ck_batch_pack_size CHECK (pack_size > 0)
 );
 
+CREATE TABLE channel_statement (
+    channel VARCHAR(20 CHAR) NOT NULL,
+    day DATE NOT NULL,
+    row_count INTEGER NOT NULL,
+    paid DECIMAL(18, 2) NOT NULL,
+    returned DECIMAL(18, 2) NOT NULL,
+    fees DECIMAL(18, 2) NOT NULL,
+    matched INTEGER NOT NULL,
+    fetched_at TIMESTAMP(6) NOT NULL,
+    fetched_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_channel_day UNIQUE (channel, day)
+);
+CREATE INDEX ix_channel_statement_day ON channel_statement (day, id);
+
+CREATE TABLE channel_statement_row (
+    statement_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR(6 CHAR) NOT NULL,
+    "number" VARCHAR(64 CHAR) NOT NULL,
+    peer_number VARCHAR(64 CHAR) NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    happened_at TIMESTAMP(6) NOT NULL,
+    original VARCHAR(64 CHAR) NOT NULL,
+    fee DECIMAL(18, 2) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement_row PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_row_statement_id_position UNIQUE (statement_id, position),
+    CONSTRAINT fk_channel_statement_row_statement_id FOREIGN KEY(statement_id) REFERENCES channel_statement (id)
+);
+CREATE INDEX ix_channel_statement_row_number ON channel_statement_row ("number");
+
 CREATE TABLE charge_item (
     code VARCHAR(40 CHAR) NOT NULL,
     name VARCHAR(120 CHAR) NOT NULL,
@@ -526,6 +559,7 @@ CREATE TABLE electronic_invoice (
     code VARCHAR(20 CHAR),
     invoice_number VARCHAR(20 CHAR),
     check_code VARCHAR(20 CHAR),
+    picture_url VARCHAR(300 CHAR),
     original_id BIGINT,
     after_id BIGINT,
     reason VARCHAR(200 CHAR),
@@ -800,12 +834,76 @@ CREATE TABLE insurance_claim (
     answered VARCHAR(200 CHAR),
     plan CLOB NOT NULL,
     made_at TIMESTAMP(6) NOT NULL,
+    clearing VARCHAR(6 CHAR) NOT NULL,
+    agency VARCHAR(6 CHAR),
+    peer_settled_at TIMESTAMP(6),
+    peer_reversed_at TIMESTAMP(6),
     id BIGINT NOT NULL,
     CONSTRAINT pk_insurance_claim PRIMARY KEY (id),
     CONSTRAINT uq_insurance_claim_intent_id UNIQUE (intent_id)
 );
 CREATE INDEX ix_insurance_claim_person ON insurance_claim (person_id);
+CREATE INDEX ix_insurance_claim_reversed_at ON insurance_claim (peer_reversed_at, id);
 CREATE INDEX ix_insurance_claim_settled ON insurance_claim (settlement_id);
+CREATE INDEX ix_insurance_claim_settled_at ON insurance_claim (peer_settled_at, id);
+
+CREATE TABLE insurance_conversion (
+    settlement_id BIGINT NOT NULL,
+    live INTEGER,
+    claim_id BIGINT NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    booked_id BIGINT,
+    approval_id BIGINT,
+    message VARCHAR(200 CHAR),
+    channel VARCHAR(20 CHAR) NOT NULL,
+    opened_at TIMESTAMP(6) NOT NULL,
+    opened_by BIGINT NOT NULL,
+    opened_by_name VARCHAR(60 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_conversion PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_conversion_settlement_id_live UNIQUE (settlement_id, live),
+    CONSTRAINT uq_insurance_conversion_claim_id UNIQUE (claim_id)
+);
+CREATE INDEX ix_insurance_conversion_state ON insurance_conversion (state, changed_at);
+
+CREATE TABLE insurance_entry (
+    list_type VARCHAR(3 CHAR) NOT NULL,
+    code VARCHAR(50 CHAR) NOT NULL,
+    name VARCHAR(200 CHAR) NOT NULL,
+    spec VARCHAR(200 CHAR) NOT NULL,
+    manufacturer VARCHAR(200 CHAR) NOT NULL,
+    unit VARCHAR(50 CHAR) NOT NULL,
+    "level" VARCHAR(3 CHAR) NOT NULL,
+    limit_price DECIMAL(18, 4),
+    valid_from DATE,
+    valid_to DATE,
+    active BIT NOT NULL,
+    version VARCHAR(20 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_entry PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_entry_list_type_code UNIQUE (list_type, code)
+);
+CREATE INDEX ix_insurance_entry_name ON insurance_entry (list_type, name, id);
+
+CREATE TABLE insurance_mapping (
+    kind VARCHAR(4 CHAR) NOT NULL,
+    code VARCHAR(40 CHAR) NOT NULL,
+    list_type VARCHAR(3 CHAR) NOT NULL,
+    national VARCHAR(50 CHAR) NOT NULL,
+    valid_from DATE NOT NULL,
+    valid_to DATE,
+    state VARCHAR(10 CHAR) NOT NULL,
+    message VARCHAR(200 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6),
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_mapping PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_mapping_kind_code_valid_from UNIQUE (kind, code, valid_from),
+    CONSTRAINT ck_insurance_mapping_order CHECK (valid_to IS NULL OR valid_to > valid_from)
+);
+CREATE INDEX ix_insurance_mapping_national ON insurance_mapping (national);
+CREATE INDEX ix_insurance_mapping_state ON insurance_mapping (state, id);
 
 CREATE TABLE integrity_head (
     scope VARCHAR(40 CHAR) NOT NULL,
@@ -959,6 +1057,28 @@ CREATE TABLE key_block (
 );
 COMMENT ON TABLE key_block IS 'Counter from which processes take blocks of integer keys';
 
+CREATE TABLE machine_order (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    window INTEGER NOT NULL,
+    machine_window VARCHAR(10 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    note VARCHAR(200 CHAR) NOT NULL,
+    alarm BIT NOT NULL,
+    payload_sealed BLOB NOT NULL,
+    made_at TIMESTAMP(6) NOT NULL,
+    sent_at TIMESTAMP(6),
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_machine_order PRIMARY KEY (id),
+    CONSTRAINT uq_machine_order_prescription_id UNIQUE (prescription_id)
+);
+CREATE INDEX ix_machine_order_alarm ON machine_order (alarm, changed_at);
+CREATE INDEX ix_machine_order_number ON machine_order ("number");
+CREATE INDEX ix_machine_order_state ON machine_order (state, changed_at);
+
 CREATE TABLE medication_alert (
     check_id BIGINT NOT NULL,
     kind VARCHAR(12 CHAR) NOT NULL,
@@ -976,6 +1096,94 @@ CREATE TABLE medication_check (
     id BIGINT NOT NULL,
     CONSTRAINT pk_medication_check PRIMARY KEY (id),
     CONSTRAINT uq_medication_check_task_id UNIQUE (task_id)
+);
+
+CREATE TABLE nhsa_case (
+    "number" VARCHAR(40 CHAR) NOT NULL,
+    kind VARCHAR(10 CHAR) NOT NULL,
+    state VARCHAR(12 CHAR) NOT NULL,
+    tidied BIT NOT NULL,
+    psn_no_sealed BLOB,
+    insutype VARCHAR(6 CHAR) NOT NULL,
+    area VARCHAR(6 CHAR) NOT NULL,
+    ipt_otp_no VARCHAR(30 CHAR) NOT NULL,
+    med_type VARCHAR(6 CHAR) NOT NULL,
+    mdtrt_id VARCHAR(30 CHAR) NOT NULL,
+    setl_id VARCHAR(30 CHAR) NOT NULL,
+    reversal_id VARCHAR(30 CHAR) NOT NULL,
+    total DECIMAL(18, 2) NOT NULL,
+    answer CLOB NOT NULL,
+    clr_type VARCHAR(6 CHAR) NOT NULL,
+    clr_optins VARCHAR(6 CHAR) NOT NULL,
+    settled_at TIMESTAMP(6),
+    reversed_at TIMESTAMP(6),
+    created_at TIMESTAMP(6) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_nhsa_case PRIMARY KEY (id),
+    CONSTRAINT uq_nhsa_case_number UNIQUE ("number")
+);
+CREATE INDEX ix_nhsa_case_settled ON nhsa_case (settled_at, id);
+CREATE INDEX ix_nhsa_case_state ON nhsa_case (state, tidied, changed_at);
+CREATE INDEX ix_nhsa_case_visit ON nhsa_case (mdtrt_id);
+
+CREATE TABLE nhsa_fee_line (
+    mdtrt_id VARCHAR(30 CHAR) NOT NULL,
+    feedetl_sn VARCHAR(15 CHAR) NOT NULL,
+    line_id BIGINT NOT NULL,
+    state VARCHAR(8 CHAR) NOT NULL,
+    msgid VARCHAR(30 CHAR) NOT NULL,
+    body_sealed BLOB,
+    quantity_text VARCHAR(24 CHAR) NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    message VARCHAR(200 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_nhsa_fee_line PRIMARY KEY (id),
+    CONSTRAINT uq_nhsa_fee_line_mdtrt_id_feedetl_sn UNIQUE (mdtrt_id, feedetl_sn)
+);
+CREATE INDEX ix_nhsa_fee_line_state ON nhsa_fee_line (state, mdtrt_id, id);
+
+CREATE TABLE nhsa_member (
+    psn_no_sealed BLOB,
+    psn_no_index VARCHAR(64 CHAR),
+    psn_name_sealed BLOB,
+    certno_sealed BLOB,
+    psn_cert_type VARCHAR(6 CHAR) NOT NULL,
+    psn_type VARCHAR(6 CHAR) NOT NULL,
+    told_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_nhsa_member PRIMARY KEY (id)
+);
+CREATE INDEX ix_nhsa_member_psn ON nhsa_member (psn_no_index);
+
+CREATE TABLE nhsa_message (
+    msgid VARCHAR(30 CHAR) NOT NULL,
+    infno VARCHAR(6 CHAR) NOT NULL,
+    "number" VARCHAR(40 CHAR) NOT NULL,
+    case_id BIGINT,
+    state VARCHAR(8 CHAR) NOT NULL,
+    cause VARCHAR(30 CHAR) NOT NULL,
+    message VARCHAR(200 CHAR) NOT NULL,
+    peer_message VARCHAR(30 CHAR) NOT NULL,
+    sent_at TIMESTAMP(6) NOT NULL,
+    answered_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_nhsa_message PRIMARY KEY (id),
+    CONSTRAINT uq_nhsa_message_msgid UNIQUE (msgid)
+);
+CREATE INDEX ix_nhsa_message_case ON nhsa_message (case_id, infno, id);
+CREATE INDEX ix_nhsa_message_number ON nhsa_message ("number", id);
+CREATE INDEX ix_nhsa_message_sent ON nhsa_message (sent_at, id);
+
+CREATE TABLE nhsa_sign (
+    opter VARCHAR(30 CHAR) NOT NULL,
+    day DATE NOT NULL,
+    sign_no VARCHAR(30 CHAR) NOT NULL,
+    signed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_nhsa_sign PRIMARY KEY (id),
+    CONSTRAINT uq_nhsa_sign_opter_day UNIQUE (opter, day)
 );
 
 CREATE TABLE no_code_entry (
@@ -1047,6 +1255,46 @@ CREATE TABLE old_deposit (
 );
 CREATE INDEX ix_old_deposit_person ON old_deposit (person_id);
 CREATE INDEX ix_old_deposit_state ON old_deposit (state, id);
+
+CREATE TABLE open_grant (
+    partner_id BIGINT NOT NULL,
+    use_case VARCHAR(40 CHAR) NOT NULL,
+    allowed VARCHAR(2000 CHAR) NOT NULL,
+    granted_at TIMESTAMP(6) NOT NULL,
+    granted_by_name VARCHAR(60 CHAR) NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_open_grant PRIMARY KEY (id),
+    CONSTRAINT uq_open_grant_partner_id_use_case UNIQUE (partner_id, use_case),
+    CONSTRAINT fk_open_grant_partner_id FOREIGN KEY(partner_id) REFERENCES open_partner (id)
+);
+
+CREATE TABLE open_partner (
+    code VARCHAR(40 CHAR) NOT NULL,
+    name VARCHAR(60 CHAR) NOT NULL,
+    owner VARCHAR(60 CHAR) NOT NULL,
+    contact VARCHAR(100 CHAR) NOT NULL,
+    addresses VARCHAR(400 CHAR) NOT NULL,
+    per_minute INTEGER NOT NULL,
+    active BIT NOT NULL,
+    revision INTEGER DEFAULT '1' NOT NULL,
+    created_at TIMESTAMP(6) NOT NULL,
+    created_by_name VARCHAR(60 CHAR) NOT NULL,
+    row_mac VARCHAR(64 CHAR),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_open_partner PRIMARY KEY (id),
+    CONSTRAINT uq_open_partner_code UNIQUE (code)
+);
+
+CREATE TABLE open_use (
+    partner_id BIGINT NOT NULL,
+    use_case VARCHAR(40 CHAR) NOT NULL,
+    used_on DATE NOT NULL,
+    calls INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    last_at TIMESTAMP(6) NOT NULL,
+    CONSTRAINT pk_open_use PRIMARY KEY (partner_id, use_case, used_on)
+);
 
 CREATE TABLE order_template (
     name VARCHAR(60 CHAR) NOT NULL,
@@ -1503,6 +1751,23 @@ CREATE INDEX ix_purchase_order_state ON purchase_order (state, made_at);
 CREATE INDEX ix_purchase_order_store ON purchase_order (store_id, made_at);
 CREATE INDEX ix_purchase_order_supplier_id ON purchase_order (supplier_id);
 
+CREATE TABLE read_feed (
+    "resource" VARCHAR(40 CHAR) NOT NULL,
+    version BIGINT NOT NULL,
+    fresh_at TIMESTAMP(6),
+    CONSTRAINT pk_read_feed PRIMARY KEY ("resource")
+);
+
+CREATE TABLE read_feed_row (
+    "resource" VARCHAR(40 CHAR) NOT NULL,
+    row_key VARCHAR(40 CHAR) NOT NULL,
+    version BIGINT NOT NULL,
+    gone BIT NOT NULL,
+    content CLOB NOT NULL,
+    CONSTRAINT pk_read_feed_row PRIMARY KEY ("resource", row_key)
+);
+CREATE INDEX ix_read_feed_row_version ON read_feed_row ("resource", version);
+
 CREATE TABLE receipt (
     "number" VARCHAR(32 CHAR) NOT NULL,
     settlement_id BIGINT NOT NULL,
@@ -1718,6 +1983,14 @@ CREATE TABLE schedule_template (
     id BIGINT NOT NULL,
     CONSTRAINT pk_schedule_template PRIMARY KEY (id),
     CONSTRAINT uq_schedule_template_department_id_doctor_id_weekday_period_level UNIQUE (department_id, doctor_id, weekday, period, "level")
+);
+
+CREATE TABLE schema_revision (
+    revision VARCHAR(32 CHAR) NOT NULL,
+    phase VARCHAR(10 CHAR) NOT NULL,
+    release VARCHAR(32 CHAR) NOT NULL,
+    applied_at TIMESTAMP(6) NOT NULL,
+    CONSTRAINT pk_schema_revision PRIMARY KEY (revision)
 );
 
 CREATE TABLE security_audit (
@@ -2037,6 +2310,91 @@ CREATE TABLE staff_search (
 );
 CREATE INDEX ix_staff_search_key ON staff_search (part, search_key, owner_id, kind);
 
+CREATE TABLE standin_stay (
+    person_id BIGINT NOT NULL,
+    "number" VARCHAR(20 CHAR) NOT NULL,
+    ward_id BIGINT NOT NULL,
+    bed VARCHAR(10 CHAR) NOT NULL,
+    left_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_standin_stay PRIMARY KEY (id),
+    CONSTRAINT uq_standin_stay_number UNIQUE ("number")
+);
+
+CREATE TABLE standin_ward_move (
+    stay_id BIGINT NOT NULL,
+    ward_from BIGINT NOT NULL,
+    ward_to BIGINT NOT NULL,
+    moved_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_standin_ward_move PRIMARY KEY (id),
+    CONSTRAINT fk_standin_ward_move_stay_id FOREIGN KEY(stay_id) REFERENCES standin_stay (id)
+);
+CREATE INDEX ix_standin_ward_move_stay_id ON standin_ward_move (stay_id);
+
+CREATE TABLE standin_ward_return (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    stay_id BIGINT NOT NULL,
+    ward_id BIGINT NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    asked_at TIMESTAMP(6) NOT NULL,
+    asked_by_name VARCHAR(60 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_standin_ward_return PRIMARY KEY (id),
+    CONSTRAINT uq_standin_ward_return_number UNIQUE ("number"),
+    CONSTRAINT fk_standin_ward_return_stay_id FOREIGN KEY(stay_id) REFERENCES standin_stay (id)
+);
+CREATE INDEX ix_standin_ward_return_state ON standin_ward_return (state, asked_at);
+CREATE INDEX ix_standin_ward_return_stay_id ON standin_ward_return (stay_id);
+
+CREATE TABLE standin_ward_return_line (
+    return_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    issue_id BIGINT NOT NULL,
+    issue_line_id BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_standin_ward_return_line PRIMARY KEY (id),
+    CONSTRAINT ck_standin_ward_return_line_positive CHECK (quantity > 0),
+    CONSTRAINT fk_standin_ward_return_line_return_id FOREIGN KEY(return_id) REFERENCES standin_ward_return (id)
+);
+CREATE INDEX ix_standin_ward_return_line_return_id ON standin_ward_return_line (return_id);
+
+CREATE TABLE standin_ward_store (
+    ward_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_standin_ward_store PRIMARY KEY (id),
+    CONSTRAINT uq_standin_ward_store_ward_id UNIQUE (ward_id)
+);
+
+CREATE TABLE statement_difference (
+    channel VARCHAR(20 CHAR) NOT NULL,
+    "number" VARCHAR(64 CHAR) NOT NULL,
+    kind VARCHAR(12 CHAR) NOT NULL,
+    act VARCHAR(6 CHAR) NOT NULL,
+    day DATE NOT NULL,
+    ours DECIMAL(18, 2),
+    theirs DECIMAL(18, 2),
+    our_state VARCHAR(12 CHAR) NOT NULL,
+    intent_id BIGINT,
+    state VARCHAR(10 CHAR) NOT NULL,
+    found_at TIMESTAMP(6) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    decision VARCHAR(10 CHAR) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    settled_by_name VARCHAR(60 CHAR) NOT NULL,
+    settled_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statement_difference PRIMARY KEY (id),
+    CONSTRAINT uq_statement_difference_channel_number_kind UNIQUE (channel, "number", kind)
+);
+CREATE INDEX ix_statement_difference_day ON statement_difference (day, id);
+CREATE INDEX ix_statement_difference_state ON statement_difference (state, day, id);
+
 CREATE TABLE statistics_grant (
     first_day DATE NOT NULL,
     last_day DATE NOT NULL,
@@ -2288,6 +2646,17 @@ CREATE TABLE supplier_search (
 );
 CREATE INDEX ix_supplier_search_key ON supplier_search (part, search_key, owner_id, kind);
 
+CREATE TABLE synced_entry (
+    interface VARCHAR(40 CHAR) NOT NULL,
+    dictionary VARCHAR(20 CHAR) NOT NULL,
+    code VARCHAR(60 CHAR) NOT NULL,
+    digest VARCHAR(64 CHAR) NOT NULL,
+    sent_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_synced_entry PRIMARY KEY (id),
+    CONSTRAINT uq_synced_entry_interface_dictionary_code UNIQUE (interface, dictionary, code)
+);
+
 CREATE TABLE trace_code (
     code VARCHAR(100 CHAR) NOT NULL,
     drug_id BIGINT NOT NULL,
@@ -2373,3 +2742,34 @@ CREATE TABLE ward (
     CONSTRAINT fk_ward_department_id FOREIGN KEY(department_id) REFERENCES department (id)
 );
 CREATE INDEX ix_ward_department_id ON ward (department_id);
+
+CREATE TABLE ward_return_acting (
+    return_id BIGINT NOT NULL,
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    person_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    acting_store_id BIGINT NOT NULL,
+    asked_ward VARCHAR(60 CHAR) NOT NULL,
+    present_ward VARCHAR(60 CHAR) NOT NULL,
+    acted_at TIMESTAMP(6) NOT NULL,
+    business_date DATE NOT NULL,
+    acted_by BIGINT NOT NULL,
+    acted_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ward_return_acting PRIMARY KEY (id),
+    CONSTRAINT uq_ward_return_acting_return_id UNIQUE (return_id)
+);
+CREATE INDEX ix_ward_return_acting_day ON ward_return_acting (acting_store_id, business_date);
+
+CREATE TABLE ward_return_batch (
+    acting_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    drug_id BIGINT NOT NULL,
+    batch_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ward_return_batch PRIMARY KEY (id),
+    CONSTRAINT ck_ward_return_batch_positive CHECK (quantity > 0),
+    CONSTRAINT fk_ward_return_batch_acting_id FOREIGN KEY(acting_id) REFERENCES ward_return_acting (id)
+);
+CREATE INDEX ix_ward_return_batch_acting_id ON ward_return_batch (acting_id);
