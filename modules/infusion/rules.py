@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
 from typing import Protocol
 
 USAGES = ("静滴", "静注", "泵入", "肌注", "皮下")
@@ -50,3 +51,9 @@ def turns_today(group: Group, made: int, per_day: Mapping[str, int]) -> Sequence
     """Which turns of a group are due today when ``made`` have been made: as many as its frequency has in a day."""
     most = per_day.get(group.lines[0].frequency, 1)
     return range(made + 1, min(made + most, group.turns) + 1)
+
+
+def units(dose: Decimal, dose_amount: Decimal | None, quantity: Decimal, turns: int) -> Decimal:
+    """Smallest units of a line that one turn takes: by its dose, but never more than the line has for each turn."""
+    exact = dose / dose_amount if dose_amount else dose
+    return min(exact, quantity / turns).quantize(Decimal("0.0001"), ROUND_DOWN)

@@ -6,23 +6,13 @@ from marshmallow import Schema, fields, validate
 
 from his_server.wire import Choice, Id, MoneyField, PriceField, QuantityField, Text
 from modules.infusion.rules import CONDITIONS
+from modules.kernel.patients.schemas import PatientOut, ShownOut
 
 
 class FindQuery(Schema):
     """What was scanned or typed."""
 
     q = Text(required=True, min=1, max=50)
-
-
-class PersonOut(Schema):
-    """The patient."""
-
-    id = fields.Integer()
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
-    allergies = fields.String(allow_none=True)
 
 
 class CandidateOut(Schema):
@@ -69,7 +59,7 @@ class PrescriptionOut(Schema):
 class FoundOut(Schema):
     """One person with prescriptions, or several persons to choose from."""
 
-    person = fields.Nested(PersonOut, allow_none=True)
+    person = fields.Nested(PatientOut, allow_none=True)
     persons = fields.List(fields.Nested(CandidateOut))
     prescriptions = fields.List(fields.Nested(PrescriptionOut))
 
@@ -93,17 +83,13 @@ class WorklistQuery(Schema):
     state = Choice("open", "waiting", "running", "finished", load_default="open")
 
 
-class WorkOut(Schema):
+class WorkOut(ShownOut):
     """A patient of today."""
 
     id = fields.Integer()
     number = fields.String()
     queue_no = fields.Integer()
     person_id = fields.Integer()
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
     kind = fields.String()
     doctor_name = fields.String()
     state = fields.String()
@@ -195,7 +181,7 @@ class InfusionOut(Schema):
     running_bottle_id = fields.Integer(allow_none=True)
     received_at = fields.DateTime()
     received_by_name = fields.String()
-    person = fields.Nested(PersonOut)
+    person = fields.Nested(PatientOut)
     bottles = fields.List(fields.Nested(BottleOut))
     rounds = fields.List(fields.Nested(RoundOut))
 
@@ -260,7 +246,7 @@ class TestsQuery(Schema):
     state = Choice("waiting", "open", "confirmed", load_default="open")
 
 
-class TestOut(Schema):
+class TestOut(ShownOut):
     """A skin test, or a line that needs one (``id`` empty)."""
 
     id = fields.Integer(allow_none=True)
@@ -273,10 +259,6 @@ class TestOut(Schema):
     state = fields.String()
     result = fields.String()
     note = fields.String()
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
     department = fields.String()
     issued_at = fields.DateTime()
     started_at = fields.DateTime()

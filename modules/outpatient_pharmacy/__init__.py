@@ -19,7 +19,7 @@ from modules.outpatient_pharmacy.routes.base import (
     STOCK,
     TAKE_BACK,
 )
-from modules.outpatient_pharmacy.service import RETURN_SERIES, STOCK_IN_SERIES
+from modules.outpatient_pharmacy.service import RETURN_SERIES
 from modules.outpatient_pharmacy.service.book import DESTRUCTION_SERIES, EMPTIES_SERIES
 from modules.outpatient_pharmacy.service.checking import ask_on_arrival
 
@@ -37,8 +37,7 @@ module = Module(
         Permission(BOOK, "麻精药品专册", ("pharmacist",)),
         Permission(DESTROY, "登记销毁纸质处方", ("pharmacist",)),
         Permission(SET_UP, "药房设置", ("pharmacist",)),
-        Permission(STOCK, "库存查询", ("pharmacist", "warehouse")),
-        Permission("outpatient_pharmacy.stock_in", "入库", ("pharmacist", "warehouse")),
+        Permission(STOCK, "药房与窗口查询", ("pharmacist", "warehouse")),
     ),
     menu=(
         MenuItem("药房", "发药", "/dispense", "outpatient_pharmacy/dispense", DISPENSE, 20),
@@ -50,10 +49,9 @@ module = Module(
         MenuItem("药房", "药房设置", "/pharmacy-places", "outpatient_pharmacy/places", SET_UP, 25),
         MenuItem("药房", "取药高峰", "/reports/pharmacy-flow", "web/report", DISPENSE, 26),
         MenuItem("医生", "药房退回", "/bounced", "outpatient_pharmacy/bounced", ANSWER, 31),
-        MenuItem("药房", "库存与入库", "/pharmacy-stock", "outpatient_pharmacy/stock", STOCK, 22),
     ),
     handlers=(Handler("PrescriptionReady", "medication-check", ask_on_arrival, network=True),),
-    numbering=(RETURN_SERIES, STOCK_IN_SERIES, EMPTIES_SERIES, DESTRUCTION_SERIES),
+    numbering=(RETURN_SERIES, EMPTIES_SERIES, DESTRUCTION_SERIES),
     reports=SOURCES,
     live={"pharmacy-queue": LiveTopic(DISPENSE, queries.queue_state),
           "pharmacy-returns": LiveTopic(TAKE_BACK, returns_state),

@@ -13,56 +13,6 @@ from sqlalchemy.orm import Session
 from his_server.actor import Actor
 from modules.kernel.stock.service import Document
 
-MEDICATION = "medication"
-"""Name under which an interface binds its :class:`MedicationPort`."""
-
-
-@dataclass(frozen=True)
-class CheckedDrug:
-    """A drug as the checker needs it. ``dose`` in ``dose_unit``."""
-
-    code: str
-    name: str
-    dose: Decimal
-    dose_unit: str
-    usage: str
-    frequency: str
-    days: int
-
-
-@dataclass(frozen=True)
-class CheckRequest:
-    """A prescription to check. Age in whole years; no name, no number: the checker needs none."""
-
-    number: str
-    sex: str
-    age: int | None
-    diagnosis: str
-    allergies: str
-    drugs: Sequence[CheckedDrug]
-    also_taken: Sequence[CheckedDrug]
-
-
-@dataclass(frozen=True)
-class Alert:
-    """A warning: ``allergy``, ``duplicate``, ``interaction``, ``dose``, ``other``, and what it says in Chinese."""
-
-    kind: str
-    text: str
-
-
-class CheckerDown(Exception):
-    """The checker gave no usable answer in time."""
-
-
-class MedicationPort(Protocol):
-    """合理用药系统: allergy, duplicate, interaction and dose checks (RX-10)."""
-
-    def check(self, request: CheckRequest) -> Sequence[Alert]:
-        """The alerts, none if all is well. Within the interface's time limit. :raises CheckerDown: no answer."""
-        ...
-
-
 WARD_RETURNS = "ward.returns"
 """Name under which whoever keeps the wards binds its :class:`WardReturnsPort`: the inpatient modules, until then a stand-in."""
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-
-from modules.outpatient_pharmacy.ports import Alert
 
 KEEP_YEARS = {"麻精一": 3, "精二": 2, "毒性": 2, "普通": 1, "急诊": 1, "儿科": 1, "中药": 1}
 """处方管理办法: how many years paper prescriptions are kept (RX-07)."""
 _SEPARATORS = re.compile(r"[,，;；、/\s]+")
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A warning: ``allergy``, ``duplicate``, ``interaction``, ``dose``, ``other``, and what it says in Chinese."""
+
+    kind: str
+    text: str
 
 
 def house_alerts(allergies: str, drugs: Sequence[str], also_taken: Sequence[str]) -> list[Alert]:

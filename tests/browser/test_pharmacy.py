@@ -205,10 +205,12 @@ def test_drugs_come_back_and_the_cashier_can_refund(house: House, desk: Sit) -> 
 @pytest.mark.requirement("M7.4")
 def test_stock_is_searched_and_put_in(house: House, desk: Sit) -> None:
     at = desk(house.login_of("pharmacist"))
-    at.menu("库存与入库")
+    at.menu("库存")
     at.focused("查找药品")
     at.type("yyjp", "Enter")
     at.see("异烟肼片", "[aria-label=库存]")
+    at.menu("出入库单据")
+    at.see("没有单据", "[aria-label=单据]")
     at.keys("F4")
     at.focused("药品 第 1 行")
     at.type("yyjp")
@@ -223,8 +225,12 @@ def test_stock_is_searched_and_put_in(house: House, desk: Sit) -> None:
     at.focused("药品 第 2 行")
     at.see("62.50", ".modal-box tfoot")
     at.keys("F8")
-    at.see("已入库，单号 RK")
-    at.see("BT2026", "[aria-label=库存]")
+    at.see("已制单 KR")
+    at.see("BT2026", "[aria-label=单据明细]")
+    at.keys("F8")
+    at.see("确认后库存随之变动", ".modal-box")
+    at.keys("Enter")
+    at.see("确认完成")
     assert house.world.findings() == []
 
 

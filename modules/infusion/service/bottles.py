@@ -20,10 +20,10 @@ from his_server.security import audit
 from modules.infusion.models import Bottle, Infusion, InfusionRound
 from modules.infusion.rules import ENDED, STATES
 from modules.infusion.service import seats
-from modules.infusion.service.receiving import get
+from modules.infusion.service.receiving import get, holder
 from modules.kernel.charging.models import ChargeLineState
 from modules.kernel.orders.models import Prescription, PrescriptionLine
-from modules.kernel.orders.service import skin_tests
+from modules.kernel.orders.service import claiming, skin_tests
 from modules.kernel.patients.models import Person
 
 
@@ -36,6 +36,7 @@ def prepare(session: Session, actor: Actor, bottle_id: int) -> Bottle:
     _refuse_missing_drugs(session, bottle, infusion)
     _refuse_untested(session, bottle, infusion)
     _move(session, bottle, ("waiting",), {"state": "prepared", "prepared_at": now(session), "prepared_by_name": actor.name})
+    claiming.use(session, actor, holder(bottle.id))
     _touch(session, actor, infusion)
     audit.record(session, actor, "infusion.prepare", "infusion_bottle", bottle.id, {"label": bottle.label_no})
     return bottle
@@ -95,6 +96,7 @@ def stop(session: Session, actor: Actor, bottle_id: int, *, reason: str) -> Bott
     bottle, infusion = _load(session, bottle_id)
     _move(session, bottle, ("waiting", "prepared", "running"), {
         "state": "stopped", "ended_at": now(session), "ended_by_name": actor.name, "reason": reason})
+    claiming.free(session, actor, [holder(bottle.id)])
     _end(session, actor, bottle, infusion)
     audit.record(session, actor, "infusion.stop", "infusion_bottle", bottle.id, {"label": bottle.label_no, "reason": reason})
     return bottle

@@ -6,6 +6,7 @@ Implements: M10.1, M10.4
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
@@ -21,8 +22,9 @@ from modules.infusion import rules
 from modules.infusion.models import Bottle, BottleDrug, Infusion
 from modules.kernel.charging.service import supplement
 from modules.kernel.encounters import service as encounters
-from modules.kernel.masterdata.models import Frequency
-from modules.kernel.orders.models import Prescription
+from modules.kernel.masterdata.models import Drug, Frequency
+from modules.kernel.orders.models import Prescription, PrescriptionLine
+from modules.kernel.orders.service import claiming
 
 INFUSION_SERIES = numbering.Series("infusion", "输液单号", "SY{date:%y%m%d}{n:04d}", per_day=True)
 BOTTLE_SERIES = numbering.Series("infusion_bottle", "瓶签号", "PQ{date:%y%m%d}{n:05d}", per_day=True)
@@ -44,8 +46,9 @@ def receive(session: Session, actor: Actor, prescription_id: int, *, person_id: 
     day = today(session)
     same = session.scalar(select(Infusion).where(Infusion.prescription_id == prescription_id, Infusion.business_date == day))
     if same is not None:
-        portable.guarded_update(session, Infusion, (Infusion.id == same.id) & (Infusion.state == "cancelled"),
-                                {"state": "waiting", "changed_at": now(session), "changed_by_name": actor.name})
+        if portable.guarded_update(session, Infusion, (Infusion.id == same.id) & (Infusion.state == "cancelled"),
+                                   {"state": "waiting", "changed_at": now(session), "changed_by_name": actor.name}):
+            _claim(session, actor, same)
         return get(session, same.id)
     groups = rules.groups(found.lines)
     if not groups:
@@ -81,8 +84,32 @@ def receive(session: Session, actor: Actor, prescription_id: int, *, person_id: 
                                     {"infusion_id": infusion.id, "position": position})
     _make_bottles(session, infusion, [(position, group, turn) for position, (group, turn) in enumerate(due)
                                       if (group.key, turn) not in left])
+    _claim(session, actor, infusion)
     audit.record(session, actor, "infusion.receive", "infusion", infusion.id, {"number": number})
     return infusion
+
+
+def _claim(session: Session, actor: Actor, infusion: Infusion) -> None:
+    """The drugs of the bottles that wait belong to them now: the pharmacy doesn't take them back. Two queries and the claim.
+
+    :raises Conflict: they were given back, or somebody asks to give them back.
+    """
+    rows = session.execute(
+        select(Bottle.id, BottleDrug.line_id, BottleDrug.dose, Drug.dose_amount, PrescriptionLine.quantity,
+               PrescriptionLine.turns)
+        .join(BottleDrug, BottleDrug.bottle_id == Bottle.id).join(Drug, Drug.id == BottleDrug.drug_id)
+        .join(PrescriptionLine, PrescriptionLine.id == BottleDrug.line_id)
+        .where(Bottle.infusion_id == infusion.id, Bottle.state == "waiting").order_by(Bottle.id, BottleDrug.id))
+    needs: dict[str, dict[int, Decimal]] = {}
+    for row in rows:
+        needs.setdefault(holder(row.id), {})[row.line_id] = rules.units(row.dose, row.dose_amount, row.quantity, row.turns)
+    if needs:
+        claiming.claim(session, actor, infusion.prescription_id, needs, told=f"输液单 {infusion.number}")
+
+
+def holder(bottle_id: int) -> str:
+    """A bottle's name in the claims of drugs."""
+    return f"infusion_bottle:{bottle_id}"
 
 
 def _make_bottles(session: Session, infusion: Infusion, due: Sequence[tuple[int, rules.Group, int]]) -> None:
@@ -108,6 +135,8 @@ def cancel(session: Session, actor: Actor, infusion_id: int, *, reason: str) -> 
             {"state": "cancelled", "changed_at": now(session), "changed_by_name": actor.name}):
         raise Conflict("infusion.begun", f"{found.changed_by_name} 已于 {local(found.changed_at):%H:%M} 配药或安排座位，"
                        "不能取消接诊，请先释放座位或停止各瓶")
+    claiming.free(session, actor, [holder(key) for key in session.scalars(
+        select(Bottle.id).where(Bottle.infusion_id == infusion_id))])
     audit.record(session, actor, "infusion.cancel", "infusion", infusion_id, {"number": found.number, "reason": reason})
     return get(session, infusion_id)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from his_server.db import Instant, Keyed, Price, Quantity, SealedText
@@ -286,3 +286,24 @@ seals.declare("prescription", "处方", Prescription, at="issued_at",
               members=(seals.Members("处方药品", PrescriptionLine, "prescription_id"),))
 seals.declare("request", "申请单", Request, at="issued_at",
               members=(seals.Members("申请项目", RequestLine, "request_id"),))
+
+
+class DrugClaim(Keyed):
+    """Drugs of a prescription line that somebody gives or has given (输液室): they can't go back to the pharmacy.
+
+    ``held`` (a bottle waits for them) → ``used`` (prepared: for ever) | ``freed`` (the reception was taken back).
+    ``holder`` names the thing that needs them, ``infusion_bottle:17``; ``told`` is what a refusal says of it.
+    """
+
+    __tablename__ = "prescription_drug_claim"
+    __table_args__ = (UniqueConstraint("line_id", "holder"), CheckConstraint("quantity > 0", name="positive"),
+                      Index("ix_prescription_drug_claim_prescription", "prescription_id", "state"),
+                      Index("ix_prescription_drug_claim_holder", "holder"))
+    prescription_id: Mapped[int] = mapped_column(BigInteger)
+    line_id: Mapped[int] = mapped_column(BigInteger)
+    holder: Mapped[str] = mapped_column(String(40))
+    told: Mapped[str] = mapped_column(String(60))
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
+    state: Mapped[str] = mapped_column(String(10))
+    changed_at: Mapped[datetime] = mapped_column(Instant)
+    changed_by_name: Mapped[str] = mapped_column(String(60))

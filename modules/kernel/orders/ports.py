@@ -1,5 +1,6 @@
 """What an outside check of prescriptions (合理用药) looks like from inside (RX-10). An interface provides the adapter under
-the port name ``orders.check``; where there is none, the hospital's own data are all that is checked.
+the port name ``orders.check``; where there is none, the hospital's own data are all that is checked. Doctors ask before
+they issue, the pharmacy asks again of what was paid: one port for both.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class CheckLine:
 
 @dataclass(frozen=True)
 class CheckCase:
-    """A prescription to check. No name and no number of the person: sex, age in years, allergies, diagnosis."""
+    """A prescription to check. No name and no number of the person: sex, age in years, allergies, diagnosis.
+
+    ``number`` is the prescription's once it is issued; ``also_taken`` what other prescriptions of the last days hold.
+    """
 
     sex: str
     age: int | None
@@ -37,6 +41,8 @@ class CheckCase:
     diagnosis_code: str
     diagnosis: str
     lines: tuple[CheckLine, ...]
+    number: str = ""
+    also_taken: tuple[CheckLine, ...] = ()
 
 
 class DrugCheckPort(Protocol):

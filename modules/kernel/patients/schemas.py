@@ -32,6 +32,27 @@ class BriefOut(Schema):
     restricted = fields.Boolean()
 
 
+class ShownOut(Schema):
+    """Who somebody is, in the words of every patient bar and worklist. The one place where that is said on the wire."""
+
+    name = fields.String()
+    sex = fields.String()
+    birth_date = fields.Date(allow_none=True)
+    outpatient_no = fields.String()
+
+
+class WhoOut(ShownOut):
+    """A person with the key of the file."""
+
+    id = fields.Integer()
+
+
+class PatientOut(WhoOut):
+    """A person under treatment: allergies are what whoever gives drugs must see."""
+
+    allergies = fields.String(allow_none=True)
+
+
 class FoundOut(Schema):
     """Persons found."""
 

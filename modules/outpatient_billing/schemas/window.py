@@ -11,6 +11,7 @@ from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, Quant
 from modules.kernel.charging.ports import CHANNELS
 from modules.kernel.charging.rules import Pay
 from modules.kernel.charging.service import Returns
+from modules.kernel.patients.schemas import WhoOut
 
 METHODS = ("cash", *CHANNELS)
 _some = validate.Length(1, 500, error="请选择 1 至 500 项")
@@ -240,16 +241,6 @@ class PaymentOut(Schema):
     message = fields.String(allow_none=True)
 
 
-class PersonBrief(Schema):
-    """Whose it is, as the patient bar shows it."""
-
-    id = fields.Integer()
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
-
-
 class RefundItemOut(Schema):
     """A refund of a settlement."""
 
@@ -294,7 +285,7 @@ class SettlementOut(Schema):
     shift_id = fields.Integer()
     reverses_id = fields.Integer(allow_none=True)
     reason = fields.String(allow_none=True)
-    person = fields.Nested(PersonBrief)
+    person = fields.Nested(WhoOut)
     lines = fields.List(fields.Nested(LineOut))
     receipts = fields.List(fields.Nested(ReceiptOut))
     payments = fields.List(fields.Nested(PaymentOut))

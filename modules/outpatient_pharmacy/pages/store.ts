@@ -51,7 +51,7 @@ export interface DrugLine {
   id: number; drug_id: number; name: string; spec: string; dose: string; dose_unit: string; usage: string; frequency: string
   days: number; quantity: string; quantity_text: string; unit: string; factor: string; amount: string; note: string
   pack_size: number; control: string; shelf: string; left: string; codes: string[]
-  returnable: string; returnable_units: string; returnable_text: string; refunded: string; batches: BatchLine[]
+  returnable: string; returnable_units: string; returnable_text: string; claimed: string; refunded: string; batches: BatchLine[]
 }
 
 export interface Check { outcome: string; needs_person: boolean; why: string; alerts: { kind: string; text: string }[] }

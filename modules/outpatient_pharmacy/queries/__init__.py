@@ -11,7 +11,6 @@ from modules.outpatient_pharmacy.queries.counter import (
     stores,
     trace_code,
 )
-from modules.outpatient_pharmacy.queries.stocks import stock_list
 
-__all__ = ["bounced", "counts", "dispensed", "find", "prescription", "queue", "queue_state", "stock_list", "stores",
+__all__ = ["bounced", "counts", "dispensed", "find", "prescription", "queue", "queue_state", "stores",
            "trace_code"]

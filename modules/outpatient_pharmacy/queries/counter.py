@@ -20,6 +20,7 @@ from modules.kernel.dispensing.service import rule_of
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.orders.models import Prescription, PrescriptionLine
+from modules.kernel.orders.service import claiming
 from modules.kernel.patients.models import Person
 from modules.kernel.patients.rules import mask_name
 from modules.kernel.stock.models import Batch, Reservation, StockMove, Store
@@ -167,20 +168,24 @@ def prescription(session: Session, actor: Actor, prescription_id: int) -> dict[s
         .outerjoin(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
         .where(PrescriptionLine.prescription_id == prescription_id))}
     batches = [*moved, *held]
+    taken = claiming.claimed(session, prescription_id)
     task, window = _task(session, found)
     codes = kept_codes(session, task.id) if task is not None and task.state in rules.OPEN_STATES else {}
     lines = []
     for line in found.lines:
         money = charged[line.charge_line_id]
         packs = (line.pack_size, line.pack_unit, line.base_unit)
+        # whole charged units that nobody gives: a drop of a box in use keeps the box
+        units = max((money.performed or 0) - -(-taken[line.id].quantity // money.factor), 0) if line.id in taken else (
+            money.performed or 0)
         columns = ("id", "drug_id", "name", "spec", "dose", "dose_unit", "usage", "frequency", "days", "quantity",
                    "base_unit", "pack_unit", "pack_size", "note")
         lines.append({
             **{c: getattr(line, c) for c in columns}, "unit": money.unit, "factor": money.factor,
             "amount": money.amount, "quantity_text": show_quantity(line.quantity, *packs),
-            "returnable": (money.performed or 0) * money.factor, "refunded": (money.refunded or 0) * money.factor,
-            "returnable_units": money.performed or 0,
-            "returnable_text": show_quantity((money.performed or 0) * money.factor, *packs),
+            "returnable": units * money.factor, "claimed": taken[line.id].why if line.id in taken else "",
+            "refunded": (money.refunded or 0) * money.factor,
+            "returnable_units": units, "returnable_text": show_quantity(units * money.factor, *packs),
             "control": money.control, "shelf": money.shelf or "",
             "left": ((money.line_quantity or 0) - (money.performed or 0) - (money.refunded or 0)) * money.factor,
             "codes": codes.get(line.id, []),

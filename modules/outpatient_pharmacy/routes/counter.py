@@ -133,17 +133,3 @@ def print_slip(call: Call, prescription_id: int) -> Response:
     copy = count_print(call.session, call.actor, "prescription", prescription_id)
     hospital = current_app.extensions["his_settings"].hospital
     return Response(vouchers.dispensing(found, hospital=hospital, copy=copy), mimetype="application/pdf")
-
-
-@routes.get("/stock", permission=STOCK, query=schemas.StockQuery, out=schemas.StockOut)
-def stock(call: Call) -> dict[str, Any]:
-    """库存查询"""
-    store_for(call.session, call.actor, STOCK, call.query["store_id"])
-    return queries.stock_list(call.session, **call.query)
-
-
-@routes.post("/stock-ins", permission="outpatient_pharmacy.stock_in", body=schemas.StockInIn, out=schemas.NumberOut,
-             value=True, status=201)
-def stock_in(call: Call) -> dict[str, Any]:
-    """入库"""
-    return {"number": service.stock_in(call.session, call.actor, call.body["store_id"], call.body["lines"])}

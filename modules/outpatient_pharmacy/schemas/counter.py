@@ -6,7 +6,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from his_server.wire import Choice, Id, MoneyField, PriceField, QuantityField, QueryId, Text
+from his_server.wire import Choice, Id, MoneyField, QuantityField, QueryId, Text
+from modules.kernel.patients.schemas import PatientOut, ShownOut
 
 
 class StoreOut(Schema):
@@ -39,17 +40,13 @@ class QueueQuery(Schema):
     window_id = QueryId(load_default=None)
 
 
-class QueueItemOut(Schema):
+class QueueItemOut(ShownOut):
     """A prescription in the queue."""
 
     id = fields.Integer()
     number = fields.String()
     kind = fields.String()
     state = fields.String()
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
     doctor_name = fields.String()
     lines = fields.Integer()
     charged_at = fields.DateTime(allow_none=True)
@@ -168,6 +165,7 @@ class LineOut(Schema):
     note = fields.String()
     quantity_text = fields.String()
     returnable = QuantityField()
+    claimed = fields.String()
     returnable_units = QuantityField()
     returnable_text = fields.String()
     refunded = QuantityField()
@@ -176,17 +174,6 @@ class LineOut(Schema):
     shelf = fields.String()
     codes = fields.List(fields.String())
     batches = fields.List(fields.Nested(BatchOut))
-
-
-class PatientOut(Schema):
-    """Whose prescription; allergies are what a pharmacist must see."""
-
-    id = fields.Integer()
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
-    allergies = fields.String(allow_none=True)
 
 
 class AlertOut(Schema):
@@ -323,67 +310,3 @@ class BouncedListOut(Schema):
     """A doctor's prescriptions that wait for an answer."""
 
     items = fields.List(fields.Nested(BouncedOut))
-
-
-class StockQuery(Schema):
-    """Which store's stock; ``q`` by name, pinyin, wubi, code; ``expiring_days`` from today, 0: expired."""
-
-    store_id = QueryId(required=True)
-    q = Text(load_default="", max=50)
-    categories = Choice("", "09", "10", "11", "09,11", load_default="")
-    expiring_days = fields.Integer(load_default=None, validate=validate.Range(0, 3650, error="天数应在 0 至 3650 之间"))
-
-
-class StockItemOut(Schema):
-    """A batch in a store."""
-
-    id = fields.Integer()
-    drug_id = fields.Integer()
-    code = fields.String()
-    name = fields.String()
-    spec = fields.String()
-    pack_unit = fields.String()
-    pack_size = fields.Integer()
-    base_unit = fields.String()
-    lot_no = fields.String()
-    expiry = fields.Date()
-    pack_cost = PriceField()
-    on_hand = QuantityField()
-    reserved = QuantityField()
-    free = QuantityField()
-    on_hand_text = fields.String()
-    reserved_text = fields.String()
-    free_text = fields.String()
-    days_left = fields.Integer()
-
-
-class StockOut(Schema):
-    """Stock of a store."""
-
-    items = fields.List(fields.Nested(StockItemOut))
-    more = fields.Boolean()
-
-
-class StockInLine(Schema):
-    """A batch that arrives; quantity in packs, cost per pack."""
-
-    drug_id = Id(required=True)
-    lot_no = Text(required=True, min=1, max=40)
-    expiry = fields.Date(required=True)
-    quantity = QuantityField(required=True, positive=True)
-    pack_cost = PriceField(required=True, low="0")
-    supplier = Text(load_default=None, allow_none=True, max=100)
-
-
-class StockInIn(Schema):
-    """Batches put into a store."""
-
-    store_id = Id(required=True)
-    lines = fields.List(fields.Nested(StockInLine), required=True,
-                        validate=validate.Length(1, 500, error="请录入 1 至 500 行"))
-
-
-class NumberOut(Schema):
-    """A document number."""
-
-    number = fields.String()

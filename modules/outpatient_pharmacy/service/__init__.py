@@ -10,7 +10,6 @@ from modules.outpatient_pharmacy.service.returning import (
     rereview,
     take_back,
 )
-from modules.outpatient_pharmacy.service.stocking import STOCK_IN_SERIES, stock_in
 
-__all__ = ["RETURN_SERIES", "STOCK_IN_SERIES", "accept", "cancel_return", "decide_return", "dispense", "pick",
-           "request_return", "rereview", "stock_in", "take_back"]
+__all__ = ["RETURN_SERIES", "accept", "cancel_return", "decide_return", "dispense", "pick",
+           "request_return", "rereview", "take_back"]

@@ -6,6 +6,7 @@ checker that has not answered is as good as one that is down: nothing passes in 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,19 +21,14 @@ from his_server.security import audit
 from modules.kernel.dispensing.models import DispensingTask
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.orders.models import Prescription, PrescriptionLine
+from modules.kernel.orders.ports import CHECK, CheckCase, CheckLine, DrugCheckPort
 from modules.kernel.patients.models import Person
 from modules.outpatient_pharmacy import rules
 from modules.outpatient_pharmacy.models import MedicationAlert, MedicationCheck
-from modules.outpatient_pharmacy.ports import (
-    MEDICATION,
-    Alert,
-    CheckedDrug,
-    CheckerDown,
-    CheckRequest,
-    MedicationPort,
-)
+from modules.outpatient_pharmacy.rules import Alert
 from modules.outpatient_pharmacy.service.scoping import prescription_for, task_of
 
+log = logging.getLogger("his.pharmacy")
 DISPENSE = "outpatient_pharmacy.dispense"
 LOOK_BACK = timedelta(days=7)
 """How long ago another prescription may be to count as taken at the same time (7 days is the usual longest)."""
@@ -64,11 +60,11 @@ class Checked:
 def look(session: Session, found: Prescription, task: DispensingTask) -> Checked:
     """The house's own findings now, and what the outside checker said; at most five queries."""
     request = _request(session, found)
-    house = rules.house_alerts(request.allergies, [d.name for d in request.drugs],
+    house = rules.house_alerts(request.allergies, [d.name for d in request.lines],
                                [d.name for d in request.also_taken])
     stored = session.scalar(select(MedicationCheck).where(MedicationCheck.task_id == task.id))
     if stored is None:
-        outcome = "pending" if MEDICATION in of(session).ports else "house"
+        outcome = "pending" if CHECK in of(session).ports else "house"
         return Checked(outcome, tuple(house))
     outside = [Alert(a.kind, a.text) for a in session.scalars(
         select(MedicationAlert).where(MedicationAlert.check_id == stored.id).order_by(MedicationAlert.id))]
@@ -77,7 +73,7 @@ def look(session: Session, found: Prescription, task: DispensingTask) -> Checked
 
 def ask(database: Database, actor: Actor, prescription_id: int) -> None:
     """Ask the bound checker and keep what it said. Opens its own units of work; the call lies between them."""
-    port: MedicationPort | None = database.ports.get(MEDICATION)
+    port: DrugCheckPort | None = database.ports.get(CHECK)
     with database.begin() as session:
         session.info["actor"] = actor
         found = prescription_for(session, actor, DISPENSE, prescription_id)
@@ -87,9 +83,10 @@ def ask(database: Database, actor: Actor, prescription_id: int) -> None:
         return
     alerts: Sequence[Alert] = ()
     try:
-        alerts = port.check(request)
+        alerts = [Alert(one.kind, one.message) for one in port.check(request)]
         outcome = "alerts" if alerts else "clear"
-    except (CheckerDown, TimeoutError, OSError) as silence:
+    except Exception as silence:  # whatever happened out there: nobody has checked, and everybody is told
+        log.exception("the outside check of prescription %s failed", request.number)
         outcome, why = "down", str(silence)
     with database.begin() as session:
         session.info["actor"] = actor
@@ -101,7 +98,7 @@ def ask(database: Database, actor: Actor, prescription_id: int) -> None:
 
 def ask_on_arrival(database: Database, event: Event) -> None:
     """Handler of ``PrescriptionReady``: the checker is asked before the patient stands at the window."""
-    if MEDICATION in database.ports:
+    if CHECK in database.ports:
         from his_server.actor import SYSTEM
 
         ask(database, SYSTEM, int(event.payload["prescription_id"]))
@@ -117,7 +114,7 @@ def _keep(session: Session, task_id: int, outcome: str, alerts: Sequence[Alert])
     session.add_all([MedicationAlert(check_id=made.id, kind=a.kind[:12], text=a.text[:300]) for a in alerts])
 
 
-def _request(session: Session, found: Prescription) -> CheckRequest:
+def _request(session: Session, found: Prescription) -> CheckCase:
     person = session.get(Person, found.person_id)
     assert person is not None
     drugs = _drugs(session, [found.id])
@@ -129,15 +126,15 @@ def _request(session: Session, found: Prescription) -> CheckRequest:
     born = person.birth_date
     age = None if born is None else (
         today(session).year - born.year - ((today(session).month, today(session).day) < (born.month, born.day)))
-    return CheckRequest(found.number, person.sex, age, found.diagnosis, person.allergies or "", drugs,
-                        _drugs(session, others) if others else [])
+    return CheckCase(person.sex, age, person.allergies or "", found.diagnosis_code, found.diagnosis, drugs, found.number,
+                     _drugs(session, others) if others else ())
 
 
-def _drugs(session: Session, prescription_ids: Sequence[int]) -> list[CheckedDrug]:
+def _drugs(session: Session, prescription_ids: Sequence[int]) -> tuple[CheckLine, ...]:
     rows = session.execute(
         select(Drug.code, PrescriptionLine.name, PrescriptionLine.dose, PrescriptionLine.dose_unit,
                PrescriptionLine.usage, PrescriptionLine.frequency, PrescriptionLine.days)
         .join(Drug, Drug.id == PrescriptionLine.drug_id)
         .where(PrescriptionLine.prescription_id.in_(prescription_ids))
         .order_by(PrescriptionLine.prescription_id, PrescriptionLine.position))
-    return [CheckedDrug(*row) for row in rows]
+    return tuple(CheckLine(*row) for row in rows)

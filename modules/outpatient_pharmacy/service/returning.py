@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -29,6 +29,7 @@ from modules.kernel.dispensing import service as kernel
 from modules.kernel.dispensing.models import DrugReturn, DrugReturnBatch, DrugReturnLine, StoreRule
 from modules.kernel.orders import service as orders
 from modules.kernel.orders.models import Prescription, PrescriptionLine
+from modules.kernel.orders.service import claiming
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.service import BatchQuantity
 from modules.outpatient_pharmacy.service import codes as tracecodes
@@ -52,13 +53,9 @@ def request_return(session: Session, actor: Actor, prescription_id: int, *, line
     prescription = prescription_for(session, actor, TAKE_BACK, prescription_id)
     if prescription.state != "dispensed":
         raise _not_dispensed(session, prescription)
+    claiming.hold_prescription(session, prescription_id)
     rows = _lines(session, prescription_id, lines)
-    asked = _asked_for(session, prescription_id)
-    errors = [FieldError(f"lines.{key}.quantity", f"最多 {max(left, Decimal(0)).normalize():f}")
-              for key, quantity in lines.items()
-              for left in (rows[key].performed * rows[key].factor - asked.get(key, Decimal(0)),) if quantity > left]
-    if errors:
-        raise Conflict("pharmacy.return_excess", "退药数量超过可退数量（含已申请未收回的），请刷新后核对", errors)
+    _refuse_excess(rows, lines, claiming.asked_back(session, prescription_id), claiming.claimed(session, prescription_id))
     amount = sum((line_amount(rows[k].price, q / rows[k].factor) for k, q in lines.items()), Decimal("0.00"))
     kinds = controls(session, [row.drug_id for row in rows.values()])
     strict = any(rules.controlled(kinds[rows[key].drug_id]) for key in lines)
@@ -86,6 +83,21 @@ def request_return(session: Session, actor: Actor, prescription_id: int, *, line
     return made
 
 
+def _refuse_excess(rows: Mapping[int, Any], lines: Mapping[int, Decimal], asked: Mapping[int, Decimal],
+                   claims: Mapping[int, claiming.Claimed]) -> None:
+    """:raises Conflict: more than is out and neither asked for already nor claimed by who gives it (named)."""
+    left = {key: rows[key].performed * rows[key].factor - asked.get(key, Decimal(0)) for key in lines}
+    given = [f"{rows[key].name} 已由 {claims[key].why}" for key, quantity in lines.items()
+             if key in claims and left[key] >= quantity > left[key] - claims[key].quantity]
+    errors = [FieldError(f"lines.{key}.quantity", f"最多 {max(free, Decimal(0)).normalize():f}")
+              for key, quantity in lines.items()
+              for free in (left[key] - (claims[key].quantity if key in claims else Decimal(0)),) if quantity > free]
+    if given:
+        raise Conflict("pharmacy.return_given", f"{'；'.join(given)}，不能退药；未配药的请先在输液室取消接诊或停止该瓶", errors)
+    if errors:
+        raise Conflict("pharmacy.return_excess", "退药数量超过可退数量（含已申请未收回的），请刷新后核对", errors)
+
+
 def _not_dispensed(session: Session, prescription: Prescription) -> Exception:
     given = session.scalar(
         select(ChargeLineState.line_id).join(ChargeLine, ChargeLine.id == ChargeLineState.line_id)
@@ -110,15 +122,6 @@ def _lines(session: Session, prescription_id: int, lines: Mapping[int, Decimal])
     if errors:
         raise Invalid("pharmacy.return_quantity", "退药数量有误，请按提示修改", errors)
     return rows
-
-
-def _asked_for(session: Session, prescription_id: int) -> dict[int, Decimal]:
-    """Quantities of open requests that still wait to be taken back, by prescription line."""
-    return dict(session.execute(
-        select(DrugReturnLine.prescription_line_id, func.sum(DrugReturnLine.quantity))
-        .join(DrugReturn, DrugReturn.id == DrugReturnLine.return_id)
-        .where(DrugReturn.prescription_id == prescription_id, DrugReturn.state.in_(("requested", "approved")))
-        .group_by(DrugReturnLine.prescription_line_id)).all())
 
 
 def _night_passes(session: Session, rule: StoreRule, amount: Decimal, strict: bool) -> bool:
@@ -187,7 +190,10 @@ def accept(session: Session, actor: Actor, return_id: int, *, codes: Codes | Non
     assert prescription is not None
     lines = list(session.scalars(select(DrugReturnLine).where(DrugReturnLine.return_id == found.id)
                                  .order_by(DrugReturnLine.prescription_line_id)))
-    rows = _lines(session, prescription.id, {line.prescription_line_id: line.quantity for line in lines})
+    claiming.hold_prescription(session, prescription.id)
+    wanted = {line.prescription_line_id: line.quantity for line in lines}
+    rows = _lines(session, prescription.id, wanted)
+    _refuse_excess(rows, wanted, {}, claiming.claimed(session, prescription.id))
     # the guard on the charge lines: of two pharmacists one gets them
     perform(session, {line.charge_line_id: -line.quantity / rows[line.prescription_line_id].factor for line in lines})
     document = orders.document(prescription.id)

@@ -181,9 +181,9 @@ def test_every_search_of_the_pharmacy_finds_by_every_key(world: World, typed: st
         typed = {"CODE": drug.code, "fsih": (phrase_code("地西泮片") or "").lower()}.get(typed, typed)
     assert typed
     store = world.ids["store"]
-    for path, key in ((f"/stock?store_id={store}", "drug_id"), (f"/locations?store_id={store}", "drug_id"),
-                      (f"/book/drugs?store_id={store}", "id")):
-        found = world.ok(world.get("pharmacist", f"{PHARMACY}{path}&q={typed}"))["items"]
+    for path, key in ((f"/api/stock/batches?store_id={store}", "drug_id"), (f"{PHARMACY}/locations?store_id={store}", "drug_id"),
+                      (f"{PHARMACY}/book/drugs?store_id={store}", "id")):
+        found = world.ok(world.get("pharmacist", f"{path}&q={typed}"))["items"]
         assert world.ids["calm"] in {row[key] for row in found}, (path, typed)
 
 

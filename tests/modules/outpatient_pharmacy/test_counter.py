@@ -16,9 +16,10 @@ from his_server.messaging.outbox import OutboxEvent
 from modules.kernel.dispensing.models import DispensingTask
 from modules.kernel.masterdata.models import Staff
 from modules.kernel.orders.models import Prescription
+from modules.kernel.orders.ports import CHECK, CheckCase
+from modules.kernel.orders.rules import Warned
 from modules.kernel.patients.models import Person
 from modules.kernel.stock.models import Reservation, Store
-from modules.outpatient_pharmacy.ports import MEDICATION, Alert, CheckerDown, CheckRequest
 from modules.outpatient_pharmacy.queries.places import screen
 from tests.factories.hospital import World
 from tests.factories.masterdata import make_department
@@ -270,26 +271,27 @@ def test_many_are_reviewed_at_once_but_none_with_alerts(world: World) -> None:
 class Checker:
     """A stand-in of the outside checker: says what it is told to, or nothing in time."""
 
-    def __init__(self, *alerts: Alert, down: bool = False) -> None:
+    def __init__(self, *alerts: Warned, down: bool = False) -> None:
         self.alerts, self.down = alerts, down
-        self.asked: list[CheckRequest] = []
+        self.asked: list[CheckCase] = []
 
-    def check(self, request: CheckRequest) -> tuple[Alert, ...]:
-        self.asked.append(request)
+    def check(self, case: CheckCase) -> tuple[Warned, ...]:
+        self.asked.append(case)
         if self.down:
-            raise CheckerDown("timed out after 3 s")
+            raise TimeoutError("timed out after 3 s")
         return self.alerts
 
 
 @pytest.mark.requirement("RX-10")
 @pytest.mark.parametrize("who", ["down", "not asked", "alerts"])
 def test_silence_or_alerts_of_the_checker_are_seen_and_need_a_person(world: World, who: str) -> None:
-    checker = Checker(Alert("interaction", "与华法林合用增加出血风险"), down=who == "down")
-    world.db.ports[MEDICATION] = checker
+    checker = Checker(Warned("warn", "interaction", "lines", "与华法林合用增加出血风险"), down=who == "down")
     made = paid(world)
+    world.db.ports[CHECK] = checker
     if who != "not asked":
         world.ok(act(world, made, "check"))
-        assert checker.asked[0].drugs[0].name == "阿莫西林胶囊"
+        case = checker.asked[-1]
+        assert (case.lines[0].name, case.number) == ("阿莫西林胶囊", made["number"])
     seen = look(world, made)["task"]["check"]
     assert seen["needs_person"] is True
     wanted = {"down": "没有回答", "not asked": "尚未审查", "alerts": "华法林"}[who]
@@ -305,7 +307,7 @@ def test_silence_or_alerts_of_the_checker_are_seen_and_need_a_person(world: Worl
 @pytest.mark.requirement("RX-10")
 def test_a_clear_answer_lets_it_pass_and_a_new_one_replaces_the_old(world: World) -> None:
     checker = Checker(down=True)
-    world.db.ports[MEDICATION] = checker
+    world.db.ports[CHECK] = checker
     made = paid(world)
     assert world.ok(act(world, made, "check"))["task"]["check"]["outcome"] == "down"
     checker.down = False
@@ -319,7 +321,7 @@ def test_the_worker_asks_before_the_patient_stands_there(world: World) -> None:
     from his_server.messaging.worker import Worker
 
     checker = Checker()
-    world.db.ports[MEDICATION] = checker
+    world.db.ports[CHECK] = checker
     made = paid(world)
     worker = Worker(world.db, world.app.extensions["his_hospital"])
     while worker.fan_out() + worker.deliver_due():

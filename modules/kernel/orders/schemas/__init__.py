@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from his_server.wire import Id, MoneyField, PriceField, QuantityField, QueryId, Text
+from modules.kernel.patients.schemas import ShownOut
 
 
 class PrescriptionLineIn(Schema):
@@ -180,7 +181,7 @@ class VisitsQuery(Schema):
     finished = fields.Boolean(load_default=False)
 
 
-class VisitOut(Schema):
+class VisitOut(ShownOut):
     """A visit on the doctor's list."""
 
     id = fields.Integer()
@@ -190,10 +191,6 @@ class VisitOut(Schema):
     queue_no = fields.Integer(allow_none=True)
     level = fields.String(allow_none=True)
     person_id = fields.Integer()
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
     allergies = fields.String(allow_none=True)
     department = fields.String()
     doctor = fields.String(allow_none=True)
@@ -232,13 +229,9 @@ class WorklistQuery(Schema):
     number = Text(load_default=None, min=1, max=32)
 
 
-class WorklistItemOut(RequestOut):
+class WorklistItemOut(ShownOut, RequestOut):
     """A request on a worklist, with whom it is for and which department asks."""
 
-    name = fields.String()
-    sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
-    outpatient_no = fields.String()
     department = fields.String()
 
 

@@ -211,5 +211,5 @@ def test_classes_of_drugs_are_chosen_and_remembered(house: House) -> None:
 
     assert found("09,11") == {"甘草片", "甘草合剂丸"} and found("10") == {"甘草饮片"}
     assert found("") == {"甘草片", "甘草饮片", "甘草合剂丸"}
-    house.ok(house.clients["pharmacist"].put("/api/preferences/stock.classes", json={"chosen": "10"}))
-    assert house.ok(house.get("pharmacist", "preferences"))["items"]["stock.classes"] == "10"
+    house.ok(house.clients["pharmacist"].put("/api/preferences/stock.categories", json={"chosen": "10"}))
+    assert house.ok(house.get("pharmacist", "preferences"))["items"]["stock.categories"] == "10"

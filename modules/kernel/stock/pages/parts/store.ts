@@ -54,5 +54,5 @@ export function useStores(): StoreChoice {
 }
 
 export function useClasses(): Ref<string> {
-  return usePreference('stock.classes', USUAL).value
+  return usePreference('stock.categories', USUAL).value
 }
