@@ -45,6 +45,7 @@ module = Module(
         MenuItem("药房", "退药审核", "/return-review", "outpatient_pharmacy/return-review", TAKE_BACK, 21),
         MenuItem("药房", "代收病区退药", "/ward-returns", "outpatient_pharmacy/ward-returns", ACT_FOR_WARD, 22),
         MenuItem("药房", "麻精药品专册", "/controlled-book", "outpatient_pharmacy/book", BOOK, 23),
+        MenuItem("药房", "纸质处方销毁", "/paper-destructions", "outpatient_pharmacy/destructions", DESTROY, 28),
         MenuItem("药房", "候药屏", "/pharmacy-screen", "outpatient_pharmacy/screen", DISPENSE, 24),
         MenuItem("药房", "药房设置", "/pharmacy-places", "outpatient_pharmacy/places", SET_UP, 25),
         MenuItem("药房", "取药高峰", "/reports/pharmacy-flow", "web/report", DISPENSE, 26),

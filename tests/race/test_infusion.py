@@ -6,6 +6,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def _receive(session: Session, actor: Actor, case: Case, _who: int) -> None:
 
 
 def _give_back(session: Session, actor: Actor, case: Case, _who: int) -> None:
-    pharmacy.take_back(session, actor, case["prescription"], lines={case["line"]: 1}, reason="停止输液")
+    pharmacy.take_back(session, actor, case["prescription"], lines={case["line"]: Decimal(1)}, reason="停止输液")
 
 
 def _test(session: Session, actor: Actor, case: Case, _who: int) -> None:
@@ -113,15 +114,16 @@ def paid(room: Room, actor: Actor, drug: str = "saline", dispensed: bool = True)
         session.info["actor"] = SYSTEM
         visit = encounters.open_encounter(session, actor, person_id=person, kind="outpatient", department_id=ids["clinic"],
                                           doctor_id=ids["doctor"])
-        made = orders.prescribe(session, actor, encounter_id=visit.id, diagnosis="肺炎", check_reason="已询问", lines=[
-            {"drug_id": ids[drug], "dose": 1 if drug == "penicillin" else 250, "usage": "静滴", "frequency": "qd", "days": 1}])
+        drip = {"drug_id": ids[drug], "dose": Decimal(1 if drug == "penicillin" else 250), "usage": "静滴"}
+        made = orders.prescribe(session, actor, encounter_id=visit.id, diagnosis="肺炎", check_reason="已询问",
+                                lines=[{**drip, "frequency": "qd", "days": 1}])
+        line, charge_line = made.lines[0].id, made.lines[0].charge_line_id
         owed = billing_queries.unpaid(session, person)
         billing.settle(session, room_cashier(room), person_id=person, line_ids=[line["id"] for line in owed["lines"]],
                        payments=[Pay("cash", owed["total"])], to_jiao=True)
         if dispensed:
             orders.dispense(session, actor, made.id)
-        return {"person": person, "prescription": made.id, "line": made.lines[0].id,
-                "charge_line": made.lines[0].charge_line_id}
+        return {"person": person, "prescription": made.id, "line": line, "charge_line": charge_line}
 
 
 def room_cashier(room: Room) -> Actor:

@@ -17,11 +17,13 @@ from modules.kernel.charging.service import converting, insured, insured_refunds
 from modules.kernel.charging.service.intents import INTENT_SERIES
 from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import SHIFT_SERIES
+from modules.kernel.charging.settings import Settings
 
 module = Module(
     name="kernel.charging",
     title="收费账",
     routes=(routes,),
+    settings=Settings,
     permissions=(
         Permission(INSURE, "医保结算", ("cashier", "registrar")),
         Permission(REFUND_INSURED, "医保退费", ("cashier",)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from flask import Response, current_app
@@ -23,6 +22,7 @@ from modules.kernel.charging.service import (
     members,
     payments,
 )
+from modules.kernel.charging.settings import approval_from
 from modules.kernel.patients.queries import brief
 from modules.kernel.patients.rules import mask_name, mask_number
 
@@ -34,12 +34,6 @@ INVOICES, DEPOSITS = "charging.invoices", "charging.clear_deposits"
 
 def _to_jiao() -> bool:
     return bool(current_app.extensions["his_settings"].cash_to_jiao)
-
-
-def _approval_from() -> Decimal | None:
-    """From how much a refund needs a second person: the strictest that any loaded workstation says (FN-10)."""
-    known = current_app.extensions["his_module_settings"].values()
-    return min((s.refund_approval_from for s in known if hasattr(s, "refund_approval_from")), default=None)
 
 
 @routes.get("/channels", permission=INSURE, out=schemas.ChannelsOut)
@@ -147,7 +141,7 @@ def refund_insured(call: Call) -> dict[str, Any]:
         session.info["actor"] = call.actor
         case = insured_refunds.open_case(
             session, call.actor, body["settlement_id"], {r["line_id"]: r["quantity"] for r in body["lines"]},
-            reason=body["reason"], returns=returns, approval_from=_approval_from(), to_jiao=_to_jiao())
+            reason=body["reason"], returns=returns, approval_from=approval_from(), to_jiao=_to_jiao())
         key = case.id
     insured_refunds.advance(call.database, call.actor, key)
     return _case(call, key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import case, func, select
@@ -203,6 +203,21 @@ def overrides(session: Session, *, overdue: bool, limit: int, after: str | None)
     items = [{**{c: getattr(o, c) for c in columns}, "number": number, "late": o.due_at < at,
               "drugs": "、".join(drugs.get(o.prescription_id, []))} for o, number in rows[:limit]]
     more = portable.encode_cursor((items[-1]["due_at"], items[-1]["id"])) if len(rows) > limit else None
+    return {"items": items, "next": more}
+
+
+def warned(session: Session, *, start: date, end: date, limit: int, after: str | None) -> dict[str, Any]:
+    """Who issued in spite of which serious warning, and why (RX-10), newest first; one query, by the day's index."""
+    rows = session.execute(portable.keyset(
+        select(Prescription, Department.name.label("department"))
+        .join(Department, Department.id == Prescription.department_id)
+        .where(Prescription.issued_at >= day_bounds(start)[0], Prescription.issued_at < day_bounds(end)[1],
+               Prescription.check_state == "warned", Prescription.check_reason_sealed.is_not(None)),
+        [(Prescription.issued_at, "desc"), (Prescription.id, "desc")],
+        portable.decode_cursor(after) if after else None, limit + 1)).all()
+    columns = ("id", "number", "issued_at", "doctor_name", "state", "check_text", "check_reason")
+    items = [{**{c: getattr(p, c) for c in columns}, "department": name} for p, name in rows[:limit]]
+    more = portable.encode_cursor((items[-1]["issued_at"], items[-1]["id"])) if len(rows) > limit else None
     return {"items": items, "next": more}
 
 

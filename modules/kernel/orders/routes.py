@@ -121,6 +121,12 @@ def overrides(call: Call) -> dict[str, Any]:
     return queries.overrides(call.session, **call.query)
 
 
+@routes.get("/warned", permission="orders.oversee", query=law.WarnedQuery, out=law.WarnedOut)
+def warned(call: Call) -> dict[str, Any]:
+    """警示后仍开具的处方：谁、哪条警示、什么理由"""
+    return queries.warned(call.session, **call.query)
+
+
 @routes.post("/overrides/<int:override_id>/complete", permission="orders.prescribe", body=law.CompleteIn)
 def complete_override(call: Call, override_id: int) -> dict[str, Any]:
     """补办越级使用手续"""

@@ -3,13 +3,14 @@
 from modules.outpatient_billing.queries.charging import (
     approvals,
     open_intents,
+    owing,
     returns_of_registration,
     settlement,
     settlements,
     shifts,
     unpaid,
 )
-from modules.outpatient_billing.queries.registrations import registrations, renewable
+from modules.outpatient_billing.queries.registrations import fee_of, registrations, renewable
 
-__all__ = ["approvals", "open_intents", "registrations", "renewable", "returns_of_registration",
+__all__ = ["approvals", "fee_of", "open_intents", "owing", "registrations", "renewable", "returns_of_registration",
            "settlement", "settlements", "shifts", "unpaid"]

@@ -10,6 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
+from his_server.clock import day_bounds
+from his_server.db import today
 from his_server.errors import NotFound
 from his_server.money import ZERO
 from modules.kernel.charging.models import (
@@ -46,6 +48,26 @@ def unpaid(session: Session, person_id: int) -> dict[str, Any]:
         .where(ChargeLine.person_id == person_id, ChargeLine.state == "open")
         .order_by(ChargeLine.encounter_id, ChargeLine.source, ChargeLine.source_id, ChargeLine.id)).all()
     return {"lines": [dict(r._mapping) for r in rows], "total": sum((r.amount for r in rows), ZERO)}
+
+
+OWING = 200
+
+
+def owing(session: Session) -> dict[str, Any]:
+    """Who was ordered something today and hasn't paid it, newest first, names masked; one query over today's lines.
+
+    ``more``: there are further ones than the list holds.
+    """
+    since = func.max(ChargeLine.created_at).label("since")
+    rows = session.execute(
+        select(ChargeLine.person_id, Person.name, Person.sex, Person.birth_date, Person.outpatient_no,
+               func.count().label("lines"), func.sum(ChargeLine.amount).label("total"), since)
+        .join(Person, Person.id == ChargeLine.person_id)
+        .where(ChargeLine.created_at >= day_bounds(today(session))[0], ChargeLine.state == "open")
+        .group_by(ChargeLine.person_id, Person.name, Person.sex, Person.birth_date, Person.outpatient_no)
+        .order_by(since.desc(), ChargeLine.person_id).limit(OWING + 1)).all()
+    return {"items": [{**row._mapping, "id": row.person_id, "name": mask_name(row.name)} for row in rows[:OWING]],
+            "more": len(rows) > OWING}
 
 
 def settlements(session: Session, *, person_id: int | None, shift_id: int | None, day: date | None, number: str,

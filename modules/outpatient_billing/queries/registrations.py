@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import exists, select
@@ -12,7 +13,8 @@ from sqlalchemy.orm import Session, aliased
 from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import day_bounds
-from modules.kernel.charging.models import Settlement
+from his_server.money import ZERO
+from modules.kernel.charging.models import ChargeLine, Settlement
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata.models import Department, Staff
 from modules.kernel.orders.models import Request
@@ -23,6 +25,12 @@ from modules.kernel.patients.queries import NAMES
 from modules.kernel.scheduling.models import ClinicSession, Registration
 
 FOUND_PERSONS = 50
+
+
+def fee_of(session: Session, line_ids: Sequence[int]) -> Decimal:
+    """What the lines of a fee come to, in yuan; one query."""
+    return sum(session.scalars(select(ChargeLine.amount).where(ChargeLine.id.in_(line_ids))), ZERO)
+
 
 
 def registrations(session: Session, actor: Actor, *, q: str, day_from: date | None, day_to: date | None,

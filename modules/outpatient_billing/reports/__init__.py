@@ -18,6 +18,7 @@ SOURCES = tuple(ReportSource(name, title, VIEW, args, build) for name, title, ar
     ("zero-vouchers", "零元收费凭证清单", Days, money.zero_vouchers),
     ("registrations-by-department", "科室挂号统计表", Days, registrations.by_department),
     ("registered-patients", "科室已挂号病人明细表", DepartmentDays, registrations.patients),
+    ("registrations-by-hour", "分时段挂号统计表", Days, registrations.by_hour),
     ("registration-counts", "挂号人次统计表", Days, registrations.counts),
 ))
 

@@ -13,6 +13,7 @@ from his_server.security.queries import accounts_with
 from modules.kernel.charging import service as ledger
 from modules.kernel.charging.models import Intent, Shift
 from modules.kernel.charging.service import Refunded, Settled, receipts, statement
+from modules.kernel.charging.settings import approval_from
 from modules.outpatient_billing import queries, schemas, service, vouchers
 from modules.outpatient_billing.settings import Settings
 
@@ -81,7 +82,7 @@ def refund(call: Call, settlement_id: int) -> Refunded:
     """退费（按项目、按数量）"""
     lines = {row["line_id"]: row["quantity"] for row in call.body["lines"]}
     return service.refund(call.session, call.actor, settlement_id, lines=lines, reason=call.body["reason"],
-                          approval_from=settings().refund_approval_from, to_jiao=to_jiao(),
+                          approval_from=approval_from(), to_jiao=to_jiao(),
                           returns=schemas.returns_of(call.body["returns"]))
 
 
@@ -91,7 +92,13 @@ def preview_refund(call: Call, settlement_id: int) -> dict[str, Any]:
     """退费试算（金额、退回去向、是否须审批；不写入）"""
     lines = {row["line_id"]: row["quantity"] for row in call.body["lines"]}
     return service.preview_refund(call.session, call.actor, settlement_id, lines=lines,
-                                  approval_from=settings().refund_approval_from, to_jiao=to_jiao())
+                                  approval_from=approval_from(), to_jiao=to_jiao())
+
+
+@routes.get("/owing", permission=CHARGE, out=schemas.OwingOut)
+def owing(call: Call) -> dict[str, Any]:
+    """今日待缴病人"""
+    return queries.owing(call.session)
 
 
 @routes.post("/supplements", permission=CHARGE, body=schemas.SupplementIn, out=schemas.SupplementOut, value=True,

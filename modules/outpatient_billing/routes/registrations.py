@@ -53,6 +53,13 @@ def book(call: Call) -> dict[str, Any]:
     return _made(service.book(call.session, call.actor, **call.body), None)
 
 
+@routes.post("/registrations/hold", permission=REGISTER, body=schemas.HoldIn, out=schemas.HeldOut, value=True, status=201)
+def hold_place(call: Call) -> dict[str, Any]:
+    """占号（待医保结算；半小时未缴费自动释放）"""
+    made, line_ids = service.hold_place(call.session, call.actor, **call.body)
+    return {**_made(made, None), "line_ids": line_ids, "fee": queries.fee_of(call.session, line_ids)}
+
+
 @routes.post("/registrations/<int:registration_id>/take", permission=REGISTER, body=schemas.TakeIn,
              out=schemas.RegisteredOut, value=True)
 def take_booked(call: Call, registration_id: int) -> dict[str, Any]:

@@ -70,6 +70,12 @@ from modules.outpatient_billing.schemas.registrations import (
     ChangePreviewOut as ChangePreviewOut,
 )
 from modules.outpatient_billing.schemas.registrations import (
+    HeldOut as HeldOut,
+)
+from modules.outpatient_billing.schemas.registrations import (
+    HoldIn as HoldIn,
+)
+from modules.outpatient_billing.schemas.registrations import (
     RegisteredOut as RegisteredOut,
 )
 from modules.outpatient_billing.schemas.registrations import (
@@ -101,6 +107,9 @@ from modules.outpatient_billing.schemas.window import (
 )
 from modules.outpatient_billing.schemas.window import (
     IntentsQuery as IntentsQuery,
+)
+from modules.outpatient_billing.schemas.window import (
+    OwingOut as OwingOut,
 )
 from modules.outpatient_billing.schemas.window import (
     RefundedOut as RefundedOut,

@@ -18,6 +18,13 @@ class BookIn(Schema):
     insurance = Text(load_default="自费", max=20)
 
 
+class HoldIn(Schema):
+    """Whom to hold a place for, in which session."""
+
+    person_id = Id(required=True)
+    session_id = Id(required=True)
+
+
 class TakeIn(Schema):
     """How the fee is paid; ``expected_total`` is what the screen showed."""
 
@@ -49,6 +56,13 @@ class RegisteredOut(SettledOut):
     way = fields.String()
 
 
+class HeldOut(RegisteredOut):
+    """A held place and the lines of its fee, which stand open."""
+
+    line_ids = fields.List(fields.Integer())
+    fee = MoneyField()
+
+
 class CancelRegistrationIn(Schema):
     """Why a registration is cancelled."""
 
@@ -70,6 +84,7 @@ class ChangePreviewOut(Schema):
     charge = MoneyField()
     same = fields.Boolean()
     fee = PriceField()
+    insured = fields.Boolean()
 
 
 class ChangeIn(TakeIn):

@@ -241,6 +241,21 @@ class PaymentOut(Schema):
     message = fields.String(allow_none=True)
 
 
+class OwingRow(WhoOut):
+    """Somebody who owes: how many lines, how much, since when the newest stands."""
+
+    lines = fields.Integer()
+    total = MoneyField()
+    since = fields.DateTime()
+
+
+class OwingOut(Schema):
+    """Who owes; ``more``: there are further ones."""
+
+    items = fields.List(fields.Nested(OwingRow))
+    more = fields.Boolean()
+
+
 class RefundItemOut(Schema):
     """A refund of a settlement."""
 

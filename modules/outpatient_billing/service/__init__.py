@@ -13,6 +13,7 @@ from modules.outpatient_billing.service.registering import (
     book,
     cancel_registration,
     change_registration,
+    hold_place,
     preview_change,
     register,
     renew,
@@ -20,6 +21,6 @@ from modules.outpatient_billing.service.registering import (
 )
 
 __all__ = ["Changed", "book", "cancel_insured_registration", "cancel_registration", "change_registration",
-           "decide_approval", "preview_change", "preview_refund",
+           "decide_approval", "hold_place", "preview_change", "preview_refund",
            "quote_conversion", "refund", "register", "renew", "request_approval",
            "settle", "take_booked"]

@@ -20,7 +20,7 @@ from his_server.money import ZERO, line_amount
 from modules.kernel.charging import service as ledger
 from modules.kernel.charging.models import ChargeLine
 from modules.kernel.charging.rules import Pay
-from modules.kernel.charging.service import Refunded, Returns, Settled
+from modules.kernel.charging.service import Refunded, Returns, Settled, insured_refunds
 from modules.kernel.scheduling import service as scheduling
 from modules.kernel.scheduling.models import Registration
 from modules.kernel.scheduling.service.registering import Fee
@@ -63,6 +63,17 @@ def book(session: Session, actor: Actor, *, person_id: int, session_id: int, ins
         "registration_id": made.id, "number": made.number, "person_id": made.person_id, "session_id": made.session_id,
         "day": made.day, "channel": made.channel})
     return made
+
+
+def hold_place(session: Session, actor: Actor, *, person_id: int, session_id: int) -> tuple[Registration, list[int]]:
+    """占号: the place is taken and its fee stands open, so that the insurer can be asked about it; returns the fee's lines.
+
+    Settling them registers the patient, by whatever window. Nobody's payment for half an hour gives the place back.
+    :raises Conflict: as :func:`scheduling.register`.
+    """
+    made, line_ids = scheduling.register(session, actor, person_id=person_id, session_id=session_id)
+    session.flush()
+    return made, line_ids
 
 
 def take_booked(session: Session, actor: Actor, registration_id: int, *, payments: Sequence[Pay], to_jiao: bool,
@@ -138,13 +149,16 @@ def change_registration(session: Session, actor: Actor, registration_id: int, se
 
 
 def preview_change(session: Session, registration_id: int, session_id: int) -> dict[str, Decimal | bool]:
-    """What :func:`change_registration` would refund and charge, in yuan; nothing is written."""
+    """What :func:`change_registration` would refund and charge, in yuan; nothing is written.
+
+    ``insured``: the insurer paid a part of the old fee, so that it goes back by :func:`cancel_insured_registration`.
+    """
     found = scheduling.registration_of(session, registration_id)
     clinic = scheduling.session_of(session, session_id)
     fee = Fee(session, clinic, free=found.way == "renewal")
     if found.state != "registered" or found.way == "renewal":
         return {"refund": ZERO, "charge": ZERO, "same": found.way == "renewal" or found.state != "booked",
-                "fee": fee.price}
+                "fee": fee.price, "insured": False}
     old = session.scalar(select(ChargeLine).where(
         ChargeLine.settlement_id == found.settlement_id, ChargeLine.source == "registration",
         ChargeLine.source_id == found.id, ChargeLine.reverses_line_id.is_(None)))
@@ -153,4 +167,5 @@ def preview_change(session: Session, registration_id: int, session_id: int) -> d
         fee.item.id, fee.price, clinic.department_id, clinic.doctor_id)
     new = fee.line(found.id)
     return {"refund": ZERO if same else old.amount, "charge": ZERO if same else line_amount(new.price, new.quantity),
-            "same": same, "fee": fee.price}
+            "same": same, "fee": fee.price,
+            "insured": insured_refunds.active_claim(session, found.settlement_id or 0) is not None}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from his_server.wire import Choice, Id, PageQuery, QuantityField, Text, paged
 from modules.kernel.orders.schemas import PrescriptionLineIn, PrescriptionOut
@@ -65,6 +69,35 @@ class OverrideOut(Schema):
 
 
 OverridesOut = paged(OverrideOut)
+
+
+class WarnedQuery(PageQuery):
+    """Days of issue, both included; at most a year."""
+
+    start = fields.Date(required=True, data_key="from")
+    end = fields.Date(required=True, data_key="to")
+
+    @validates_schema
+    def check_days(self, data: Mapping[str, Any], **_: Any) -> None:
+        """The days are in order and not too many."""
+        if "start" in data and "end" in data and not timedelta() <= data["end"] - data["start"] <= timedelta(days=366):
+            raise ValidationError("结束日期不能早于开始日期，一次最多查询一年", "to")
+
+
+class WarnedRow(Schema):
+    """A prescription that was issued in spite of a serious warning."""
+
+    id = fields.Integer()
+    number = fields.String()
+    issued_at = fields.DateTime()
+    department = fields.String()
+    doctor_name = fields.String()
+    state = fields.String()
+    check_text = fields.String()
+    check_reason = fields.String()
+
+
+WarnedOut = paged(WarnedRow)
 
 
 class CompleteIn(Schema):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -39,6 +39,8 @@ TAKE_UNTIL = {"上午": time(11, 0), "下午": time(16, 30), "全天": time(16, 
 """Until when a booked number must be taken on its day; afterwards the slot is free for others."""
 RELEASE_REASON = "预约逾期未取号"
 RELEASE_BATCH = 500
+HOLD = timedelta(minutes=30)
+"""How long a place of the present day is held for a payment that doesn't come (占号)."""
 
 
 @dataclass(frozen=True)
@@ -135,17 +137,20 @@ def may_take(session: Session, found: Registration) -> None:
 
 
 def release_no_shows(database: Database) -> int:
-    """Release booked numbers that nobody took in time (job); returns how many. Whoever pays meanwhile keeps his."""
+    """Release booked numbers that nobody took in time, and places held for a payment that never came (job); returns how
+    many. Whoever pays meanwhile keeps his."""
     with database.begin(write=False) as session:
         day, clock = today(session), local(now(session))
         rows = session.execute(
-            select(Registration.id, Registration.day, ClinicSession.period)
+            select(Registration.id, Registration.day, Registration.way, Registration.registered_at, ClinicSession.period)
             .join(ClinicSession, ClinicSession.id == Registration.session_id)
-            .where(Registration.state == "booked", Registration.day <= day, Registration.way == "appointment")
+            .where(Registration.state == "booked", Registration.day <= day, Registration.way != "renewal")
             .order_by(Registration.day, Registration.id).limit(RELEASE_BATCH)).all()
     released = 0
     for row in rows:
         until = datetime.combine(row.day, TAKE_UNTIL.get(row.period, time(23, 59)), HOSPITAL_ZONE)
+        if row.way != "appointment":
+            until = min(until, row.registered_at + HOLD)
         if clock < until:
             continue
         try:
