@@ -48,7 +48,8 @@ def _give_back(session: Session, actor: Actor, case: Case, _who: int) -> None:
 
 
 def _test(session: Session, actor: Actor, case: Case, _who: int) -> None:
-    skin_tests.start(session, actor, person_id=case["person"], prescription_line_id=case["line"], policy=Settings())
+    skin_tests.start(session, actor, person_id=case["person"], prescription_line_id=case["line"], lot_no="P1",
+                     policy=Settings())
 
 
 def _sign(session: Session, actor: Actor, case: Case, _who: int) -> None:

@@ -43,7 +43,7 @@ def pay(world: World, person: int, held: dict[str, Any], number: str, ending: st
 def test_a_registration_is_paid_by_the_insurer_at_the_window(world: World) -> None:
     number = make.id_no(2)
     person = make.insured_person(world, number)
-    made = [world.ok(hold(world, person, key="hold-1")) for _ in range(2)]
+    made = [world.ok(hold(world, person, key="hold-a-place-1")) for _ in range(2)]
     assert made[0] == made[1] and (made[0]["state"], made[0]["fee"]) == ("booked", "20.00")
     done = world.ok(pay(world, person, made[0], number))
     assert (done["state"], done["total"]) == ("used", "20.00")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from his_server.clock import ManualClock
+from modules.kernel.charging.settings import Settings
 from tests.factories.hospital import World
 
 
@@ -167,3 +169,49 @@ def test_receipt_numbers_are_granted_used_void_or_left(world: World) -> None:
     world.register(world.person("李四"))
     assert mine("cashier")[0]["used"] == 2
     assert world.findings() == []
+
+
+def test_whoever_owes_today_is_on_the_cashiers_list_until_he_pays(world: World, clock: ManualClock) -> None:
+    path = "/api/outpatient-billing/owing"
+    first, second = world.person("张小明"), world.person("李小红")
+    for person in (first, second):
+        visit = world.encounter(world.register(person))
+        clock.move(seconds=1)
+        world.prescribe(visit, "24")
+        world.request(visit)
+    listed = world.ok(world.get("cashier", path))
+    assert [(row["id"], row["name"], row["lines"], row["total"]) for row in listed["items"]] == [
+        (second, "李**", 2, "84.55"), (first, "张**", 2, "84.55")]
+    world.ok(world.pay_all(second))
+    assert [row["id"] for row in world.ok(world.get("cashier", path))["items"]] == [first]
+    clock.move(days=1)
+    world.sign_in_again()
+    assert world.ok(world.get("cashier", path))["items"] == []
+    assert world.get("doctor", path).status_code == 403
+
+
+@pytest.mark.requirement("FN-10")
+def test_one_setting_says_from_how_much_a_refund_needs_a_second_person(world: World) -> None:
+    world.app.extensions["his_module_settings"]["kernel.charging"] = Settings(refund_approval_from="60.55")  # type: ignore[arg-type]
+    person = world.person()
+    world.request(world.encounter(world.register(person)), "2")
+    settled = world.ok(world.pay_all(person))
+    line = world.settlement(settled["id"])["lines"][0]["id"]
+    assert [world.ok(_preview(world, settled["id"], {line: quantity}))["approval"] for quantity in ("1", "2")] == [
+        "needed", "needed"]
+    refused = world.post("cashier", f"/api/outpatient-billing/settlements/{settled['id']}/refunds", {
+        "lines": [{"line_id": line, "quantity": "1"}], "reason": "病人要求"})
+    assert refused.status_code in (403, 409)
+    world.app.extensions["his_module_settings"]["kernel.charging"] = Settings()
+    assert world.ok(_preview(world, settled["id"], {line: "2"}))["approval"] == "not_needed"
+
+
+def test_registrations_by_the_hour(world: World, clock: ManualClock) -> None:
+    for minutes in (0, 20, 25):
+        clock.move(minutes=minutes)
+        world.register(world.person())
+    world.sign_in_again()
+    found = world.ok(world.get("finance", "/api/reports/registrations-by-hour?from=2026-03-02&to=2026-03-03"))
+    assert [(row["hour"], row["made"], row["average"]) for row in found["rows"]] == [
+        ("08:00–09:00", 2, "1.0"), ("09:00–10:00", 1, "0.5")]
+    assert found["chart"]["category"] == "hour"

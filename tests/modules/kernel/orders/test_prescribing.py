@@ -289,6 +289,13 @@ def test_the_hospitals_own_data_are_always_checked(world: World) -> None:
         "lines.0.drug_id", "lines.0.dose", "check_reason"}
     made = world.ok(issue(world, encounter, "drug", line={"dose": "0.5"}, check_reason="脱敏后使用"))
     assert (made["check_state"], made["check_reason"]) == ("warned", "脱敏后使用")
+    # who issued in spite of which warning: one list, for those who oversee it
+    listed = world.ok(world.get("pharmacist", "/api/orders/warned?from=2026-03-02&to=2026-03-02"))["items"]
+    assert [(row["number"], row["doctor_name"], row["check_reason"], "青霉素" in row["check_text"]) for row in listed] == [
+        (made["number"], "单文渊", "脱敏后使用", True)]
+    assert world.ok(world.get("pharmacist", "/api/orders/warned?from=2026-03-01&to=2026-03-01"))["items"] == []
+    assert world.get("cashier", "/api/orders/warned?from=2026-03-02&to=2026-03-02").status_code == 403
+    assert world.get("pharmacist", "/api/orders/warned?from=2026-03-02&to=2026-03-01").status_code == 422
     first = world.ok(issue(world, encounter))
     assert first["check_text"] == ""
     assert f"与处方 {first['number']} 的药品成分相同" in world.ok(issue(world, encounter))["check_text"]
