@@ -11,6 +11,7 @@ from his_server.http import Call
 from modules.kernel.charging import queries as ledger_queries
 from modules.kernel.charging.schemas import CaseOut, ConversionOut, ConvertIn, QuoteIn, credential_of
 from modules.kernel.charging.service import converting, insured_refunds
+from modules.kernel.charging.settings import approval_from
 from modules.outpatient_billing import schemas, service
 from modules.outpatient_billing.routes.charging import REGISTER, routes, settings, to_jiao
 
@@ -50,7 +51,7 @@ def quote_conversion(call: Call) -> dict[str, Any]:
 def convert(call: Call, conversion_id: int) -> dict[str, Any]:
     """自费转医保：先医保结算，再退差额、换票据（重复提交不会重复办理）"""
     converting.convert(call.database, call.actor, conversion_id, credential=credential_of(call.body["credential"]),
-                       to_jiao=to_jiao(), approval_from=settings().refund_approval_from)
+                       to_jiao=to_jiao(), approval_from=approval_from())
     return _conversion(call, conversion_id)
 
 

@@ -213,5 +213,5 @@ def test_registrations_by_the_hour(world: World, clock: ManualClock) -> None:
     world.sign_in_again()
     found = world.ok(world.get("finance", "/api/reports/registrations-by-hour?from=2026-03-02&to=2026-03-03"))
     assert [(row["hour"], row["made"], row["average"]) for row in found["rows"]] == [
-        ("08:00–09:00", 2, "1.0"), ("09:00–10:00", 1, "0.5")]
+        ("08:00–09:00", 2, "1"), ("09:00–10:00", 1, "0.5")]
     assert found["chart"]["category"] == "hour"
