@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from demo import drugs, infusion, month, wards
+from demo import drugs, infusion, month, partners, wards
 from demo.people import make_people
 from demo.present import today_so_far
 from his_server.actor import SYSTEM, Actor
@@ -104,6 +104,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         wards.fill(database, keepers, stores, persons[20:], real.now())
         say("今日输液与皮试")
         infusion.fill(database, real.now(), people, nurses, persons)
+        partners.fill(database, settings, people.finance)
         seals.seal_all(database)
     finally:
         database.clock = real
