@@ -38,8 +38,13 @@ def use_cases() -> list[dict[str, Any]]:
     """What can be granted, with the fields of each."""
     return [{"code": case.code, "title": case.title, "interface": all_manifests()[case.package].name, "method": case.method,
              "path": f"{gateway.PREFIX}/<外部系统代码>{case.rule}",
-             "fields": [{"name": name, "personal": name in case.personal, "key": name in case.keys} for name in case.fields]}
+             "fields": [{"name": name, "title": _described(case, name), "personal": name in case.personal,
+                         "key": name in case.keys} for name in case.fields]}
             for case in sorted(USE_CASES.values(), key=lambda one: one.code)]
+
+
+def _described(case: UseCase, name: str) -> str:
+    return str(gateway.item_of(case.out)._declared_fields[name].metadata.get("description", ""))
 
 
 def create(session: Session, actor: Actor, *, code: str, **values: Any) -> OpenPartner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,11 +23,15 @@ from his_server.security.events import title_of
 from interfaces.hub import rules
 from interfaces.hub.manifests import all_manifests
 from interfaces.hub.models import CallTerm, InterfaceCall
+from interfaces.hub.names import event_title
 from modules.kernel.charging.models import Intent, Settlement
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.patients import queries as patients
 
 MOST_TERMS = 6
+_NUMBER = re.compile(r"[A-Za-z]{0,8}[-A-Za-z0-9_]*[0-9][-A-Za-z0-9_]*")
+"""What our numbers look like: nothing else is looked up as one."""
+_TRACE = re.compile(r"[0-9a-z]{8,40}")
 LIST = ("id", "started_at", "trace_id", "interface", "operation", "direction", "business_key", "person_id", "actor_name",
         "outcome", "peer_number", "message", "duration_ms", "request_size", "answer_size")
 _COLUMNS = [getattr(InterfaceCall, name) for name in LIST]
@@ -54,13 +59,15 @@ def understand(session: Session, actor: Actor, text: str) -> Understood:
     text = text.strip()
     if not text:
         return Understood("全部")
-    upper = text.upper()
-    call = InterfaceCall
-    if settlement := session.execute(select(Settlement.id, Settlement.number).where(Settlement.number == upper)).first():
+    upper, call = text.upper(), InterfaceCall
+    could_be_number = _NUMBER.fullmatch(text) is not None
+    if could_be_number and (settlement := session.execute(
+            select(Settlement.id, Settlement.number).where(Settlement.number == upper)).first()):
         numbers = session.scalars(select(Intent.number).where(Intent.settlement_id == settlement.id))
         return Understood(f"结算 {settlement.number}", _matter(session, {settlement.number, *numbers}))
-    if visit := session.execute(select(Encounter.visit_no, Encounter.person_id, Encounter.started_at)
-                                .where(Encounter.visit_no == upper)).first():
+    if could_be_number and (visit := session.execute(
+            select(Encounter.visit_no, Encounter.person_id, Encounter.started_at)
+            .where(Encounter.visit_no == upper)).first()):
         return Understood(f"就诊 {visit.visit_no}", (call.person_id == visit.person_id)
                           & (call.started_at >= visit.started_at - timedelta(hours=1)))
     for code, title in _operations():
@@ -69,9 +76,10 @@ def understand(session: Session, actor: Actor, text: str) -> Understood:
     for manifest in all_manifests().values():
         if text in (manifest.package, manifest.name, manifest.id):
             return Understood(f"接口 {manifest.name}", call.interface == manifest.package)
-    if session.execute(select(call.id).where(call.business_key == upper).limit(1)).first():
+    if could_be_number and session.execute(select(call.id).where(call.business_key == upper).limit(1)).first():
         return Understood(f"业务号 {upper}", _matter(session, {upper}))
-    if session.execute(select(call.id).where(call.trace_id == text.lower()).limit(1)).first():
+    if _TRACE.fullmatch(text.lower()) and session.execute(
+            select(call.id).where(call.trace_id == text.lower()).limit(1)).first():
         return Understood("追踪号", call.trace_id == text.lower())
     if found := patients.search(session, actor, text, 20):
         return Understood(f"病人 {found[0]['name']}" + (f" 等 {len(found)} 人" if len(found) > 1 else ""),
@@ -186,14 +194,19 @@ def timeline(session: Session, call_id: int) -> dict[str, Any]:
         *({"at": r.started_at, "kind": "call", "id": r.id, "title": f"{i['interface_name']} · {i['operation_name']}",
            "outcome": r.outcome, "duration_ms": r.duration_ms, "text": r.message or r.business_key}
           for r in calls for i in (_item(r),)),
-        *({"at": e.occurred_at, "kind": "event", "id": e.id, "title": e.type, "outcome": "ok", "duration_ms": None,
+        *({"at": e.occurred_at, "kind": "event", "id": e.id, "title": event_title(e.type), "outcome": "ok", "duration_ms": None,
            "text": e.business_key} for e in events),
-        *({"at": d.finished_at or d.occurred_at, "kind": "delivery", "id": d.id, "title": f"投递到 {d.destination}",
+        *({"at": d.finished_at or d.occurred_at, "kind": "delivery", "id": d.id, "title": f"投递到 {_named(d.destination)}",
            "outcome": {"done": "ok", "dead": "failed", "asked": "unknown"}.get(d.state, "waiting"), "duration_ms": None,
            "text": d.last_error or f"第 {d.attempts} 次"} for d in deliveries),
         *({"at": a.at, "kind": "act", "id": None, "title": title_of(a.event), "outcome": "ok" if a.success else "refused",
            "duration_ms": None, "text": a.name} for a in acts)]
     return {"items": sorted(items, key=lambda item: item["at"]), "numbers": sorted(chain.numbers)}
+
+
+def _named(destination: str) -> str:
+    manifest = all_manifests().get(destination)
+    return manifest.name if manifest else destination
 
 
 def _widen(session: Session, chain: _Chain) -> None:

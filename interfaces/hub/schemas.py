@@ -287,6 +287,7 @@ class CaseField(Schema):
     """A field of an answer."""
 
     name = fields.String()
+    title = fields.String()
     personal = fields.Boolean()
     key = fields.Boolean()
 

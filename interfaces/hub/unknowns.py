@@ -23,6 +23,7 @@ from his_server.security import audit
 from interfaces.hub.calls import package_of
 from interfaces.hub.manifests import all_manifests
 from interfaces.hub.models import InterfaceCall
+from interfaces.hub.names import event_title
 from modules.kernel.charging.models import Intent, IntentTry
 from modules.kernel.charging.queries.listings import WAYS_ON
 from modules.kernel.charging.service import intents
@@ -78,7 +79,7 @@ def _interface(session: Session, row: Intent) -> str:
 def _delivery(row: Delivery, event: str) -> dict[str, Any]:
     manifest = all_manifests().get(row.destination)
     return {"key": f"delivery-{row.id}", "kind": "delivery", "id": row.id, "at": row.occurred_at,
-            "interface": manifest.name if manifest else row.destination, "what": event, "number": row.business_key,
+            "interface": manifest.name if manifest else row.destination, "what": event_title(event), "number": row.business_key,
             "amount": None, "state": row.state, "state_name": STATES[row.state], "tries": row.attempts, "changed_at": None,
             "next_at": row.next_at if row.state == "waiting" else None,
             "owner": (manifest.owner if manifest else "") or "信息科", "message": row.last_error or "",

@@ -23,7 +23,7 @@ class PageQuery(Schema):
 
 
 class _Item(Schema):
-    deleted = fields.Boolean(metadata=_told("true：已不再提供（停用、撤销）；只在按 changed_since 取变化时出现"))
+    deleted = fields.Boolean(metadata=_told("已不再提供（停用、撤销）为 true；只在按 changed_since 取变化时出现"))
 
 
 class Department(_Item):
