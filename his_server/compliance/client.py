@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 from crypto import get_provider
@@ -86,7 +86,8 @@ class Http:
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         for attempt in (1, 2):
-            connection = getattr(self._local, "connection", None) or self._connect()
+            kept = getattr(self._local, "connection", None)
+            connection = kept or self._connect()
             try:
                 connection.request(method, self.prefix + path, body, dict(headers))
                 with connection.getresponse() as answer:
@@ -94,7 +95,7 @@ class Http:
             except (OSError, http.client.HTTPException):
                 connection.close()
                 self._local.connection = None
-                if attempt == 2 or method != "GET":
+                if attempt == 2 or kept is None:  # a kept connection may have been closed meanwhile: once more
                     raise
         raise AssertionError
 
@@ -158,7 +159,7 @@ class Visitor:
         if method != "GET":
             sent |= {"X-CSRF-Token": self.csrf, "Idempotency-Key": key or uuid4().hex}
         data = raw if raw is not None else None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        answer = self.transport(method, path, {**sent, **(headers or {})}, data)
+        answer = self.transport(method, quote(path, safe="/?=&%:+,;@!'()*-._~"), {**sent, **(headers or {})}, data)
         for name, value in answer.headers:
             if name == "set-cookie":
                 self.set_cookie = value

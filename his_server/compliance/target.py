@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import secrets
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from his_server.clock import HOSPITAL_ZONE
 from his_server.compliance.client import Account, Answer, Send, Visitor
 from his_server.compliance.frame import NotRun
 from his_server.compliance.tables import Tables
@@ -217,6 +219,17 @@ class Target:
         if self.command is None:
             raise NotRun("没有给出已安装的命令（--command）")
         return self.command(arguments, environment or {})
+
+    @property
+    def today(self) -> str:
+        """The hospital's day, ISO."""
+        return datetime.now(HOSPITAL_ZONE).date().isoformat()
+
+    def transport_without_key(self, visitor: Visitor, path: str, body: Any) -> Answer:
+        """A POST as a careless client sends it: without an Idempotency-Key."""
+        cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+        headers = {"Content-Type": "application/json", "Cookie": cookie, "X-CSRF-Token": visitor.csrf}
+        return self.send("POST", path, headers, json.dumps(body).encode())
 
     # A patient
 

@@ -8,6 +8,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -15,23 +17,29 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from his_server import startup
 from his_server.actor import SYSTEM
 from his_server.cli import main
+from his_server.compliance.checks import recovery
 from his_server.compliance.client import Account, Answer
 from his_server.compliance.frame import Result, catalogue
 from his_server.compliance.run import run_one
 from his_server.compliance.tables import Tables
 from his_server.compliance.target import ADMINISTRATORS, Done, Target
-from his_server.db import Database
+from his_server.db import Database, now, today
 from his_server.keys import open_sealer
 from his_server.registry import Hospital
 from his_server.security import accounts, bootstrap, create_user, passwords, seals
 from his_server.security.models import User
 from his_server.settings import Settings
+from modules.kernel.charging.models import ElectronicInvoice, InsuranceClaim, Settlement
+from modules.kernel.masterdata.importing import import_file
+from modules.kernel.masterdata.models import DictionaryEntry
+from modules.kernel.stock import service as stock
 from tests.factories.hospital import World, make_world
+from tests.factories.masterdata import make_drug
 from tests.security.conftest import GOOD
 
 ROUNDS = 10_000
@@ -113,6 +121,7 @@ def house(hospital: Hospital, _sqlite_template: Path, tmp_path_factory: pytest.T
             people[login] = Account(login, GOOD, accounts.enrol_totp(session, SYSTEM, user.id), user.id)
     world = make_world(app, database)
     work(world)
+    furnish(database, world, folder)
     with database.begin() as session:  # the factories' accounts have no password; a product has no such accounts
         for user in session.scalars(select(User).where(User.password == "none")):
             user.password = passwords.make(database.sealer, user.id, GOOD, ROUNDS)
@@ -124,6 +133,11 @@ def house(hospital: Hospital, _sqlite_template: Path, tmp_path_factory: pytest.T
         "HIS_DATABASE_URL": url,
         "HIS_LOG_LEVEL": "CRITICAL",
     }
+    with database.begin(write=False) as session:
+        for who in ("doctor", "cashier"):
+            user = session.get(User, world.ids[f"user_{who}"])
+            assert user is not None
+            people[who] = Account(user.login, GOOD, id=user.id)
     program = folder / "app"
     install(program)
     target = Target(
@@ -145,18 +159,93 @@ def house(hospital: Hospital, _sqlite_template: Path, tmp_path_factory: pytest.T
 
 
 def install(program: Path) -> None:
-    """What a package would install, in small: part of the sources, and a bill of materials."""
-    for part in ("his_server/clock.py", "crypto", "dialects", "his_server/security", "modules/kernel"):
+    """What a package would install, in small: part of the sources, a page, the interfaces' manifests, a bill of materials."""
+    for part in ("his_server/clock.py", "his_server/money.py", "crypto", "dialects", "his_server/security", "modules/kernel"):
         for path in [ROOT / part] if part.endswith(".py") else (ROOT / part).rglob("*.py"):
             copy = program / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    (program / "sbom.json").write_text(
-        json.dumps(
-            {"components": [{"name": one.metadata["Name"], "version": one.version, "licenses": ["x"]} for one in distributions()]}
-        ),
-        "utf-8",
-    )
+    page = program / "his_server" / "web" / "dist" / "app.js"
+    page.parent.mkdir(parents=True)
+    page.write_text("const a = b ?? 1;\n", "utf-8")
+    manifest = program / "interfaces" / "lis" / "manifest.toml"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text('id = "H7"\nowner = "检验科"\ndirection = "outbound"\nsensitive = ["patient"]\n', "utf-8")
+    parts = [{"name": one.metadata["Name"], "version": one.version, "licenses": ["x"]} for one in distributions()]
+    (program / "sbom.json").write_text(json.dumps({"components": parts}), "utf-8")
+
+
+def furnish(database: Database, world: World, folder: Path) -> None:
+    """Code tables, the regions of Nantong, six ordinary drugs in stock, an insured bill, an electronic invoice."""
+    regions = folder / "regions.csv"
+    lines = (ROOT / "modules/kernel/masterdata/data/regions.csv").read_text("utf-8").splitlines()
+    regions.write_text("\n".join([lines[0], *(line for line in lines if line.startswith(("3206", "320000")))]), "utf-8")
+    with database.begin() as session:
+        session.info["actor"] = SYSTEM
+        session.execute(delete(DictionaryEntry))
+        import_file(session, SYSTEM, "dictionaries", ROOT / "modules/kernel/masterdata/data/dictionaries.csv")
+        import_file(session, SYSTEM, "regions", regions)
+        day = today(session)
+        for n in range(6):
+            drug = make_drug(
+                session,
+                "10.00",
+                name=f"合规药{n}号片",
+                form="片剂",
+                antimicrobial="",
+                pack_size=10,
+                base_unit="片",
+                default_usage="口服",
+                default_frequency="qd",
+            )
+            stock.receive(
+                session,
+                SYSTEM,
+                world.ids["store"],
+                [stock.Receipt(drug.id, f"C{n}", day + timedelta(days=300), Decimal(1), Decimal(1000), None, 10)],
+                stock.Document("stock_in", 2 + n),
+            )
+        settlement = session.scalars(select(Settlement)).first()
+        assert settlement is not None
+        amounts = dict.fromkeys(("account", "shared_account", "hospital", "own_expense", "over_limit", "self_first"), Decimal(0))
+        session.add(
+            InsuranceClaim(
+                intent_id=1,
+                kind="outpatient",
+                person_id=settlement.person_id,
+                encounter_id=1,
+                settlement_id=settlement.id,
+                insurance="310",
+                area="320600",
+                total=Decimal("20.00"),
+                fund=Decimal("15.00"),
+                cash=Decimal("5.00"),
+                in_scope=Decimal("20.00"),
+                plan="{}",
+                made_at=now(session),
+                **amounts,
+            )
+        )
+        session.add(
+            ElectronicInvoice(
+                intent_id=2,
+                settlement_id=settlement.id,
+                root_id=settlement.id,
+                person_id=settlement.person_id,
+                colour="blue",
+                kind="outpatient",
+                state="issued",
+                amount=settlement.total,
+                code="32060126",
+                invoice_number="0000000001",
+                check_code="A1B2C3",
+                cashier_id=1,
+                cashier_name="李收费",
+                business_date=day,
+                made_at=now(session),
+                issued_at=now(session),
+            )
+        )
 
 
 def work(world: World) -> None:
@@ -176,6 +265,18 @@ def work(world: World) -> None:
             {"lines": [{"line_id": exam["id"], "quantity": "1"}], "reason": "合规测试"},
         )
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_host(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """In this process there are no sockets to tap and no workers to kill: both are played, and the rest is real."""
+    if "house" in request.fixturenames:
+        from tests.compliance.breaking import tap
+
+        monkeypatch.setattr(recovery, "capture", tap(request.getfixturevalue("house"), False))
+        monkeypatch.setattr(recovery, "listeners", lambda port: [1, 2])
+        monkeypatch.setattr(recovery, "_parent", lambda pid: 1)
+        monkeypatch.setattr(recovery.os, "kill", lambda pid, number: None)
 
 
 @pytest.fixture(scope="module")

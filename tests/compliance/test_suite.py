@@ -14,6 +14,7 @@ from crypto import get_provider, pem
 from his_server.cli import main
 from his_server.compliance import checks as declared
 from his_server.compliance import report
+from his_server.compliance.checks import platform
 from his_server.compliance.client import Answer
 from his_server.compliance.frame import (
     BAD,
@@ -32,11 +33,16 @@ from his_server.compliance.frame import (
     judge,
 )
 from his_server.compliance.run import count, derived, run, run_one
-from his_server.compliance.target import Target
-from tests.compliance.test_controls import CONTROLS
+from his_server.compliance.tables import Tables
+from his_server.compliance.target import Done, Target
+from tests.compliance.controls import CONTROLS
 
-UNCONTROLLED: dict[str, str] = {}
-"""Check → why it has no negative control. Nothing may stand here without a reason."""
+UNCONTROLLED: dict[str, str] = {
+    "XC-01": "test_the_stack_is_told_and_only_the_declared_one_passes",
+    "XC-06": "test_dameng_alone_is_asked_for_its_parameters",
+    "DB-25": "no backup command yet",
+}
+"""Check → the test of its own that is its control, because this machine is no such place."""
 ENTRY = catalogue()["DB-01"]
 
 
@@ -193,3 +199,31 @@ def test_a_report_is_verified_offline_and_every_change_shows(written: tuple[Path
 def test_the_list_says_how_each_is_done() -> None:
     done = CliRunner().invoke(main, ["compliance", "list"])
     assert done.exit_code == 0 and len(done.output.strip().splitlines()) == 158
+
+
+def on(system: str, dialect: str, monkeypatch: pytest.MonkeyPatch, code: int = 0) -> Target:
+    """A target on another system and database, by what they say of themselves."""
+    made = target()
+    monkeypatch.setattr(platform, "_os_release", lambda: {"ID": system})
+    monkeypatch.setattr(platform, "banner", lambda where: "DM 8.1")
+    monkeypatch.setattr(platform, "processor", lambda: "鲲鹏")
+    made.tables = Tables("sqlite://")
+    made.tables.dialect = dialect
+    made.command = lambda arguments, more: Done(code, "")
+    return made
+
+
+def test_the_stack_is_told_and_only_the_declared_one_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = catalogue()["XC-01"]
+    assert run_one(on("kylin", "dm", monkeypatch), entry).verdict == GOOD
+    for system, dialect in (("debian", "dm"), ("kylin", "postgresql"), ("", "")):
+        result = run_one(on(system, dialect, monkeypatch), entry)
+        assert result.verdict == NOT_RUN and result.reason and len(result.evidence.seen) > 4
+
+
+def test_dameng_alone_is_asked_for_its_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = catalogue()["XC-06"]
+    verdicts = [
+        run_one(on("kylin", dialect, monkeypatch, code), entry).verdict for dialect, code in (("dm", 0), ("dm", 1), ("sqlite", 0))
+    ]
+    assert verdicts == [GOOD, BAD, NOT_APPLICABLE]

@@ -41,11 +41,10 @@ def manifest(target: Target, seen: Evidence) -> None:
 
 def _sbom(target: Target) -> tuple[Path, dict[str, Any]]:
     assert target.app_dir is not None
-    for folder in (target.app_dir, target.app_dir.parent, target.app_dir / "share"):
-        for name in ("sbom.json", "SBOM.json", "his-server.sbom.json"):
-            if (folder / name).exists():
-                found: dict[str, Any] = json.loads((folder / name).read_text("utf-8"))
-                return folder / name, found
+    for folder in (target.app_dir, target.app_dir.parent, target.app_dir.parent / "share"):
+        for path in sorted(folder.glob("*sbom*.json")) if folder.is_dir() else ():
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return path, found
     raise NotRun("程序目录中没有 SBOM（sbom.json）：不是由安装包安装的")
 
 

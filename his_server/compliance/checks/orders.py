@@ -1,0 +1,119 @@
+"""Prescriptions of a patient of the suite's own, written and cancelled again (RX-02, RX-06)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from his_server.compliance.client import Answer, Visitor
+from his_server.compliance.frame import Evidence, NotRun, check
+from his_server.compliance.target import Target
+
+LONGEST, MOST = 7, 5
+"""Days of an ordinary prescription; drugs on one (处方管理办法 6, 19)."""
+LETTERS = "abcdefghijlmpqstxyz"
+
+
+@dataclass
+class Visit:
+    """A patient before a doctor."""
+
+    target: Target
+    doctor: Visitor
+    encounter: int
+
+    def drugs(self, count: int) -> list[dict[str, Any]]:
+        """Ordinary drugs in stock. :raises NotRun: there are too few."""
+        found: dict[int, dict[str, Any]] = {}
+        for letter in LETTERS:
+            answer = self.doctor.get(f"/api/orders/drugs?q={letter}&encounter_id={self.encounter}")
+            for one in answer.good("查找药品")["items"]:
+                plain = one.get("control") in ("", None, "普通") and not one.get("antimicrobial") and not one.get("skin_test")
+                if plain and float(one.get("free") or 0) > 0:
+                    found.setdefault(one["id"], one)
+            if len(found) >= count:
+                return list(found.values())[:count]
+        raise NotRun(f"目录中可开的普通药品不足 {count} 种")
+
+    def prescribe(self, drugs: list[dict[str, Any]], days: int, **more: Any) -> Answer:
+        """Ask for a prescription; what is issued is cancelled at once."""
+        lines = [
+            {
+                "drug_id": one["id"],
+                "dose": str(one.get("dose_amount") or "1"),
+                "usage": one.get("default_usage") or "口服",
+                "frequency": one.get("default_frequency") or "qd",
+                "days": days,
+            }
+            for one in drugs
+        ]
+        answer = self.doctor.post(
+            "/api/orders/prescriptions", {"encounter_id": self.encounter, "diagnosis": "合规测试", "lines": lines, **more}
+        )
+        if answer.status == 201:
+            self.doctor.post(f"/api/orders/prescriptions/{answer.json['id']}/cancel", {"reason": "合规测试"}).good("作废测试处方")
+        return answer
+
+
+@contextmanager
+def visit(target: Target) -> Iterator[Visit]:
+    """Register a patient and put him before the doctor of the accounts file. :raises NotRun: no clinic or no doctor."""
+    if "doctor" not in target.accounts or "cashier" not in target.accounts:
+        raise NotRun("账户文件中没有 doctor（今天出诊）和 cashier（有票段）的账户")
+    cashier, person = target.staff("cashier"), target.another_patient(birth_date="1980-01-01")
+    sessions = cashier.get("/api/scheduling/sessions").good("今天的号源")["items"]
+    open_ones = [
+        one
+        for one in sessions
+        if one["state"] == "open" and one["free"] > 0 and one.get("price") is not None and one["level"] != "急诊"
+    ]
+    if not open_ones:
+        raise NotRun("今天没有可挂的号")
+    price = (
+        open_ones[0]["price"][:-2]
+        if open_ones[0]["price"].endswith("00") and len(open_ones[0]["price"].partition(".")[2]) == 4
+        else (open_ones[0]["price"])
+    )
+    made = cashier.post(
+        "/api/outpatient-billing/registrations",
+        {
+            "person_id": person,
+            "session_id": open_ones[0]["id"],
+            "expected_total": price,
+            "payments": [{"method": "cash", "covers": price}],
+        },
+    ).good("挂号")
+    doctor = target.staff("doctor")
+    found = [one["id"] for one in doctor.get("/api/orders/visits").good("候诊")["items"] if one["person_id"] == person]
+    if not found:
+        raise NotRun("医生的候诊列表中没有测试病人")
+    try:
+        yield Visit(target, doctor, found[0])
+    finally:
+        cashier.post(f"/api/outpatient-billing/registrations/{made['registration_id']}/cancel", {"reason": "合规测试"})
+
+
+@check("RX-02", "http", "accounts")
+def days(target: Target, seen: Evidence) -> None:
+    """Seven days, not eight; eight with a reason and a chronic disease."""
+    with visit(target) as before:
+        drugs = before.drugs(1)
+        good, long = before.prescribe(drugs, LONGEST), before.prescribe(drugs, LONGEST + 1)
+        seen.see(good.status == 201, f"普通处方 {LONGEST} 天可以开", f"{good.status} {good.code}")
+        reason = (long.json.get("errors") or [{}])[0].get("message") or long.json.get("message")
+        seen.see(long.status == 422, f"{LONGEST + 1} 天没有理由被拒绝", f"{long.status} {reason}")
+        chronic = before.prescribe(drugs, LONGEST + 1, chronic_reason="慢性病病情稳定")
+        seen.see(chronic.status == 201, f"{LONGEST + 1} 天有慢病理由可以开", f"{chronic.status} {chronic.code}")
+    seen.lacks("急诊 3 日（须急诊号）")
+
+
+@check("RX-06", "http", "accounts")
+def number_of_drugs(target: Target, seen: Evidence) -> None:
+    """Five drugs, not six."""
+    with visit(target) as before:
+        drugs = before.drugs(MOST + 1)
+        good, many = before.prescribe(drugs[:MOST], 3), before.prescribe(drugs, 3)
+        seen.see(good.status == 201, f"{MOST} 种药可以开", f"{good.status} {good.code} {good.json.get('message', '')}")
+        seen.see(many.status == 422, f"第 {MOST + 1} 种药被拒绝", f"{many.status} {many.code}")

@@ -1,0 +1,332 @@
+"""The negative controls: for each check what is broken, and how. One line a control."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from crypto import get_provider
+from his_server import reporting, startup
+from his_server.compliance.checks import program
+from his_server.security import (
+    accounts,
+    archive,
+    certificates,
+    integrity,
+    passwords,
+    proof,
+    rules,
+    seals,
+    signin,
+    syslog,
+)
+from his_server.security import settings as security_settings
+from modules.discipline import service as statistics
+from modules.kernel.orders import rules as order_rules
+from modules.kernel.patients import rules as patient_rules
+from modules.kernel.patients import service
+from modules.kernel.patients.service import access
+from tests.compliance.breaking import (
+    Break,
+    always,
+    answers,
+    both,
+    commanded,
+    default_account,
+    few_paths,
+    few_roles,
+    file_in,
+    known,
+    lying,
+    narrow_column,
+    narrowed,
+    own_consent,
+    plain_index,
+    planted,
+    planted_default,
+    put,
+    raised,
+    settings,
+    slow,
+    tapped,
+    texts,
+    twice,
+    unaudited,
+    without,
+)
+
+CONTROLS: list[tuple[str, str, Break]] = [
+    ("MP-01", "a digest of zeros", lying(sm3=always(bytes(32)))),
+    ("MP-01", "a self-test that fails", commanded(1, "wrong")),
+    (
+        "MP-02",
+        "s before r",
+        lying(
+            sm2_sign=lambda private, data, *uid: (
+                (signature := get_provider("openssl").sm2_sign(private, data, *uid))[32:] + signature[:32]
+            )
+        ),
+    ),
+    ("MP-02", "an empty id passes for the default one", lying(sm2_verify=always(True))),
+    ("MP-05", "any signature proves", put(certificates, "proves", always(True))),
+    (
+        "MP-07",
+        "protected facts aren't compared",
+        both(put(integrity.Head, "check", always(None)), put(integrity, "row_holds", always(True))),
+    ),
+    ("MP-08", "altered decisions count", put(integrity, "holds", always(True))),
+    ("MP-11", "a nonce works twice", put(signin, "spend", always(True))),
+    ("MP-12", "a phone number in a name", planted("department", "name", "{phone}")),
+    ("MP-13", "a plain digest for an index", plain_index),
+    ("MP-14", "verification finds nothing", put(seals, "verify_all", always([]))),
+    ("MP-15", "any signature verifies", put(proof, "verify", always(proof.Verdict()))),
+    ("MP-17", "software stands in for a lost device", commanded(0, "ok")),
+    ("MP-18", "bytes of an even number of ones", lying(random=lambda size: bytes((0x0F, 0x33, 0x55, 0x00)) * (size // 4))),
+    ("DB-01", "names aren't folded", put(rules, "fold_login", lambda login: login)),
+    ("DB-02", "every password will do", put(rules, "password_problems", always([]))),
+    (
+        "DB-03",
+        "passwords don't expire",
+        lambda house, patch: patch.setattr(house.app.extensions["his_security"], "password_expired", always(False)),
+    ),
+    ("DB-04", "guesses aren't counted", put(accounts, "take_attempt", always(True))),
+    ("DB-05", "nobody is idle", settings(session_idle=10**9)),
+    ("DB-06", "sessions survive", put(accounts, "end_sessions", always(0))),
+    ("DB-08", "every code is right", put(accounts, "take_code", always(True))),
+    (
+        "DB-09",
+        "permissions aren't asked for",
+        both(few_roles, lambda house, patch: patch.setattr("his_server.actor.Actor.can", always(True))),
+    ),
+    ("DB-10", "denials aren't audited", unaudited("permission.denied")),
+    ("DB-11", "a default account", default_account),
+    ("DB-12", "accounts don't end", put(signin, "_usable", always(True))),
+    ("DB-13", "one person may be two administrators", put(rules, "role_problem", always(None))),
+    ("DB-15", "sign-out isn't audited", unaudited("session.sign_out")),
+    ("DB-15", "refusals aren't audited", unaudited("request.refused")),
+    ("DB-16", "a whole number in the trail", planted("security_audit", "detail", '{{"number": "{id_no}"}}')),
+    ("DB-17", "verification finds nothing", put(seals, "verify", always([]))),
+    (
+        "DB-18",
+        "thirty days are enough",
+        both(put(archive, "check_days", always(None)), put(security_settings, "check_days", always(None))),
+    ),
+    ("DB-19", "business goes on without audit", unaudited("patient.view", "patient.edit", "patient.refused")),
+    ("DB-27", "answers may be cached", without("cache-control")),
+    ("DB-31", "lines of no form", lambda house, patch: patch.setattr(syslog, "lines", lambda session, after: [(1, "<13>hello")])),
+    ("PR-01", "numbers aren't masked", put(patient_rules, "mask_number", lambda number: number)),
+    ("PR-02", "nobody is refused", put(access, "_refusal", always(None))),
+    ("PR-03", "looking isn't audited", unaudited("patient.view")),
+    ("PR-04", "nobody is refused", put(access, "_refusal", always(None))),
+    ("PR-05", "trainees stay for ever", put(rules, "end_date_problem", always(None))),
+    ("PR-06", "nobody is refused", put(access, "_refusal", always(None))),
+    (
+        "PR-09",
+        "one's own consent is enough",
+        lambda house, patch: patch.setattr(statistics, "decide", own_consent(statistics.decide)),
+    ),
+    (
+        "PR-10",
+        "former values aren't shown",
+        answers(
+            lambda method, path, answer: (
+                replace(answer, body=answer.body.replace("旧单位".encode(), b"")) if path.endswith("/timeline") else answer
+            )
+        ),
+    ),
+    (
+        "MR-03",
+        "old screens overwrite",
+        answers(lambda method, path, answer: replace(answer, status=200) if method == "PUT" and answer.status == 409 else answer),
+    ),
+    (
+        "HS-08",
+        "one number, two files",
+        answers(
+            lambda method, path, answer: (
+                replace(answer, status=201, body=b'{"id": 1}')
+                if (method, path) == ("POST", "/api/patients") and answer.status >= 400
+                else answer
+            )
+        ),
+    ),
+    ("RU-09", "no trace id comes back", without("x-request-id")),
+    (
+        "MP-03",
+        "one nonce for all",
+        lambda house, patch: patch.setattr(
+            house.db.sealer.provider, "random", lambda size: bytes(size) if size == 12 else os.urandom(size)
+        ),
+    ),
+    ("MP-04", "a foreign digest in a source", file_in("app/his_server/bad.py", "import hashlib\nx = hashlib.md5(b'')\n")),
+    ("MP-04", "a foreign digest in a column", planted("department", "name", "d41d8cd98f00b204e9800998ecf8427e")),
+    ("MP-06", "a quick verifier", planted("security_user", "password", "pbkdf2-sm3$100$" + "ab" * 16 + "$" + "cd" * 32)),
+    (
+        "MP-06",
+        "a password in clear",
+        lambda house, patch: patch.setattr(
+            passwords, "make", lambda sealer, user, password, rounds: f"plain${rounds}${password}$x"
+        ),
+    ),
+    (
+        "MP-12",
+        "an address in a log",
+        both(known, file_in("data/his.log", lambda house: house.target.markers["home_detail"].encode())),
+    ),
+    (
+        "MP-16",
+        "the master key in a second file",
+        file_in("data/copy.txt", lambda house: (house.folder / "data" / "keys" / "master.key").read_bytes()),
+    ),
+    ("MP-16", "a private key in clear", file_in("data/key.pem", "-----BEGIN PRIVATE KEY-----\nx\n")),
+    ("MP-19", "altered files aren't told", put(startup, "compare", always([]))),
+    ("MP-19", "a file too many", file_in("app/crypto/extra.py", "x = 1\n")),
+    ("PR-07", "anybody exports", lambda house, patch: patch.setattr("his_server.actor.Actor.can", always(True))),
+    (
+        "RU-01",
+        "another version in the document",
+        lambda house, patch: house.target.__dict__.update(openapi={**house.target.openapi, "info": {"version": "9.9"}}),
+    ),
+    ("XC-13", "a part that isn't listed", file_in("app/sbom.json", '{"components": [{"name": "Flask", "version": "1"}]}')),
+    ("XC-14", "a component under another licence", put(program, "_licence", always("GPL-3.0-only"))),
+    ("MP-10", "a password on the wire", tapped),
+    (
+        "DB-20",
+        "a debugger is open",
+        answers(
+            lambda method, path, answer: (
+                replace(answer, status=200, body=b"<title>Werkzeug Debugger</title>") if path == "/console" else answer
+            )
+        ),
+    ),
+    (
+        "DB-21",
+        "a route breaks on bad input",
+        both(
+            few_paths,
+            answers(
+                lambda method, path, answer: replace(answer, status=500) if path.startswith("/api/patients/merge") else answer
+            ),
+        ),
+    ),
+    (
+        "DB-21",
+        "a stack trace is shown",
+        both(
+            few_paths,
+            answers(
+                lambda method, path, answer: (
+                    replace(answer, body=b'Traceback (most recent call last): File "/opt/x.py", line 3, in f')
+                    if answer.status == 422
+                    else answer
+                )
+            ),
+        ),
+    ),
+    ("DB-28", "a nationality nobody said", planted_default),
+    ("DB-30", "a repeated submission is done again", twice),
+    ("RU-03", "a slow product", slow),
+    (
+        "PR-13",
+        "an interface that lists nothing",
+        both(
+            file_in("app/interfaces/lis/manifest.toml", 'id = "H7"\nowner = "x"\ndirection = "outbound"\n'),
+            file_in("app/interfaces/lis/contract.py", "patient = 1\n"),
+        ),
+    ),
+    (
+        "XC-03",
+        "a library of another machine",
+        file_in("app/lib.so", b"\x7fELF\x02\x01\x01" + bytes(11) + (8).to_bytes(2, "little")),
+    ),
+    ("XC-04", "a foreign driver", file_in("app/his_server/bad.py", "import cx_Oracle\n")),
+    (
+        "XC-04",
+        "a page loads from outside",
+        file_in("app/his_server/web/dist/x.html", '<script src="https://cdn.example.com/x.js"></script>'),
+    ),
+    ("XC-08", "new syntax", file_in("app/his_server/web/dist/x.js", "let a; a ??= 1;\n")),
+    (
+        "XC-10",
+        "masks cut through a character",
+        put(patient_rules, "mask_name", lambda name: name.encode("gbk", "replace").decode("gbk")[:1] + "*"),
+    ),
+    ("XC-10", "another encoding on the way", put(service, "create_person", narrowed(service.create_person))),
+    (
+        "XC-11",
+        "private code points pass",
+        answers(
+            lambda method, path, answer: (
+                replace(answer, status=201) if (method, path, answer.status) == ("POST", "/api/patients", 422) else answer
+            )
+        ),
+    ),
+    ("XC-12", "a narrow column", narrow_column),
+    ("XC-15", "a font without a common character", put(reporting, "glyph_missing", always(["龙"]))),
+    ("HS-01", "check digits aren't looked at", put(patient_rules, "_check_18", always(None))),
+    (
+        "HS-02",
+        "former regions are refused",
+        answers(lambda method, path, answer: replace(answer, status=422) if method == "PUT" else answer),
+    ),
+    (
+        "HS-03",
+        "any number under any certificate",
+        put(patient_rules, "_resident", lambda plain, today: patient_rules.IdFacts(plain)),
+    ),
+    ("HS-04", "another code for a sex", planted("dictionary_entry", "code", "8", dictionary="sex", code="9")),
+    ("HS-05", "another name for a people", planted("dictionary_entry", "name", "满满", dictionary="ethnic", code="12")),
+    (
+        "HS-06",
+        "a former region is offered",
+        answers(
+            lambda method, path, answer: (
+                replace(answer, body=answer.body.replace(b'"320613"', b'"320611"')) if "/regions" in path else answer
+            )
+        ),
+    ),
+    (
+        "HS-07",
+        "two kinds of certificate swapped",
+        planted("dictionary_entry", "name", "港澳台居民居住证", dictionary="psn_cert_type", code="16"),
+    ),
+    ("RX-02", "a month without a reason", put(order_rules, "MAX_DAYS", 60)),
+    ("RX-06", "six drugs on one prescription", put(order_rules, "MAX_DRUGS", 60)),
+    ("YB-01", "a fund that doesn't add up", raised("insurance_claim", "fund")),
+    (
+        "YB-08",
+        "a route that takes deposits",
+        lambda house, patch: house.target.__dict__.update(
+            openapi={
+                **house.target.openapi,
+                "paths": {**house.target.openapi["paths"], "/api/x/deposits": {"post": {"x-permission": "x"}}},
+            }
+        ),
+    ),
+    ("FN-01", "a float in the ledger", file_in("app/modules/kernel/charging/bad.py", "TAX = 0.1\n")),
+    ("FN-02", "a line a fen off", raised("charge_line", "amount")),
+    ("FN-03", "a payment a fen off", raised("payment", "amount")),
+    ("FN-05", "a rounding of a whole bill", planted("payment", "method", "rounding", method="cash")),
+    ("FN-07", "numbers that vanished", raised("number_range", "next", by=5, series="receipt")),
+    ("FN-08", "a code of seven digits", planted("electronic_invoice", "code", "3206012")),
+    ("FN-09", "a red receipt of another amount", raised("receipt", "amount", colour="red")),
+    ("FN-09", "a red receipt of nothing", planted("receipt", "reverses_receipt_id", "999999999", colour="red")),
+    (
+        "FN-10",
+        "one role asks and approves",
+        lambda house, patch: house.target.__dict__.update(
+            roles={
+                **house.target.roles,
+                "cashier": {
+                    **house.target.roles["cashier"],
+                    "permissions": {*house.target.roles["cashier"]["permissions"], "charging.approve_refund"},
+                },
+            }
+        ),
+    ),
+    ("FN-12", "a settlement outside of every shift", planted("settlement", "shift_id", "999999999")),
+    ("FN-13", "a total a fen off", raised("settlement", "total")),
+    ("FN-15", "a repeated submission is done again", twice),
+    ("FN-17", "stock that came from nowhere", raised("stock_balance", "on_hand")),
+    ("FN-18", "amounts exported as text", put(reporting, "to_xlsx", texts)),
+]
