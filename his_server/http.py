@@ -230,6 +230,15 @@ def _manual(view: Callable[..., Any], route: Route, call: Call, out: Schema | No
                                                   "再继续，不要直接重复提交") from error
 
 
+def perform_alone(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any], _body: bytes
+                  ) -> Response:
+    """A view with units of work of its own that makes value: the key has to be there, what it is good for is the view's
+    business. :raises Invalid: the key is missing."""
+    if route.effect == "value" and not 8 <= len(request.headers.get("Idempotency-Key", "")) <= 80:
+        raise Invalid("idempotency.missing", "缺少提交编号（Idempotency-Key），请补上后重试")
+    return _manual(view, route, call, out, path)
+
+
 def _unit_of_work(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any],
                   key: str, digest: str) -> Response:
     """The view in a unit of work; the answer is stored in it under the key.

@@ -31,7 +31,7 @@ from his_server.actor import Actor
 from his_server.db import Database, now, today
 from his_server.db.database import CommitUnknown
 from his_server.errors import AppError, Forbidden, Unauthenticated
-from his_server.http import PUBLIC, Call, Route, Routes, dumps, load, perform, query_args
+from his_server.http import PUBLIC, Call, Route, Routes, dumps, load, perform, perform_alone, query_args
 from his_server.security import audit, integrity, signed
 from interfaces.hub.calls import Entry, logged
 from interfaces.hub.manifests import Manifest, all_manifests
@@ -60,6 +60,9 @@ class UseCase:
     personal: frozenset[str]
     keys: frozenset[str]
     view: Callable[..., Any]
+    manual: bool = False
+    """The view opens its own units of work, with calls to others between them, and sees to it itself that a repeat with the
+    same Idempotency-Key does nothing twice."""
 
 
 USE_CASES: dict[str, UseCase] = {}
@@ -77,16 +80,18 @@ class Gateway:
 
     def use_case(self, code: str, method: str, rule: str, *, title: str, out: type[Schema],
                  query: type[Schema] | None = None, body: type[Schema] | None = None, personal: tuple[str, ...] = (),
-                 keys: tuple[str, ...] = (), writes: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+                 keys: tuple[str, ...] = (), writes: bool = False, manual: bool = False
+                 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare one. ``view(call, **path)`` runs in one unit of work with ``call.actor`` the partner; with any method
-        but GET it happens once per Idempotency-Key. ``writes``: a GET that keeps books of its own."""
+        but GET it happens once per Idempotency-Key. ``writes``: a GET that keeps books of its own; ``manual``: see
+        :class:`UseCase`."""
 
         def declare(view: Callable[..., Any]) -> Callable[..., Any]:
             names = tuple(item_of(out)().fields)
             if code in USE_CASES or (strange := {*personal, *keys} - set(names)):
                 raise ValueError(f"{code}: declared twice, or fields that the answer hasn't: {strange}")
             case = UseCase(code, title, self.package, method, rule, query, body, out, names, frozenset(personal),
-                           frozenset(keys), view)
+                           frozenset(keys), view, manual)
             USE_CASES[code] = case
             handle = partial(_handle, case)
             handle.__name__, handle.__doc__ = view.__name__, title  # type: ignore[attr-defined]
@@ -157,7 +162,8 @@ def _perform(case: UseCase, call: Call, inbound: signed.Inbound, path: dict[str,
         result = case.view(_call, **given)
         return only(case, out.dump(result), allowed)
 
-    response = perform(view, ROUTES[case.code], call, None, path, inbound.body)
+    run = perform_alone if case.manual else perform
+    response = run(view, ROUTES[case.code], call, None, path, inbound.body)
     if case.method == "GET" and response.status_code == 200:
         response = _unless_known(response)
     return response

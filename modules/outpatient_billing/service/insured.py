@@ -36,7 +36,7 @@ def cancel_insured_registration(session: Session, actor: Actor, registration_id:
 
 
 def quote_conversion(database: Database, actor: Actor, settlement_id: int, *, credential: Credential, name: str, days: int,
-                     insurance: str | None = None, use_account: bool = True) -> Conversion:
+                     insurance: str | None = None, use_account: bool = True, request_key: str | None = None) -> Conversion:
     """What a self-paid settlement would be if it were insured: the credential must be its own patient's.
 
     ``days``: how old it may be; the same for window and kiosk. :raises Conflict: another's credential, or not convertible.
@@ -49,4 +49,4 @@ def quote_conversion(database: Database, actor: Actor, settlement_id: int, *, cr
     with database.begin(write=False) as session:
         members.check(session, person_id, member)
     return converting.quote(database, actor, settlement_id, credential=credential, member=member, days=days,
-                            insurance=insurance, use_account=use_account)
+                            insurance=insurance, use_account=use_account, request_key=request_key)

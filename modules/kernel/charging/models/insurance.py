@@ -65,13 +65,14 @@ class Conversion(Keyed):
 
     ``live`` is 1 from ``settling`` on, so that a settlement is converted once at most; ``booked_id`` is the settlement of
     kind ``convert``, total 0, that exchanged the payments and the receipts; ``approval_id`` the second person's consent to
-    the cash that goes back.
+    the cash that goes back; ``request_key`` what a partner's quote is known by when it is sent again.
     """
 
     __tablename__ = "insurance_conversion"
     __table_args__ = (
         UniqueConstraint("settlement_id", "live"),
         UniqueConstraint("claim_id"),
+        UniqueConstraint("request_key"),
         Index("ix_insurance_conversion_state", "state", "changed_at"),
     )
     settlement_id: Mapped[int] = mapped_column(BigInteger)
@@ -80,6 +81,7 @@ class Conversion(Keyed):
     state: Mapped[str] = mapped_column(String(10))
     booked_id: Mapped[int | None] = mapped_column(BigInteger)
     approval_id: Mapped[int | None] = mapped_column(BigInteger)
+    request_key: Mapped[str | None] = mapped_column(String(120))
     message: Mapped[str | None] = mapped_column(String(200))
     channel: Mapped[str] = mapped_column(String(20))
     opened_at: Mapped[datetime] = mapped_column(Instant)

@@ -56,13 +56,15 @@ REASON = "自费转医保"
 
 
 def quote(database: Database, actor: Actor, settlement_id: int, *, credential: Credential, member: Member, days: int,
-          insurance: str | None = None, use_account: bool = True) -> Conversion:
+          insurance: str | None = None, use_account: bool = True, request_key: str | None = None) -> Conversion:
     """Ask the insurer what a self-paid settlement would be if it were insured; nothing of it changes.
 
-    ``days``: how old it may be, in calendar days, today included.
+    ``days``: how old it may be, in calendar days, today included. ``request_key``: the same key is the same quote.
     :raises Conflict: it can't be converted (why), or the insurer refuses.
     """
     adapter = reversing.port(database)
+    if request_key is not None and (known := _quoted(database, request_key, settlement_id)) is not None:
+        return known
     with database.begin() as session:
         session.info["actor"] = actor
         original = convertible(session, settlement_id, days)
@@ -72,7 +74,8 @@ def quote(database: Database, actor: Actor, settlement_id: int, *, credential: C
                                          insurance=insurance, use_account=use_account, converts=settlement_id)
         at = now(session)
         made = Conversion(settlement_id=settlement_id, claim_id=claim.id, state="quoted", channel=actor.channel,
-                          opened_at=at, opened_by=actor.user_id, opened_by_name=actor.name, changed_at=at)
+                          opened_at=at, opened_by=actor.user_id, opened_by_name=actor.name, changed_at=at,
+                          request_key=request_key)
         session.add(made)
         session.flush()
         key = made.id
@@ -82,6 +85,26 @@ def quote(database: Database, actor: Actor, settlement_id: int, *, credential: C
         follow(database, key)
         raise
     return read(database, key)
+
+
+def _quoted(database: Database, request_key: str, settlement_id: int) -> Conversion | None:
+    """What the same request made before; one whose answer never came is taken back, so that it can be asked anew.
+
+    :raises Conflict: the key was used for another settlement.
+    """
+    with database.begin() as session:
+        found = session.scalars(select(Conversion).where(Conversion.request_key == request_key)).first()
+        if found is None:
+            return None
+        if found.settlement_id != settlement_id:
+            raise Conflict("idempotency.reused", "该提交编号已用于另一笔结算，请换一个提交编号")
+        claim = session.get_one(InsuranceClaim, found.claim_id)
+        if found.state == "quoted" and claim.total == ZERO:
+            found.request_key = None
+            session.flush()
+            return None
+        session.expunge(found)
+        return found
 
 
 def convertible(session: Session, settlement_id: int, days: int) -> Settlement:
