@@ -69,8 +69,9 @@ def held(database: Database, settlement_id: int) -> Decimal:
 
 @pytest.mark.requirement("N1", "YB-02", "DB-30")
 @pytest.mark.parametrize(("moment", "converted"), [
-    ("before settle", False), ("after settle", True), ("before booking", True), ("while booking", True),
-    ("after booking", True), ("before return", True), ("after return", True)])
+    ("before settle", False), ("before 2207", False), ("after 2207", True), ("after settle", True),
+    ("before booking", True), ("while booking", True), ("after booking", True), ("before return", True),
+    ("after return", True)])
 def test_dies_while_converting(world: World, clock: ManualClock, keys_dir: Path, moment: str, converted: bool) -> None:
     number = make.id_no(3)
     person = make.insured_person(world, number)

@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 from his_server.actor import Actor
 from his_server.db import numbering
 from his_server.errors import Conflict
-from interfaces.insurance_standin.simulator import Insurer
 from interfaces.scan_payment.simulator import ScanChannel
 from modules.kernel.charging.models import Payment, Settlement
 from modules.kernel.charging.ports import Credential
@@ -19,6 +18,7 @@ from modules.kernel.charging.service import converting, insured, payments, refun
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from tests.factories import insured as make
 from tests.factories.hospital import World
+from tests.factories.insurer import Simulated
 from tests.processes import Place, place_of, run_all
 
 API = "/api/outpatient-billing/conversions"
@@ -29,7 +29,7 @@ def _work(place: Place, books: Path, scan: Path, actor: Actor, number: str, quot
           lines: list[tuple[int, int]]) -> list[str]:
     """In a child: convert each bill by a quote of one's own, or refund a line of the last two, the last one first."""
     database = place.open()
-    database.ports.update({"insurance": Insurer(books), "payment:scan": ScanChannel(scan)})
+    database.ports.update({"insurance": Simulated(database, books), "payment:scan": ScanChannel(scan)})
     ends = ["none"] * BILLS
     for n in range(BILLS) if quotes else (BILLS - 1, BILLS - 2):
         try:
@@ -69,7 +69,7 @@ def test_two_windows_convert_and_a_third_refunds(world: World, keys_dir: Path) -
             actors.append(Actor(user_id=20_000 + n, login=f"racer{n}", name=f"选手{n}", permissions=frozenset()))
             numbering.grant_range(session, RECEIPT_SERIES, actors[n].user_id, (n + 300) * 10**6, (n + 301) * 10**6 - 1)
     place = place_of(world.db, keys_dir)
-    common = world.db.ports["insurance"].path, world.db.ports["payment:scan"].path
+    common = world.db.ports["insurance"].folder, world.db.ports["payment:scan"].path
     ends = run_all(_work, [(place, *common, actors[0], number + "0000", quotes[0], lines),
                            (place, *common, actors[1], number + "0000", quotes[1], lines),
                            (place, *common, actors[2], number + "0000", [], lines)])

@@ -34,9 +34,8 @@ def mappings(session: Session, *, kind: str | None, state: str | None, search: s
                mapping.changed_at, mapping.changed_by_name, entry.name.label("national_name"),
                entry.level.label("national_level"), entry.active.label("national_active"))
         .select_from(ours).outerjoin(mapping, mine).outerjoin(entry, theirs))
-    counts = dict(session.execute(
-        select(func.coalesce(mapping.state, "unmapped"), func.count()).select_from(ours).outerjoin(mapping, mine)
-        .group_by(func.coalesce(mapping.state, "unmapped"))).all())
+    counts = {found or "unmapped": count for found, count in session.execute(
+        select(mapping.state, func.count()).select_from(ours).outerjoin(mapping, mine).group_by(mapping.state))}
     if kind:
         joined = joined.where(ours.c.kind == kind)
     if state == "unmapped":

@@ -30,9 +30,7 @@ ZERO = Decimal("0.00")
 
 @pytest.fixture
 def office(world: World) -> World:
-    """The world with somebody in the insurance office; the centre has no statement yet."""
-    for old in _folder(world).glob("statements.db*"):
-        old.unlink()
+    """The world with somebody in the insurance office."""
     for who in ("office", "office2"):
         with world.db.begin() as session:
             session.info["actor"] = SYSTEM
@@ -40,11 +38,6 @@ def office(world: World) -> World:
             world.ids[f"user_{who}"] = user.id
         world.clients[who] = signed_in_client(world.app, world.db, user=user)
     return world
-
-
-def _folder(world: World) -> Path:
-    data: Path = world.app.extensions["his_settings"].data_dir
-    return data / "simulators" / "insurance_statement"
 
 
 def _visit(world: World, day: int) -> tuple[str, int, int]:
@@ -174,10 +167,10 @@ def test_what_only_the_centre_has_is_reversed_by_two_people(office: World, clock
 
 @pytest.mark.requirement("N4")
 @pytest.mark.parametrize("fault", ["drop_after", "drop_before", "garbage", "refuse"])
-def test_a_lost_answer_of_the_centre_is_asked_for(office: World, clock: ManualClock, fault: str) -> None:
+def test_a_lost_answer_of_the_centre_is_asked_for(office: World, clock: ManualClock, fault: str, tmp_path: Path) -> None:
     day = _a_day(office, clock)
     made = _build(office, day)[0]
-    folder = _folder(office)
+    folder = tmp_path / "simulators" / "insurance_statement"
     faults = simulating.Faults(folder)
     faults.write([Rule(fault, "statement", count=1)])
     first = office.ok(_do(office, made["id"], "upload"))
