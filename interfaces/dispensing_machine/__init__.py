@@ -8,6 +8,7 @@ from typing import Any
 from his_server.module import Handler, Job, Module
 from interfaces.dispensing_machine import models, subscriptions
 from interfaces.dispensing_machine.client import Machine
+from interfaces.dispensing_machine.inbound import gateway
 from interfaces.dispensing_machine.settings import Settings
 from interfaces.hub import transport
 from interfaces.hub.calls import observed
@@ -28,6 +29,7 @@ def _handler(event: str, deliver: Any) -> Handler:
 module = Module(
     name="dispensing_machine",
     title="门诊发药机",
+    routes=(gateway.routes,),
     ports={subscriptions.PORT: _port},
     handlers=(
         Handler("PrescriptionReady", "dispensing_machine", subscriptions.push, lost_answer="ask", network=True,

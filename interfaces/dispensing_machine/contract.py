@@ -66,6 +66,20 @@ for _name in DRUG_FIELDS:
     DrugRow._declared_fields.setdefault(_name, fields.String(load_default=""))
 
 
+class FeedbackIn(_Row):
+    """The machine's feedback to us: ``ready`` put out (700, 750 上屏), ``handed`` handed out (800, 801, 550 下屏)."""
+
+    step = fields.String(required=True, validate=validate.OneOf(("ready", "handed")))
+    window = fields.String(load_default="", validate=validate.Regexp(r"\d{0,4}\Z"))
+
+
+class FeedbackOut(Schema):
+    """What we make of it."""
+
+    pres_no = fields.String()
+    step = fields.String()
+
+
 @dataclass(frozen=True)
 class Pushed(Outcome):
     """The machine's answer to a prescription; ``peer_number`` is the window that it says."""

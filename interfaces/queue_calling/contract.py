@@ -77,7 +77,13 @@ class ResignRow(_Row):
 class CallIn(_Row):
     """A call event, from the calling system to us."""
 
-    registrationNo = fields.String(required=True, validate=validate.Length(1, 32))
     callingFlag = fields.String(required=True, validate=validate.OneOf((WAITING, IN_VISIT, PASSED, FINISHED)))
     callingTime = fields.AwareDateTime(required=True)
     roomCode = fields.String(load_default="", validate=validate.Length(0, 20))
+
+
+class CallOut(Schema):
+    """What we know now."""
+
+    registrationNo = fields.String()
+    callingFlag = fields.String()

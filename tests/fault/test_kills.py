@@ -128,7 +128,7 @@ def _settle_outside(house: House, hospital: Hospital) -> None:
     try:
         worker = Worker(later, hospital)
         for _ in range(10):
-            while worker.recover() + worker.fan_out() + worker.deliver_due():
+            while worker.recover() + worker.fan_out() + worker.deliver_due() + worker.ask_due():
                 pass
             if not sum(int(job.run(later)) for job in charging.jobs):  # type: ignore[call-overload]
                 break

@@ -20,6 +20,7 @@ from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata.models import Drug
 from tests.factories.hospital import World
 from tests.interfaces.dispensing_machine.helping import Room
+from tests.interfaces.hub.opening import make_partner
 
 PUSH = "GetPresNoByXML"
 
@@ -226,3 +227,26 @@ def test_xml_is_read_back_as_it_was_written() -> None:
     assert again == [row | {"MedName": "<阿莫西林> & 𬬭"}]
     with pytest.raises(mapping.Garbled):
         mapping.tree("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>")
+
+
+@pytest.mark.requirement("H9")
+def test_the_machines_feedback_ends_a_lost_answer_and_warns_of_what_was_refunded(room: Room) -> None:
+    world, partner = room.world, make_partner(room.world.db, room.world.app.test_client(), cases=("machine.feedback",))
+    room.spoil(Rule("drop_after", PUSH, count=1))
+    _, made, settled = room.paid()
+    room.work()
+    assert room.order(made["id"]).state == "sending"
+    path = f"/prescriptions/{made['number']}/feedback"
+    assert partner.send("POST", path, {"step": "ready", "window": "3"}, key="feedback-1").json == {
+        "pres_no": made["number"], "step": "ready"}
+    assert room.order(made["id"]).state == "ready"
+    room.work(seconds=90, rounds=2)
+    assert room.pushes() == [made["number"]] and room.deliveries() == [("done", "")]
+    lines = world.settlement(settled["id"])["lines"]
+    world.sign_in_again()
+    world.ok(world.post("cashier", f"/api/outpatient-billing/settlements/{settled['id']}/refunds", {
+        "lines": [{"line_id": line["id"], "quantity": line["refundable"]} for line in lines], "reason": "病人要求"}))
+    room.work()
+    assert partner.send("POST", path, {"step": "handed", "window": "3"}, key="feedback-2").json["step"] == "withdrawn"
+    assert room.order(made["id"]).alarm
+    assert partner.send("POST", "/prescriptions/NOBODY/feedback", {"step": "ready"}, key="feedback-3").status_code == 404

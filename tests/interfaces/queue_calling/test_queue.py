@@ -6,17 +6,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from his_server.clock import ManualClock
+from his_server.messaging.outbox import OutboxEvent
 from interfaces.hub.calls import observed
 from interfaces.hub.simulating import Rule
 from interfaces.queue_calling import module, subscriptions
 from interfaces.queue_calling.client import Calling
+from interfaces.queue_calling.models import QueueCall
 from interfaces.queue_calling.settings import Settings
 from modules.kernel.masterdata.models import Department
 from modules.kernel.patients.rules import mask_name
 from modules.kernel.scheduling.models import ClinicSession
 from tests.factories.hospital import World
+from tests.interfaces.hub.opening import make_partner
 from tests.interfaces.registrations import Peer, other_session
 
 
@@ -79,3 +83,23 @@ def test_yesterdays_queue_is_not_told_any_more(peer: Peer, clock: ManualClock) -
     clock.set(clock.now() + timedelta(days=1))
     peer.work()
     assert peer.look("/queue") == []
+
+
+@pytest.mark.requirement("H18")
+def test_calls_come_back_and_the_newest_counts(peer: Peer, clock: ManualClock) -> None:
+    world = peer.world
+    partner = make_partner(world.db, world.app.test_client(), cases=("queue.call",))
+    made, gone = (world.register(world.person(name)) for name in ("张小明", "王五"))
+    path = f"/registrations/{made['registration_number']}/calls"
+    at = clock.now()
+    told = [("1", at, "call-00001"), ("2", at + timedelta(minutes=2), "call-00002"), ("1", at, "call-00003")]
+    answers = [partner.send("POST", path, {"callingFlag": flag, "callingTime": when.isoformat(), "roomCode": "3诊室"}, key=key)
+               for flag, when, key in told]
+    assert [answer.json["callingFlag"] for answer in answers] == ["1", "2", "2"]
+    with world.db.begin(write=False) as session:
+        assert session.scalars(select(QueueCall.flag)).all() == ["2"]
+        assert len(session.scalars(select(OutboxEvent.id).where(OutboxEvent.type == "QueueCalled")).all()) == 2
+    peer.cancel(gone)
+    refused = partner.send("POST", f"/registrations/{gone['registration_number']}/calls", {
+        "callingFlag": "1", "callingTime": at.isoformat()}, key="call-00004")
+    assert refused.status_code == 409 and "退号" in refused.json["message"]
