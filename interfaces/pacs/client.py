@@ -1,0 +1,40 @@
+"""The PACS's service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from his_server.messaging.outbox import LostAnswer, Refused
+from interfaces.pacs.contract import DONE
+from interfaces.pacs.settings import Settings
+from modules.kernel.charging.ports import CONFIRMED, REFUSED, Outcome
+
+HEADERS = {"Content-Type": "application/json; charset=utf-8"}
+
+
+class Pacs:
+    """The adapter. The PACS de-duplicates by messageId. :raises NotSent, LostAnswer: as the line says."""
+
+    def __init__(self, line: Any, settings: Settings) -> None:
+        self.line, self.settings = line, settings
+
+    def confirm(self, number: str, request: Mapping[str, Any]) -> Outcome:
+        """Exams of a request were paid."""
+        return self._send("confirm", request)
+
+    def cancel(self, number: str, request: Mapping[str, Any]) -> Outcome:
+        """Exams of a request were refunded before they were performed."""
+        return self._send("cancel", request)
+
+    def _send(self, name: str, request: Mapping[str, Any]) -> Outcome:
+        answer = self.line.exchange("POST", f"/v1/exams/{name}", json.dumps(request, ensure_ascii=False).encode(), HEADERS)
+        if answer.status in (400, 401, 403, 404, 405, 415):
+            raise Refused(f"{name}: HTTP {answer.status}")
+        if answer.status != 200:
+            raise LostAnswer(f"{name}: HTTP {answer.status}")
+        said = answer.json()
+        if not isinstance(said, dict) or "code" not in said:
+            raise LostAnswer(f"{name}: 应答没有 code")
+        return Outcome(CONFIRMED if said["code"] == DONE else REFUSED, message=str(said.get("msg", "")))

@@ -1,0 +1,67 @@
+"""A stand-in for the PACS: per exam what is paid and not refunded; a message id that it knows changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, jsonify, request
+from marshmallow import ValidationError
+
+from interfaces.pacs.contract import RequestIn
+
+
+def create(folder: Path) -> Flask:
+    """The PACS's service, and ``/exams`` of what may be performed."""
+    app, path = Flask("pacs", static_folder=None), folder / "pacs.db"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def open_() -> sqlite3.Connection:
+        books = sqlite3.connect(path, timeout=30)
+        books.row_factory = sqlite3.Row
+        return books
+
+    with closing(open_()) as books, books:
+        books.execute("CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, action TEXT)")
+        books.execute("CREATE TABLE IF NOT EXISTS exam (request TEXT, line INTEGER, name TEXT, paid TEXT, "
+                      "PRIMARY KEY (request, line))")
+
+    @app.post("/v1/exams/<any(confirm, cancel):action>")
+    def take(action: str) -> Any:
+        body = RequestIn().load(request.get_json())
+        with closing(open_()) as books:
+            books.execute("BEGIN IMMEDIATE")
+            with books:
+                if books.execute("SELECT 1 FROM message WHERE id = ?", (body["messageId"],)).fetchone():
+                    return jsonify(code="0", msg="重复消息，已处理过")
+                for line in body["lines"]:
+                    key = (body["requestNo"], line["lineNo"])
+                    held = books.execute("SELECT paid FROM exam WHERE request = ? AND line = ?", key).fetchone()
+                    before = Decimal(held["paid"]) if held else Decimal(0)
+                    after = before + (line["quantity"] if action == "confirm" else -line["quantity"])
+                    if after < 0:
+                        books.rollback()
+                        return jsonify(code="1", msg=f"{line['itemName']} 未确费或数量不足，不能取消")
+                    books.execute("INSERT INTO exam VALUES (?, ?, ?, ?) ON CONFLICT (request, line) DO UPDATE "
+                                  "SET paid = excluded.paid", (*key, line["itemName"], str(after)))
+                books.execute("INSERT INTO message VALUES (?, ?)", (body["messageId"], action))
+        return jsonify(code="0", msg="成功")
+
+    @app.get("/exams")
+    def exams() -> Any:
+        with closing(open_()) as books:
+            return jsonify([dict(row) for row in books.execute("SELECT * FROM exam ORDER BY request, line")])
+
+    @app.get("/messages")
+    def messages() -> Any:
+        with closing(open_()) as books:
+            return jsonify([dict(row) for row in books.execute("SELECT * FROM message ORDER BY rowid")])
+
+    @app.errorhandler(ValidationError)
+    def wrong(error: ValidationError) -> Any:
+        return jsonify(code="2", msg=f"参数错误：{error.messages}")
+
+    return app
