@@ -372,3 +372,45 @@ def charge_unit(quantity: Decimal, *, pack_size: int, pack_unit: str, base_unit:
     if quantity % pack_size == 0:
         return Charged(pack_unit, quantity / pack_size, pack_price, Decimal(pack_size))
     return Charged(base_unit, quantity, round_money(pack_price / pack_size, PRICE), Decimal(1))
+
+
+@dataclass(frozen=True)
+class LabTest:
+    """A paid or ordered laboratory test: its line, item, specimen (静脉血, 尿 …), container, test group and where it is drawn."""
+
+    line_id: int
+    item: str
+    specimen: str
+    container: str
+    group: str = ""
+    site: str = ""
+
+
+@dataclass(frozen=True)
+class CollectionFee:
+    """A fee that comes with laboratory tests: the charge item, how often, and the lines whose tests it is for. The refund of
+    the last of these lines refunds it. ``key`` makes it unique within a visit."""
+
+    key: str
+    item: str
+    covers: tuple[int, ...]
+
+
+def collection_fees(tests: Iterable[LabTest], tubes: Mapping[str, str], drawing: Sequence[str]) -> list[CollectionFee]:
+    """采血费、试管费 of the tests of one patient (H7). ``tubes``: container → charge item; ``drawing``: the items charged once
+    per drawing (采血费, 采血针费).
+
+    Only blood costs anything: a drawing once per collection site, a tube once per tube. Tests of one specimen, container and
+    group share a tube; the same test twice never does. The answer depends on what is ordered, not on the order of it.
+    """
+    blood = sorted((test for test in tests if "血" in test.specimen), key=lambda test: test.line_id)
+    fees = [CollectionFee(f"draw:{site}:{item}", item, tuple(t.line_id for t in blood if t.site == site))
+            for site in sorted({test.site for test in blood}) for item in drawing]
+    filled: dict[tuple[str, str, str, int], list[LabTest]] = {}
+    for test in blood:
+        turn = sum(1 for key, inside in filled.items() if key[:3] == (test.specimen, test.container, test.group)
+                   and any(other.item == test.item for other in inside))
+        filled.setdefault((test.specimen, test.container, test.group, turn), []).append(test)
+    return fees + [CollectionFee(f"tube:{specimen}:{container}:{group}:{turn}", tubes[container],
+                                 tuple(t.line_id for t in inside))
+                   for (specimen, container, group, turn), inside in sorted(filled.items()) if container in tubes]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -115,3 +118,39 @@ def test_charging_in_packs_or_singly_keeps_the_quantity(quantity: Decimal, pack:
         assert charged.unit == "片"
         # the share of one unit, rounded to four places: never off by more than half of the last
         assert abs(charged.price * pack - price) <= Decimal("0.00005") * pack
+
+
+_TESTS = st.lists(st.builds(
+    rules.LabTest, st.just(0), st.sampled_from(["WBC", "GLU", "ALT"]), st.sampled_from(["静脉血", "末梢血", "尿"]),
+    st.sampled_from(["紫管", "黄管", "无费管"]), st.sampled_from(["", "急"]), st.sampled_from(["采血室", "床旁"])), max_size=8)
+TUBES, DRAWING = {"紫管": "T1", "黄管": "T2"}, ("采血费", "采血针费")
+
+
+def _fees(tests: list[rules.LabTest]) -> list[rules.CollectionFee]:
+    return rules.collection_fees(tests, TUBES, DRAWING)
+
+
+@pytest.mark.requirement("H7")
+@given(_TESTS, st.randoms(use_true_random=False))
+def test_collection_fees_follow_from_what_is_ordered(given_tests: list[rules.LabTest], chance: random.Random) -> None:
+    tests = [replace(test, line_id=n) for n, test in enumerate(given_tests, 1)]
+    fees = _fees(tests)
+    shuffled = list(tests)
+    chance.shuffle(shuffled)
+    assert _fees(shuffled) == fees, "the order of the lines decides nothing"
+    assert len({fee.key for fee in fees}) == len(fees)
+    blood = {test.line_id: test for test in tests if "血" in test.specimen}
+    draws = [fee for fee in fees if fee.key.startswith("draw")]
+    assert len(draws) == len(DRAWING) * len({test.site for test in blood.values()}), "once per collection site"
+    tubes = [fee for fee in fees if fee.key.startswith("tube")]
+    inside = [line for fee in tubes for line in fee.covers]
+    assert sorted(inside) == sorted(n for n, test in blood.items() if test.container in TUBES), "each in exactly one tube"
+    for fee in tubes:
+        found = [blood[line] for line in fee.covers]
+        assert len({(t.specimen, t.container, t.group) for t in found}) == 1 and fee.item == TUBES[found[0].container]
+        assert len({t.item for t in found}) == len(found), "the same test twice never shares a tube"
+    most = Counter((t.specimen, t.container, t.group, t.item) for t in blood.values() if t.container in TUBES)
+    per_key: dict[tuple[str, str, str], int] = {}
+    for (*key, _item), count in most.items():
+        per_key[tuple(key)] = max(per_key.get(tuple(key), 0), count)  # type: ignore[arg-type]
+    assert len(tubes) == sum(per_key.values()), "no tube more than needed"
