@@ -37,16 +37,17 @@ def create(folder: Path) -> Flask:
             with books:
                 if books.execute("SELECT 1 FROM message WHERE id = ?", (body["messageId"],)).fetchone():
                     return jsonify(code="0", msg="重复消息，已处理过")
-                for line in body["lines"]:
-                    key = (body["requestNo"], line["lineNo"])
-                    held = books.execute("SELECT paid FROM exam WHERE request = ? AND line = ?", key).fetchone()
-                    before = Decimal(held["paid"]) if held else Decimal(0)
-                    after = before + (line["quantity"] if action == "confirm" else -line["quantity"])
-                    if after < 0:
-                        books.rollback()
-                        return jsonify(code="1", msg=f"{line['itemName']} 未确费或数量不足，不能取消")
-                    books.execute("INSERT INTO exam VALUES (?, ?, ?, ?) ON CONFLICT (request, line) DO UPDATE "
-                                  "SET paid = excluded.paid", (*key, line["itemName"], str(after)))
+                held = {row["line"]: Decimal(row["paid"]) for row in books.execute(
+                    "SELECT line, paid FROM exam WHERE request = ?", (body["requestNo"],))}
+                sign = 1 if action == "confirm" else -1
+                after = {line["lineNo"]: held.get(line["lineNo"], Decimal(0)) + sign * line["quantity"]
+                         for line in body["lines"]}
+                if min(after.values()) < 0:
+                    return jsonify(code="1", msg="项目未确费或数量不足，不能取消")
+                books.executemany(
+                    "INSERT INTO exam VALUES (?, ?, ?, ?) ON CONFLICT (request, line) DO UPDATE SET paid = excluded.paid",
+                    [(body["requestNo"], line["lineNo"], line["itemName"], str(after[line["lineNo"]]))
+                     for line in body["lines"]])
                 books.execute("INSERT INTO message VALUES (?, ?)", (body["messageId"], action))
         return jsonify(code="0", msg="成功")
 
