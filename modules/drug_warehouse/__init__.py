@@ -15,6 +15,7 @@ from modules.drug_warehouse.routes import (
     platform,
     routes,
 )
+from modules.drug_warehouse.service import crediting as crediting
 from modules.drug_warehouse.service import money, purchasing, receiving
 
 __all__ = ["buying", "module", "office", "platform"]

@@ -148,6 +148,21 @@ class SupplierInvoice(Keyed):
     payment_note: Mapped[str] = mapped_column(String(100), default="")
 
 
+class SupplierCredit(Keyed):
+    """退货冲账: what goods that went back by a stock paper take off a supplier's bill; on one invoice at most."""
+
+    __tablename__ = "supplier_credit"
+    __table_args__ = (UniqueConstraint("document_id", "supplier_id"), CheckConstraint("amount >= 0", name="amount"),
+                      Index("ix_supplier_credit_payable", "supplier_id", "invoice_id"))
+    number: Mapped[str] = mapped_column(String(32))
+    document_id: Mapped[int] = mapped_column(BigInteger)
+    supplier_id: Mapped[int] = mapped_column(ForeignKey("supplier.id"))
+    amount: Mapped[Decimal] = mapped_column(Money)
+    invoice_id: Mapped[int | None] = mapped_column(BigInteger)
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    made_by_name: Mapped[str] = mapped_column(String(60))
+
+
 class PriceChange(Keyed):
     """A change of a drug's retail price per pack from a day on; ``planned`` until stock is revalued on that day."""
 
@@ -229,6 +244,17 @@ class PlatformDelivery(Keyed):
     lot_no: Mapped[str] = mapped_column(String(40), default="")
     expiry: Mapped[date | None]
     shipped_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class PlatformReturn(Keyed):
+    """A return of a platform delivery, in platform units, that goes out by a stock paper; told when that is confirmed."""
+
+    __tablename__ = "platform_return"
+    __table_args__ = (CheckConstraint("quantity > 0", name="positive"),)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("platform_delivery.id"), index=True)
+    document_id: Mapped[int] = mapped_column(BigInteger, unique=True)
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
+    reason: Mapped[str] = mapped_column(String(200))
 
 
 class PlatformCall(Keyed):

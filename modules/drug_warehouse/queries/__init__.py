@@ -21,6 +21,7 @@ from modules.drug_warehouse.models import (
     PurchaseOrder,
     Revaluation,
     Supplier,
+    SupplierCredit,
     SupplierInvoice,
     supplier_search,
 )
@@ -88,11 +89,18 @@ def receipts(session: Session, *, store_id: int, state: str, after: str | None, 
 
 
 def uninvoiced(session: Session, supplier_id: int) -> list[dict[str, Any]]:
-    """Accepted receipts of a supplier that are on no invoice. One query."""
-    return [dict(row._mapping) for row in session.execute(
+    """Accepted receipts of a supplier that are on no invoice, and what went back to him, negative. Two queries."""
+    receipts = session.execute(
         select(GoodsReceipt.id, GoodsReceipt.number, GoodsReceipt.amount, GoodsReceipt.changed_at)
         .where(GoodsReceipt.supplier_id == supplier_id, GoodsReceipt.state == "accepted", GoodsReceipt.invoice_id.is_(None))
-        .order_by(GoodsReceipt.id).limit(500))]
+        .order_by(GoodsReceipt.id).limit(500))
+    credits = session.execute(
+        select(SupplierCredit.id, SupplierCredit.number, SupplierCredit.amount, SupplierCredit.made_at)
+        .where(SupplierCredit.supplier_id == supplier_id, SupplierCredit.invoice_id.is_(None))
+        .order_by(SupplierCredit.id).limit(500))
+    return [*({**row._mapping, "kind": "receipt"} for row in receipts),
+            *({"id": row.id, "number": row.number, "amount": -row.amount, "changed_at": row.made_at, "kind": "credit"}
+              for row in credits)]
 
 
 def invoices(session: Session, *, state: str, after: str | None, limit: int) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from marshmallow import Schema, fields, validate
 
 from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text
 from modules.drug_warehouse import rules
+from modules.kernel.stock.rules import DOCUMENTS
+
+PURPOSES = DOCUMENTS["supplier_return"].purposes
 
 _LINES = validate.Length(1, 500, error="请录入 1 至 500 行")
 
@@ -118,6 +121,7 @@ class InvoiceIn(Schema):
     invoice_date = fields.Date(required=True)
     due_date = fields.Date(required=True)
     receipt_ids = fields.List(Id(), required=True, validate=validate.Length(1, 500, error="请选择入库单"))
+    credit_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=500, error="最多 500 张退货单"))
 
 
 class InvoicesQuery(PageQuery):
@@ -203,4 +207,6 @@ class GiveBackIn(Schema):
 
     delivery_id = Id(required=True)
     quantity = QuantityField(required=True, positive=True)
+    purpose = Choice(*PURPOSES, load_default=PURPOSES[0])
     reason = Text(required=True, min=2, max=200)
+    codes = fields.List(Text(min=1, max=100), load_default=list, validate=validate.Length(max=500, error="最多 500 个追溯码"))

@@ -18,7 +18,14 @@ from his_server.messaging import outbox
 from his_server.money import ZERO
 from his_server.security import audit
 from modules.drug_warehouse import rules
-from modules.drug_warehouse.models import GoodsReceipt, PriceChange, Revaluation, Supplier, SupplierInvoice
+from modules.drug_warehouse.models import (
+    GoodsReceipt,
+    PriceChange,
+    Revaluation,
+    Supplier,
+    SupplierCredit,
+    SupplierInvoice,
+)
 from modules.drug_warehouse.service import suppliers
 from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.service import prices
@@ -28,10 +35,10 @@ PRICE_SERIES = numbering.Series("drug_price_change", "调价单号", "TJ{date:%y
 
 
 def enter_invoice(session: Session, actor: Actor, *, supplier_id: int, number: str, amount: Decimal, invoice_date: date,
-                  due_date: date, receipt_ids: Sequence[int]) -> SupplierInvoice:
-    """Enter an invoice over accepted receipts, whose sum it must be.
+                  due_date: date, receipt_ids: Sequence[int], credit_ids: Sequence[int] = ()) -> SupplierInvoice:
+    """Enter an invoice over accepted receipts less what went back to the supplier, whose sum it must be.
 
-    :raises Invalid: the sums differ. :raises Conflict: a receipt is on another invoice, or the number is known.
+    :raises Invalid: the sums differ. :raises Conflict: a receipt or credit is on another invoice, or the number is known.
     """
     suppliers.get(session, supplier_id)
     if session.scalar(select(SupplierInvoice.id).where(SupplierInvoice.supplier_id == supplier_id,
@@ -40,10 +47,13 @@ def enter_invoice(session: Session, actor: Actor, *, supplier_id: int, number: s
     wanted = sorted(set(receipt_ids))
     rows = session.execute(select(GoodsReceipt.id, GoodsReceipt.amount).where(
         GoodsReceipt.id.in_(wanted), GoodsReceipt.supplier_id == supplier_id, GoodsReceipt.state == "accepted")).all()
-    total = sum((row.amount for row in rows), ZERO)
-    if len(rows) != len(wanted) or total != amount:
-        raise Invalid("warehouse.invoice_sum", f"发票金额 {amount} 元与所选入库单合计 {total} 元不符，请核对",
-                      [FieldError("amount", f"入库合计 {total}")])
+    less = sorted(set(credit_ids))
+    back = session.execute(select(SupplierCredit.id, SupplierCredit.amount).where(
+        SupplierCredit.id.in_(less), SupplierCredit.supplier_id == supplier_id)).all()
+    total = sum((row.amount for row in rows), ZERO) - sum((row.amount for row in back), ZERO)
+    if len(rows) != len(wanted) or len(back) != len(less) or total != amount:
+        raise Invalid("warehouse.invoice_sum", f"发票金额 {amount} 元与所选入库单（减退货）合计 {total} 元不符，请核对",
+                      [FieldError("amount", f"合计 {total}")])
     made = SupplierInvoice(number=number, supplier_id=supplier_id, amount=amount, invoice_date=invoice_date,
                            due_date=due_date, state="open", made_at=now(session), made_by_name=actor.name, paid_at=None,
                            paid_by_name=None, payment_note="")
@@ -52,6 +62,9 @@ def enter_invoice(session: Session, actor: Actor, *, supplier_id: int, number: s
     if portable.guarded_update(session, GoodsReceipt, GoodsReceipt.id.in_(wanted) & GoodsReceipt.invoice_id.is_(None),
                                {"invoice_id": made.id}) != len(wanted):
         raise Conflict("warehouse.invoiced", "部分入库单已登记在其他发票上，请刷新后重新选择")
+    if less and portable.guarded_update(session, SupplierCredit, SupplierCredit.id.in_(less)
+                                        & SupplierCredit.invoice_id.is_(None), {"invoice_id": made.id}) != len(less):
+        raise Conflict("warehouse.invoiced", "部分退货单已冲减其他发票，请刷新后重新选择")
     audit.record(session, actor, "invoice.enter", "supplier_invoice", made.id, {"number": number, "amount": str(amount)})
     return made
 
@@ -66,7 +79,7 @@ def pay_invoice(session: Session, actor: Actor, invoice_id: int, note: str) -> N
 
 
 def payables(session: Session) -> list[dict[str, Any]]:
-    """What is owed per supplier: received and not invoiced, invoiced and not paid, overdue. Three queries."""
+    """What is owed per supplier: received less sent back and not invoiced, invoiced and not paid, overdue. Four queries."""
     found: dict[int, dict[str, Any]] = {}
 
     def add(supplier: int, name: str, amount: Decimal) -> None:
@@ -77,6 +90,10 @@ def payables(session: Session) -> list[dict[str, Any]]:
             select(GoodsReceipt.supplier_id, func.sum(GoodsReceipt.amount)).where(
                 GoodsReceipt.state == "accepted", GoodsReceipt.invoice_id.is_(None)).group_by(GoodsReceipt.supplier_id)):
         add(supplier, "uninvoiced", amount)
+    for supplier, amount in session.execute(
+            select(SupplierCredit.supplier_id, func.sum(SupplierCredit.amount)).where(SupplierCredit.invoice_id.is_(None))
+            .group_by(SupplierCredit.supplier_id)):
+        add(supplier, "uninvoiced", -amount)
     for supplier, due, amount in session.execute(
             select(SupplierInvoice.supplier_id, SupplierInvoice.due_date, SupplierInvoice.amount).where(
                 SupplierInvoice.state == "open")):

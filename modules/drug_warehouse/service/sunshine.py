@@ -23,15 +23,19 @@ from his_server.security import audit
 from modules.drug_warehouse import rules
 from modules.drug_warehouse.models import (
     DrugMatch,
+    GoodsReceiptLine,
     PlatformCall,
     PlatformDelivery,
     PlatformProduct,
+    PlatformReturn,
     PurchaseLine,
     PurchaseOrder,
 )
 from modules.drug_warehouse.ports import Product, Shipment
 from modules.drug_warehouse.service import purchasing, receiving
 from modules.kernel.masterdata.models import Drug
+from modules.kernel.stock.models import StockDocument
+from modules.kernel.stock.service import documents
 
 _DELIVERY = PlatformDelivery.__table__.c
 _TAKEN = (update(PlatformDelivery.__table__)  # type: ignore[arg-type]
@@ -203,15 +207,40 @@ def arrive(session: Session, actor: Actor, order_id: int, lines: Sequence[Mappin
     return receipt
 
 
-def give_back(session: Session, actor: Actor, order_id: int, *, delivery_id: int, quantity: Decimal, reason: str) -> None:
-    """Goods of a delivery go back (H011); the stock goes out by a paper 退供应商. :raises Conflict: more than received."""
+def give_back(session: Session, actor: Actor, order_id: int, *, delivery_id: int, quantity: Decimal, purpose: str,
+              reason: str, codes: Sequence[str] = ()) -> StockDocument:
+    """Goods of a delivery go back (H011) by a paper 退供应商 of the batch that it brought; its confirmation moves the
+    stock, the supplier's bill and the platform together. Controlled drugs leave the paper to a second person.
+
+    :raises Conflict: more than was received, or than is in stock.
+    """
     order, delivery = purchasing.get(session, order_id), session.get(PlatformDelivery, delivery_id)
     if delivery is None or delivery.order_id != order.id:
         raise NotFound("sunshine.delivery", "没有这条配送明细，请刷新")
-    if session.connection().execute(_RETURNED, {"b_id": delivery_id, "b_quantity": quantity}).rowcount != 1:
-        raise Conflict("sunshine.return", "退货数量超过已收数量，请核对", [FieldError("quantity", "超过已收数量")])
-    session.refresh(delivery)
-    _tell(session, "give_back", order, f"T{delivery.id}-{delivery.returned.normalize():f}", {
-        "platform_id": delivery.platform_id, "quantity": str(quantity), "reason": reason})
+    ordered = {line.id: line for line in purchasing.lines_of(session, order_id)}
+    ratio = _ratios(session, list(ordered.values())).get(delivery.line_id)
+    batch = session.scalar(select(GoodsReceiptLine.batch_id).where(
+        GoodsReceiptLine.delivery_id == delivery_id, GoodsReceiptLine.accepted > 0).order_by(GoodsReceiptLine.id.desc())
+        .limit(1))
+    if ratio is None or batch is None or quantity > delivery.received - delivery.returned:
+        raise Conflict("sunshine.return", "退货数量超过已收数量，或尚未验收入库，请核对",
+                       [FieldError("quantity", "超过已收数量")])
+    paper = documents.draft(session, actor, kind="supplier_return", store_id=order.store_id, purpose=purpose, reason=reason,
+                            lines=[{"batch_id": batch, "quantity": quantity * ratio, "codes": list(codes)}])
+    session.add(PlatformReturn(delivery_id=delivery_id, document_id=paper.id, quantity=quantity, reason=reason))
+    session.flush()
     audit.record(session, actor, "sunshine.give_back", "purchase_order", order_id,
-                 {"delivery": delivery.platform_id, "quantity": str(quantity)})
+                 {"delivery": delivery.platform_id, "quantity": str(quantity), "paper": paper.number})
+    return paper if paper.strict else documents.confirm(session, actor, paper.id, acknowledged=True)
+
+
+def tell_return(session: Session, actor: Actor, back: PlatformReturn) -> None:
+    """The paper of a platform return is confirmed: it counts, and the platform hears of it.
+
+    :raises Conflict: meanwhile so much went back that this is more than was received.
+    """
+    if session.connection().execute(_RETURNED, {"b_id": back.delivery_id, "b_quantity": back.quantity}).rowcount != 1:
+        raise Conflict("sunshine.return", "退货数量超过已收数量，请核对", [FieldError("quantity", "超过已收数量")])
+    delivery = session.get_one(PlatformDelivery, back.delivery_id, populate_existing=True)
+    _tell(session, "give_back", purchasing.get(session, delivery.order_id), f"T{back.document_id}", {
+        "platform_id": delivery.platform_id, "quantity": str(back.quantity), "reason": back.reason})

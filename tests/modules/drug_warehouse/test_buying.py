@@ -105,6 +105,35 @@ def test_invoice_is_what_was_received_and_is_paid_once(house: House, supplier: i
     assert house.post("keeper", f"{WAREHOUSE}/invoices", body).status_code == 403
 
 
+def test_what_goes_back_to_a_supplier_takes_off_his_bill_once(house: House, supplier: int) -> None:
+    here = arrival(house, order(house, supplier))
+    house.ok(house.post("keeper", f"{WAREHOUSE}/receipts/{here['id']}/accept"))
+    batch = next(b for b in house.ok(house.get("keeper", "stock/batches", store_id=house.ids["warehouse"]))["items"]
+                 if b["lot_no"] == here["lines"][0]["lot_no"])
+    paper = {"kind": "supplier_return", "store_id": house.ids["warehouse"], "purpose": "质量问题", "reason": "包装破损"}
+    made = house.ok(house.post("keeper", "stock/papers", {**paper, "lines": [
+        {"batch_id": batch["batch_id"], "quantity": "48"}]}))
+    owed = lambda: house.ok(house.get("finance", f"{WAREHOUSE}/payables"))["items"][0]  # noqa: E731
+    assert owed()["uninvoiced"] == "120.00"
+    house.ok(house.post("keeper", f"stock/papers/{made['id']}/confirm", {}))
+    assert owed()["uninvoiced"] == "100.00"
+    house.refused(house.post("keeper", f"stock/papers/{made['id']}/confirm", {}), 409, "stock.document_state")
+    open_ = house.ok(house.get("finance", f"{WAREHOUSE}/suppliers/{supplier}/uninvoiced"))["items"]
+    assert [(row["kind"], row["amount"]) for row in open_] == [("receipt", "120.00"), ("credit", "-20.00")]
+    body = {"supplier_id": supplier, "number": "0099", "invoice_date": "2026-03-02", "due_date": "2026-05-01",
+            "receipt_ids": [here["id"]], "credit_ids": [open_[1]["id"]]}
+    house.refused(house.post("finance", f"{WAREHOUSE}/invoices", {**body, "amount": "120.00"}), 422, "warehouse.invoice_sum")
+    house.ok(house.post("finance", f"{WAREHOUSE}/invoices", {**body, "amount": "100.00"}))
+    assert (owed()["uninvoiced"], owed()["open"]) == ("0.00", "100.00")
+    # a batch that nobody delivered goes back to nobody
+    other = next(b for b in house.ok(house.get("keeper", "stock/batches", store_id=house.ids["warehouse"]))["items"]
+                 if b["lot_no"] != here["lines"][0]["lot_no"] and b["control"] == "普通")
+    lost = house.ok(house.post("keeper", "stock/papers", {**paper, "lines": [
+        {"batch_id": other["batch_id"], "quantity": "24"}]}))
+    house.refused(house.post("keeper", f"stock/papers/{lost['id']}/confirm", {}), 409, "warehouse.no_supplier")
+    assert house.findings() == []
+
+
 def _accept(place: Place, actor: Actor, receipt: int) -> str:
     database = place.open()
     try:

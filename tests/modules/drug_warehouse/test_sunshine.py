@@ -43,6 +43,11 @@ def test_likeness_says_what_speaks_for_a_product() -> None:
     assert rules.likeness(ours(), rules.Described("别名", "", "", "", "国药准字H1"))[0] == 100
 
 
+def owed(house: House) -> str:
+    """What is owed and not invoiced yet."""
+    return str(house.ok(house.get("finance", f"{WAREHOUSE}/payables"))["items"][0]["uninvoiced"])
+
+
 @pytest.mark.requirement("M6.3")
 def test_matched_ordered_delivered_received_and_sent_back(house: House, supplier: int, actor: Actor) -> None:
     with house.db.begin() as session:
@@ -88,8 +93,11 @@ def test_matched_ordered_delivered_received_and_sent_back(house: House, supplier
     house.ok(house.post("keeper", f"{WAREHOUSE}/receipts/{receipt['id']}/accept"))
     assert ("K7", "10盒") in house.stock("warehouse")
     assert house.ok(house.get("keeper", f"{WAREHOUSE}/orders/{made['id']}"))["state_name"] == "已收齐"
-    back = {"delivery_id": delivery, "quantity": "1", "reason": "近效期"}
+    assert owed(house) == "88.00"
+    back = {"delivery_id": delivery, "quantity": "1", "purpose": "近效期", "reason": "近效期"}
     house.ok(house.post("keeper", f"{WAREHOUSE}/orders/{made['id']}/give-back", back))
+    # one paper: the stock is out, the bill is less, the platform hears of it
+    assert ("K7", "5盒") in house.stock("warehouse") and owed(house) == "44.00"
     house.refused(house.post("keeper", f"{WAREHOUSE}/orders/{made['id']}/give-back", {**back, "quantity": "2"}), 409,
                   "sunshine.return")
     calls = house.ok(house.get("keeper", f"{WAREHOUSE}/orders/{made['id']}/deliveries"))["calls"]

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from his_server.actor import SYSTEM
 from his_server.clock import ManualClock
 from his_server.messaging.outbox import OutboxEvent
+from modules.kernel.charging.models import ChargeLine
 from modules.kernel.dispensing.models import DispensingTask
 from modules.kernel.masterdata.models import Staff
 from modules.kernel.orders.models import Prescription
@@ -87,6 +88,9 @@ def test_a_closing_window_hands_its_people_to_others_of_the_same_store(world: Wo
 def test_the_store_is_fixed_at_settlement_and_never_jumps(world: World, clock: ManualClock) -> None:
     """Written by day, paid at night: the open emergency store has it, and keeps it when the day comes."""
     set_rule(world, opens="07:30", closes="17:30")
+    with world.db.begin() as session:
+        own = make_department(session, name="急诊药房", kind="药房", outpatient=False).id
+        session.get_one(Store, world.ids["emergency_store"]).department_id = own
     person = world.person()
     made = world.prescribe(world.encounter(world.register(person)))
     clock.move(hours=11)
@@ -99,6 +103,8 @@ def test_the_store_is_fixed_at_settlement_and_never_jumps(world: World, clock: M
     assert look(world, made)["store_id"] == world.ids["emergency_store"]
     with world.db.begin(write=False) as session:
         assert {r.store_id for r in session.scalars(select(Reservation))} == {world.ids["emergency_store"]}
+        lines = session.scalars(select(ChargeLine).where(ChargeLine.source == "prescription"))
+        assert {line.performing_department_id for line in lines} == {own}
     assert world.findings() == []
 
 

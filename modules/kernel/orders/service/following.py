@@ -102,9 +102,11 @@ def _fix_stores(session: Session, rows: Sequence[Row[Any]]) -> dict[int, int]:
     shut = set(places.values()) & dispensing.closed_now(session)
     if not shut:
         return places
-    night = session.scalar(select(Store.id).where(Store.kind == "emergency", Store.active).order_by(Store.code).limit(1))
-    if night is None or night in shut:
+    found = session.execute(select(Store.id, Store.department_id).where(Store.kind == "emergency", Store.active)
+                            .order_by(Store.code).limit(1)).first()
+    if found is None or found.id in shut:
         return places
+    night, department = found.id, found.department_id
     for key in sorted(key for key, store in places.items() if store in shut):
         need: dict[int, Decimal] = defaultdict(Decimal)
         for row in rows:
@@ -114,6 +116,9 @@ def _fix_stores(session: Session, rows: Sequence[Row[Any]]) -> dict[int, int]:
         if all(free[drug] >= quantity for drug, quantity in need.items()):
             places[key] = night
             portable.guarded_update(session, Prescription, Prescription.id == key, {"store_id": night})
+            # the income is that store's: whoever hands out is the performing department
+            portable.guarded_update(session, ChargeLine, (ChargeLine.source == "prescription") & (ChargeLine.source_id == key),
+                                    {"performing_department_id": department})
     return places
 
 

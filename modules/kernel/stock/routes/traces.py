@@ -31,6 +31,12 @@ def resend(call: Call) -> dict[str, Any]:
     return {"count": tracing.resend(call.session, call.actor, call.body["ids"])}
 
 
+@routes.post("/trace-uploads/<int:upload_id>/delete", permission=TRACE, body=schemas.DeleteUploadIn, value=True, status=201)
+def delete_upload(call: Call, upload_id: int) -> dict[str, Any]:
+    """删除已上传的追溯记录（3507），删除后可重新发送"""
+    return {"serial": tracing.withdraw_upload(call.session, call.actor, upload_id, reason=call.body["reason"]).serial}
+
+
 @routes.get("/trace-coverage", permission=TRACE, query=schemas.CoverageQuery, out=schemas.CoverageList)
 def coverage(call: Call) -> dict[str, Any]:
     """追溯码扫码率"""

@@ -79,6 +79,12 @@ class ResendIn(Schema):
     ids = fields.List(Id(), required=True, validate=validate.Length(1, 500, error="请选择要重新发送的记录"))
 
 
+class DeleteUploadIn(Schema):
+    """Why the platform is to forget an upload."""
+
+    reason = Text(required=True, min=2, max=200)
+
+
 class CoverageQuery(Schema):
     """A period, of one store or all."""
 

@@ -6,7 +6,7 @@ stopped or prohibited are named before that (M7.7); a controlled drug needs a se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,10 @@ from modules.kernel.stock.service.ledger import BatchQuantity, Document, Receipt
 
 SERIES = {kind: numbering.Series(f"stock_{kind}"[:40], f"{what.title}号", what.prefix + "{date:%y%m%d}{n:05d}", per_day=True)
           for kind, what in rules.DOCUMENTS.items()}
+
+
+CONFIRMED: dict[str, list[Callable[[Session, Actor, StockDocument, Sequence[StockDocumentLine]], None]]] = {}
+"""Kind → what follows its confirmation in the same unit of work; put here by the workstations that keep more of it."""
 
 
 def ledger_document(paper: StockDocument) -> Document:
@@ -224,6 +228,8 @@ def confirm(session: Session, actor: Actor, document_id: int, *, acknowledged: b
     for line in lines:
         line.done = line.quantity
     session.flush()
+    for follow in CONFIRMED.get(paper.kind, ()):
+        follow(session, actor, paper, lines)
     return paper
 
 

@@ -21,6 +21,7 @@ from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import now, numbering
 from his_server.errors import Conflict, FieldError, Invalid, NotFound
+from his_server.messaging import outbox
 from his_server.security import audit
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.stock import rules
@@ -237,6 +238,8 @@ def post(session: Session, actor: Actor, sheet_id: int, *, missing_is_zero: bool
         result[name] = len(part)
         result[f"{name}_amount"] = sum((rules.value(c, r.pack_cost, r.pack_size) for r, c in part), Decimal("0.00"))
     audit.record(session, actor, "stocktake.post", "stocktake", sheet_id, {k: str(v) for k, v in result.items()})
+    event, transaction = rules.COUNTED
+    outbox.record(session, event, str(sheet_id), {"sheet_id": sheet_id, "transaction": transaction})
     return result
 
 

@@ -19,8 +19,9 @@ from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import Quantity, now, of, today
-from his_server.errors import Conflict, FieldError, Invalid
+from his_server.errors import Conflict, FieldError, Invalid, NotFound
 from his_server.messaging import outbox
+from his_server.security import audit
 from modules.kernel.stock import rules
 from modules.kernel.stock.models import Batch, NoCodeEntry, StockBalance, TraceCode, TraceMove, TraceUpload
 from modules.kernel.stock.rules import Demand
@@ -328,6 +329,33 @@ def mark_refused(session: Session, serial: str, message: str) -> None:
     """The platform refused an upload: it waits for a correction and is sent again by hand."""
     portable.guarded_update(session, TraceUpload, (TraceUpload.serial == serial) & (TraceUpload.state != "sent"), {
         "state": "refused", "message": message[:300], "attempts": TraceUpload.attempts + 1})
+
+
+def withdraw_upload(session: Session, actor: Actor, upload_id: int, *, reason: str) -> TraceUpload:
+    """删除上传 (3507): the platform forgets what it was told by mistake; the upload waits again and may be resent.
+
+    The deletion is an upload of its own; ``document_kind`` ``trace_upload`` names the one that it deletes.
+    :raises Conflict: the platform doesn't have it (not sent yet, refused, or deleted already), or it is a deletion itself.
+    """
+    found = session.get(TraceUpload, upload_id)
+    if found is None:
+        raise NotFound("trace.upload", "没有这条上传记录，请刷新")
+    if found.act == "delete" or not portable.guarded_update(
+            session, TraceUpload, (TraceUpload.id == upload_id) & (TraceUpload.state == "sent"),
+            {"state": "deleted", "message": f"{actor.name} 删除：{reason}"[:300]}):
+        raise Conflict("trace.not_sent", "平台没有这条记录（未上传、被拒或已删除），不能删除，请刷新后核对")
+    key = of(session).keys.next()
+    made = TraceUpload(
+        id=key, serial=f"{rules.UPLOADS['delete'][1]}{key}", act="delete", document_kind="trace_upload",
+        document_id=upload_id, line_id=None, store_id=found.store_id, drug_id=found.drug_id, quantity=found.quantity,
+        codes=0, state="waiting", attempts=0, message="", peer_number="", business_date=today(session),
+        created_at=now(session), sent_at=None)
+    session.add(made)
+    session.flush()
+    announce(session, "delete", made.serial, made.id)
+    audit.record(session, actor, "trace.delete_upload", "trace_upload", upload_id, {"serial": found.serial, "reason": reason})
+    session.refresh(found)
+    return made
 
 
 def upload_body(session: Session, serial: str) -> tuple[TraceUpload, list[str]]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from dialects import portable
 from his_server.actor import Actor
 from his_server.errors import AppError
+from his_server.messaging.outbox import OutboxEvent
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.rules import Demand
 from modules.kernel.stock.service import Document, stocktake
@@ -57,6 +58,8 @@ def test_counts_hold_while_the_pharmacy_works(house: House) -> None:
     assert (preview["loss_amount"], preview["gain_amount"], preview["uncounted"]) == ("0.83", "2.92", 2)
     posted = house.ok(house.post("keeper", f"stock/sheets/{key}/post"))
     assert (posted["gain"], posted["loss"]) == (1, 1)
+    with house.db.begin(write=False) as session:  # the insurer's platform hears of the count (3501), once
+        assert [event.business_key for event in session.query(OutboxEvent).filter_by(type="StockCounted")] == [str(key)]
     assert house.stock("warehouse") == [("A1", "7盒22粒"), ("B2", "10盒10粒")]
     assert house.stock("warehouse", "narcotic") == [("N1", "5盒"), ("N2", "5盒")]  # nobody counted: nothing changes
     house.refused(house.post("keeper", f"stock/sheets/{key}/post"), 409, "stocktake.ended")

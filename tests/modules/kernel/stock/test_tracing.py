@@ -197,6 +197,19 @@ def test_uploads_keep_their_serial_until_the_platform_has_them(house: House, act
     assert [(u["serial"], u["state"], u["message"]) for u in left] == [(page[0]["serial"], "refused", "批号不符")]
     answer = house.ok(house.get("insurance", "stock/trace-coverage", start="2026-03-01", end="2026-03-02"))
     assert answer["unsent"] == 1 and answer["items"] == []  # the ledger dispensed nothing in this test
+    # what was told by mistake is deleted there (3507), by an upload of its own, and can be told again
+    path = f"stock/trace-uploads/{page[1]['id']}/delete"
+    gone = house.ok(house.post("insurance", path, {"reason": "批号录错"}))
+    assert gone["serial"].startswith("3507")
+    house.refused(house.post("insurance", path, {"reason": "批号录错"}), 409, "trace.not_sent")
+    never = f"stock/trace-uploads/{page[0]['id']}/delete"
+    house.refused(house.post("insurance", never, {"reason": "批号录错"}), 409, "trace.not_sent")
+    with house.db.begin(write=False) as session:
+        [event] = session.scalars(select(OutboxEvent).where(OutboxEvent.type == "DrugTraceDeleted"))
+        assert event.business_key == gone["serial"]
+        deletion, codes = tracing.upload_body(session, gone["serial"])
+        assert (deletion.document_kind, deletion.document_id, codes) == ("trace_upload", page[1]["id"], [])
+    house.ok(house.post("insurance", "stock/trace-uploads/resend", {"ids": [page[1]["id"]]}))
     assert house.post("doctor", "stock/trace-uploads/resend", {"ids": [1]}).status_code == 403
 
 
