@@ -59,7 +59,7 @@ def ours(db: Database) -> dict[str, Any]:
 
 
 def test_a_change_between_two_pages_is_not_missed(world: World, partner: Partner, db: Database, clock: ManualClock) -> None:
-    mirror, seen = Mirror("departments", limit=1), 0
+    mirror, seen, versions = Mirror("departments", limit=1), 0, set()
 
     def fetch(resource: str, query: dict[str, Any]) -> dict[str, Any]:
         nonlocal seen
@@ -70,9 +70,12 @@ def test_a_change_between_two_pages_is_not_missed(world: World, partner: Partner
                     row.building = "新大楼"
             clock.move(seconds=10)
             partner.fetch(resource, {})  # somebody else brings the resource up to date meanwhile
-        return partner.fetch(resource, query)
+        page = partner.fetch(resource, query)
+        versions.add(page["version"])
+        return page
 
     mirror.pull(fetch)
+    assert len(versions) == 1, "all pages of one reading belong to the version of the first"
     clock.move(seconds=10)
     mirror.pull(partner.fetch)
     assert mirror.rows == ours(db)
