@@ -83,10 +83,17 @@ def _array(texts: Iterable[str]) -> str:
 
 
 def _fill(database: Database, now: datetime) -> None:
+    began = time.perf_counter()
     packages, operations = _array(all_manifests()), _array(OPERATIONS)
     step = DAYS * 86_400_000 // CALLS  # milliseconds between two calls
     with psycopg.connect(bare_url(database.url.render_as_string(hide_password=False)), autocommit=True) as wire:
         wire.execute("SET synchronous_commit = off")
+        wire.execute("SET maintenance_work_mem = '512MB'")
+        indexes = wire.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'interface_call%' "
+                               "AND indexname NOT LIKE 'pk_%' AND indexname NOT LIKE '%pkey'").fetchall()
+        assert len(indexes) >= 8
+        for name, _ in indexes:  # built at once afterwards: a third of the time
+            wire.execute(f'DROP INDEX "{name}"')
         wire.execute("CREATE TEMP TABLE who AS SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM person")
         for low in range(0, CALLS, 500_000):
             # newest first: call n is n steps old; the last ones are older than the log is kept
@@ -116,7 +123,10 @@ def _fill(database: Database, now: datetime) -> None:
                          "WHERE message = %s AND outcome <> 'ok'", (sorted(rules.terms(text)), text))
         [(rare,)] = wire.execute("UPDATE interface_call SET message = %s, outcome = 'unknown' WHERE id = 3999999999000 "
                                  "RETURNING id", (RARE,)).fetchall()
+        print(f"\n  rows and words: {time.perf_counter() - began:.0f} s", flush=True)
         wire.execute("INSERT INTO interface_call_term SELECT unnest(%s::text[]), %s", (sorted(rules.terms(RARE)), rare))
+        for _, made in indexes:
+            wire.execute(made)
         wire.execute("VACUUM ANALYZE interface_call")
         wire.execute("VACUUM ANALYZE interface_call_term")
 
