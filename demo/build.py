@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from demo import drugs, infusion, month, partners, wards
+from demo import drugs, infusion, month, office, partners, wards
 from demo.people import make_people
 from demo.present import today_so_far
 from his_server.actor import SYSTEM, Actor
@@ -105,6 +105,8 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         say("今日输液与皮试")
         infusion.fill(database, real.now(), people, nurses, persons)
         partners.fill(database, settings, people.finance)
+        say("医保科：对账单、失败、自费转医保")
+        office.fill(database, people.insurance, people.cashiers[0])
         seals.seal_all(database)
     finally:
         database.clock = real
@@ -170,7 +172,8 @@ def _people(database: Database, hospital: Hospital, settings: Settings, weekday:
                                                         department_id=d.department_id) for d in doctors}
     people = month.People(
         cashiers=[actors[f"cashier0{n}"] for n in (1, 2, 3)], technician=actors["technician01"],
-        pharmacists=[actors["pharmacist01"], actors["pharmacist02"]], finance=actors["finance01"], doctors=visitors,
+        pharmacists=[actors["pharmacist01"], actors["pharmacist02"]], finance=actors["finance01"],
+        insurance=actors["insurance01"], doctors=visitors,
         warehouse=[actors["warehouse01"], actors["warehouse02"]],
         seated=frozenset(a.staff_id for login, a in actors.items() if login.startswith("doctor") and a.staff_id))
     return people, [actors["nurse01"], actors["nurse02"], actors["nurse03"]]

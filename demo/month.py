@@ -52,6 +52,7 @@ class People:
     pharmacists: Sequence[Actor]
     technician: Actor
     finance: Actor
+    insurance: Actor
     warehouse: Sequence[Actor]
     doctors: dict[int, Actor]
     """By staff id."""

@@ -55,6 +55,7 @@ module = Module(
         Check("charging.shift", "班次：结账后不变，每次结算只属于一个班次", queries.closed_shifts_frozen),
         Check("charging.intent", "电子支付：只入账一次", queries.intents_used_once),
         Check("charging.claim", "医保结算：入账＝有效结算，金额平衡", queries.claims_agree),
+        Check("charging.conversion", "自费转医保：医保入账＝退还病人", queries.conversions_agree),
         Check("charging.invoice", "电子票据：一次结算一张有效，净额＝结算净额", queries.invoice_chains),
     ),
 )

@@ -3,6 +3,7 @@
 from modules.kernel.charging.queries.balance import (
     claims_agree,
     closed_shifts_frozen,
+    conversions_agree,
     intents_used_once,
     invoice_chains,
     line_states_agree,
@@ -16,6 +17,6 @@ from modules.kernel.charging.queries.deposits import old_deposits
 from modules.kernel.charging.queries.invoices import invoices
 from modules.kernel.charging.queries.listings import case, claim, intent, worklist
 
-__all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "conversion", "intent", "intents_used_once", "invoice_chains",
-           "invoices", "line_states_agree",
-           "numbers_complete", "old_deposits", "payment_states_agree", "receipt_chains", "settlements_balance", "worklist"]
+__all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "conversion", "conversions_agree", "intent",
+           "intents_used_once", "invoice_chains", "invoices", "line_states_agree", "numbers_complete",
+           "old_deposits", "payment_states_agree", "receipt_chains", "settlements_balance", "worklist"]

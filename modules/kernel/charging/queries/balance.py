@@ -17,6 +17,7 @@ from modules.kernel.charging import rules
 from modules.kernel.charging.models import (
     ChargeLine,
     ChargeLineState,
+    Conversion,
     ElectronicInvoice,
     InsuranceClaim,
     Intent,
@@ -160,6 +161,27 @@ def claims_agree(session: Session) -> Iterator[Finding]:
     for (key, method), amount in held.items():
         if amount:
             yield Finding("charging.claim", f"settlement {key}", f"{method} {amount} 没有有效的医保结算")
+
+
+def conversions_agree(session: Session) -> Iterator[Finding]:
+    """Each exchange of payments (kind ``convert``) is of one finished conversion, and what it took of the insurer's is what
+    it gave the patient back."""
+    done = {c.booked_id: c for c in session.scalars(select(Conversion).where(Conversion.state == "done"))}
+    sums: dict[int, dict[bool, Decimal]] = defaultdict(lambda: {True: ZERO, False: ZERO})
+    for key, method, amount in session.execute(
+            select(Payment.settlement_id, Payment.method, func.sum(Payment.amount))
+            .join(Settlement, Settlement.id == Payment.settlement_id).where(Settlement.kind == "convert")
+            .group_by(Payment.settlement_id, Payment.method)):
+        sums[key][method in rules.INSURED] += amount
+    for booked in session.scalars(select(Settlement).where(Settlement.kind == "convert")):
+        found = done.pop(booked.id, None)
+        if found is None or found.settlement_id != booked.reverses_id or booked.total != ZERO:
+            yield Finding("charging.conversion", booked.number, "转医保没有对应的办理记录，或金额不为 0")
+        if sums[booked.id][True] != -sums[booked.id][False]:
+            yield Finding("charging.conversion", booked.number,
+                          f"医保入账 {sums[booked.id][True]}，退还病人 {-sums[booked.id][False]}")
+    for left in done.values():
+        yield Finding("charging.conversion", f"conversion {left.id}", "已办完但没有入账")
 
 
 def invoice_chains(session: Session) -> Iterator[Finding]:
