@@ -32,7 +32,7 @@ CODES: dict[str, frozenset[str]] = {name: frozenset(codes.split()) for name, cod
     "rx_circ_flag": "0 1", "rx_flag": "0 1", "trdn_flag": "0 1", "maindiag_flag": "0 1", "cvlserv_flag": "0 1",
     "clr_type": "11 12 13 14 21 41 99",
     "inv_chg_type": "101 102 103 104 105 106 107 108 109 110 111"}.items()}
-"""Closed lists of section D; the provincial tails come from 1901 and are a setting (``codes``)."""
+"""Closed lists of section D; the provincial tails come from 1901."""
 
 
 class ContractError(ValueError):

@@ -108,9 +108,11 @@ class NhsaSign(Keyed):
 
 
 class NhsaFeeLine(Keyed):
-    """A fee line of a stay on its way to the insurer (2301): ``waiting`` → ``done`` | ``refused`` (its message says why).
+    """A fee line of a stay on its way to the insurer (2301): ``waiting`` → ``sent`` (no answer yet) → ``done`` |
+    ``refused`` (its message says why).
 
-    ``line_id`` is the ledger's, ``feedetl_sn`` of the visit; ``body`` the sealed line as it is sent, the same every time.
+    ``line_id`` is the ledger's, ``feedetl_sn`` of the visit; ``body`` the sealed line as it is sent, the same every time;
+    ``back``: it takes another line back, and waits for that one.
     """
 
     __tablename__ = "nhsa_fee_line"
@@ -121,6 +123,7 @@ class NhsaFeeLine(Keyed):
     line_id: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(String(8))
     msgid: Mapped[str] = mapped_column(String(30), default="")
+    back: Mapped[bool] = mapped_column(default=False)
     body_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     quantity_text: Mapped[str] = mapped_column(String(24))
     amount: Mapped[Decimal] = mapped_column(Money)

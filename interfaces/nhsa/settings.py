@@ -21,7 +21,8 @@ class Settings(LineSettings):
     by the key ring's ``nhsa-sm2``; ``centre_key`` is the insurer's public key (hex) that answers are checked by.
     ``stamp``: ms or s. ``area`` mdtrtarea_admvs. ``ecard_cert``: mdtrt_cert_type of an electronic social-security card.
     ``unmapped``: ``refuse`` a line whose code nobody mapped, or ``own``: our codes are the insurer's. ``late_seconds``:
-    after so long a settlement that wasn't heard of can't arrive any more. ``codes``: further codes of closed lists.
+    after so long a settlement that wasn't heard of can't arrive any more. ``columns``: names of a downloaded catalogue's columns
+    in their order, by list_type (:data:`client.catalogues.COLUMNS` otherwise).
     """
 
     path: str = "/fsi/api/rsfComIfsService/callService"
@@ -49,7 +50,7 @@ class Settings(LineSettings):
     upload_batch: int = 100
     upload_lanes: int = 8
     infno: Mapping[str, str] = field(default_factory=dict)
-    codes: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, known in (("signtype", SIGNED), ("enc_type", SEALED), ("stamp", ("ms", "s")),

@@ -10,10 +10,13 @@ from his_server.db import Database
 from his_server.settings import Settings
 from interfaces.hub.transport import Line, in_process
 from interfaces.nhsa import CARD, _unmapped
+from interfaces.nhsa.client.catalogues import Catalogues
 from interfaces.nhsa.client.insurance import Insurance
 from interfaces.nhsa.client.messages import Insurer
+from interfaces.nhsa.client.reconciliation import Reconciliation, Statements
 from interfaces.nhsa.settings import Settings as Own
 from interfaces.nhsa.simulator.books import Books
+from modules.kernel.masterdata.ports import CATALOG
 
 
 class Simulated(Insurance):
@@ -39,4 +42,6 @@ class Simulated(Insurance):
 def bind(database: Database, folder: Path, **more: Any) -> Simulated:
     """Bind the insurer of a test."""
     made = database.ports["insurance"] = Simulated(database, folder / "centre", **more)
+    database.ports |= {"nhsa:line": made.insurer, "insurance:reconciliation": Reconciliation(made.insurer),
+                       "insurance:statement": Statements(made.insurer), CATALOG: Catalogues(made.insurer)}
     return made

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.db import Database, now
+from his_server.errors import Conflict
 from his_server.messaging.outbox import LostAnswer, NotSent
 from interfaces.nhsa.client.messages import Insurer
 from interfaces.nhsa.client.wire import stamp
@@ -27,6 +28,10 @@ from interfaces.nhsa.models import NhsaCase, NhsaMessage
 from modules.kernel.charging.ports import CONFIRMED, REFUSED, UNKNOWN, Outcome, Settlement
 
 UNDECIDED = ("sent", "lost")
+ENTRY = {"outpatient": "2201", "inpatient": "2401"}
+SETTLE = {"outpatient": "2207", "inpatient": "2304"}
+REVERSE = {"outpatient": "2208", "inpatient": "2305"}
+"""Transactions by the kind of case."""
 ALL = "0000"
 """chrg_bchno or feedetl_sn of everything that isn't settled."""
 
@@ -76,7 +81,7 @@ def lost_visit(insurer: Insurer, case_id: int) -> str | None:
 
     :raises LostAnswer: it can't be found out now.
     """
-    if not _messages(insurer.database, case_id, "2201", UNDECIDED):
+    if not any(_messages(insurer.database, case_id, infno, UNDECIDED) for infno in ENTRY.values()):
         return None
     with insurer.database.begin(write=False) as session:
         case = session.get_one(NhsaCase, case_id)
@@ -94,6 +99,18 @@ def lost_visit(insurer: Insurer, case_id: int) -> str | None:
 
 
 # Settlements
+
+
+def begin_settling(session: Session, case_id: int) -> None:
+    """Before a settlement is sent: whoever comes second asks instead. :raises Conflict: it is under way."""
+    if not _move(session, case_id, ("previewed",), "settling"):
+        raise Conflict("nhsa.settling", "该医保结算正在办理，请查询结果")
+
+
+def not_settled(insurer: Insurer, case_id: int) -> None:
+    """Nothing left the house: it can be settled again."""
+    with insurer.database.begin() as session:
+        _move(session, case_id, ("settling",), "previewed")
 
 
 def adopt_settlement(session: Session, case_id: int, info: Mapping[str, Any], details: Sequence[Mapping[str, Any]],
@@ -128,7 +145,7 @@ def settlement(insurer: Insurer, number: str) -> Settlement:
 
 
 def _look(insurer: Insurer, case: NhsaCase, psn: str) -> Settlement:
-    sent = _messages(insurer.database, case.id, "2207", UNDECIDED)
+    sent = _messages(insurer.database, case.id, SETTLE[case.kind], UNDECIDED)
     reply = insurer.call("5203", {"data": {"psn_no": psn, "setl_id": "", "mdtrt_id": case.mdtrt_id}}, number=case.number,
                          case_id=case.id, area=case.area)
     if not reply.ok:
@@ -143,7 +160,7 @@ def _look(insurer: Insurer, case: NhsaCase, psn: str) -> Settlement:
         if case.state == "settling" and not _move(session, case.id, ("settling",), "undoing"):
             return Settlement(UNKNOWN, message="该医保结算正在办理，请稍后再查")
     for row in sent:
-        if problem := _undo_message(insurer, row, psn, case.number, case.id, stands=info is not None):
+        if problem := _undo_message(insurer, row, psn, case, stands=info is not None):
             if info is not None:  # it stands, and can't be taken back this way: it is settled
                 return _adopt(insurer, case, info, reply.output["setldetail"], ("undoing",))
             return Settlement(UNKNOWN, message=problem)
@@ -164,13 +181,13 @@ def _adopt(insurer: Insurer, case: NhsaCase, info: Mapping[str, Any], details: S
     return _told(again[0])
 
 
-def _undo_message(insurer: Insurer, row: Any, psn: str, number: str, case_id: int | None, *, stands: bool) -> str:
-    """2601 of a 2207; why nothing is certain yet, or empty.
+def _undo_message(insurer: Insurer, row: Any, psn: str, case: NhsaCase, *, stands: bool) -> str:
+    """2601 of a lost settlement; why nothing is certain yet, or empty.
 
     Where it is refused and 5203 doesn't show it (not ``stands``), it is certain once it can't arrive any more.
     """
-    reply = insurer.call("2601", {"data": {"psn_no": psn, "omsgid": row.msgid, "oinfno": "2207"}}, number=number,
-                         case_id=case_id)
+    reply = insurer.call("2601", {"data": {"psn_no": psn, "omsgid": row.msgid, "oinfno": SETTLE[case.kind]}},
+                         number=case.number, case_id=case.id)
     age = insurer.database.clock.now() - row.sent_at
     if not reply.ok and (stands or age < timedelta(seconds=insurer.settings.late_seconds)):
         return f"冲正未成功，稍后再查：{reply.message}"[:200]
@@ -207,7 +224,8 @@ def reverse(insurer: Insurer, number: str, original: str) -> Outcome:
             _reversed(session, case.id, reply.output["setlinfo"])
 
     try:
-        reply = insurer.call("2208", given, number=number, case_id=case.id, area=case.area, before=before, after=after)
+        reply = insurer.call(REVERSE[case.kind], given, number=number, case_id=case.id, area=case.area, before=before,
+                             after=after)
     except NotSent:
         with insurer.database.begin() as session:
             _move(session, case.id, ("reversing",), "settled")
@@ -252,7 +270,7 @@ def reversal(insurer: Insurer, number: str, original: str) -> Outcome:
             return Outcome(REFUSED, message="结算仍有效")
         _reversed(session, case.id, info)
         portable.guarded_update(
-            session, NhsaMessage, (NhsaMessage.case_id == case.id) & (NhsaMessage.infno == "2208")
+            session, NhsaMessage, (NhsaMessage.case_id == case.id) & (NhsaMessage.infno == REVERSE[case.kind])
             & NhsaMessage.state.in_(UNDECIDED), {"state": "done", "answered_at": now(session)})
     return _undone(insurer, original)
 
@@ -292,6 +310,7 @@ def tidy_due(insurer: Insurer, limit: int = 100) -> int:
     with insurer.database.begin(write=False) as session:
         ids = list(session.scalars(
             select(NhsaCase.id).where(NhsaCase.state.in_(("closed", "reversed")), NhsaCase.tidied.is_(False),
+                                      NhsaCase.kind == "outpatient",
                                       NhsaCase.changed_at < now(session) - timedelta(minutes=5))
             .order_by(NhsaCase.changed_at).limit(limit)))
     done = 0

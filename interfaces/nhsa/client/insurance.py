@@ -94,7 +94,7 @@ class Insurance:
         except outpatient.Unmapped as error:
             return Settlement(REFUSED, message=str(error), cause="nhsa.unmapped")
         with self.database.begin() as session:
-            known = _known(session, bill.member_no)
+            known = known_member(session, bill.member_no)
             case = _case(session, bill)
             if case.state not in OPEN:
                 return Settlement(REFUSED, message="这笔费用已向医保结算过，请刷新后重新预结算", cause="nhsa.order")
@@ -133,7 +133,7 @@ class Insurance:
     def settle(self, bill: Bill, credential: Credential) -> Settlement:
         """2207, once: who finds it sent already asks."""
         with self.database.begin(write=False) as session:
-            case, known = _by_number(session, bill.number), _known(session, bill.member_no)
+            case, known = _by_number(session, bill.number), known_member(session, bill.member_no)
             state = case.state if case else ""
             if case is None or known is None or state in OPEN[:3] or case.total != bill.total:
                 return Settlement(REFUSED, message="没有可结算的预结算，请重新预结算", cause="nhsa.order")
@@ -143,20 +143,14 @@ class Insurance:
         split = answers.split_of(told)
         given = outpatient.settle(bill, self._shown(credential, known), known, mdtrt, self.settings.psn_setlway, split)
 
-        def before(session: Session, _msgid: str) -> None:
-            if not portable.guarded_update(session, NhsaCase, (NhsaCase.id == case_id) & (NhsaCase.state == "previewed"),
-                                           {"state": "settling", "changed_at": now(session)}):
-                raise Conflict("nhsa.settling", "该医保结算正在办理，请查询结果")
-
         try:
-            reply = self.insurer.call("2207", given, number=bill.number, case_id=case_id, area=bill.area, before=before,
-                                      after=lambda session, reply: _settled(session, case_id, reply))
+            reply = self.insurer.call("2207", given, number=bill.number, case_id=case_id, area=bill.area,
+                                      before=lambda session, _msgid: asking.begin_settling(session, case_id),
+                                      after=lambda session, reply: keep_settlement(session, case_id, reply))
         except Conflict:
             return asking.settlement(self.insurer, bill.number)
         except NotSent:
-            with self.database.begin() as session:  # nothing left the house: it can be settled again
-                portable.guarded_update(session, NhsaCase, (NhsaCase.id == case_id) & (NhsaCase.state == "settling"),
-                                        {"state": "previewed", "changed_at": now(session)})
+            asking.not_settled(self.insurer, case_id)
             raise
         if not reply.ok:
             return Settlement(REFUSED, message=reply.message, cause=reply.cause)
@@ -239,12 +233,13 @@ def _previewed(session: Session, case_id: int, reply: Reply) -> None:
         _move(session, case_id, ("uploaded", "previewed"), "previewed", reply, answer=kept)
 
 
-def _settled(session: Session, case_id: int, reply: Reply) -> None:
+def keep_settlement(session: Session, case_id: int, reply: Reply, refused: str = "closed") -> None:
+    """The outcome of a 2207 or 2304: settled, or in the state ``refused``."""
     if reply.ok:
         asking.adopt_settlement(session, case_id, reply.output["setlinfo"], reply.output["setldetail"])
     else:
         portable.guarded_update(session, NhsaCase, (NhsaCase.id == case_id) & (NhsaCase.state == "settling"),
-                                {"state": "closed", "changed_at": now(session)})
+                                {"state": refused, "changed_at": now(session)})
 
 
 def _case(session: Session, bill: Bill) -> NhsaCase:
@@ -272,7 +267,8 @@ def _find_member(session: Session, psn_no: str) -> NhsaMember | None:
                            .order_by(NhsaMember.id.desc()).limit(1)).first()
 
 
-def _known(session: Session, psn_no: str) -> Known | None:
+def known_member(session: Session, psn_no: str) -> Known | None:
+    """A member as 1101 told of them last; None: nobody identified them here yet."""
     found = _find_member(session, psn_no)
     if found is None:
         return None

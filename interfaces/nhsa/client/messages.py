@@ -59,6 +59,7 @@ class Insurer:
         self.code = settings.fixmedins_code or platform.hospital_code[:12]
         self.hospital = (settings.fixmedins_name or platform.hospital)[:20]
         self.manifest = all_manifests()["nhsa"]
+        self.simulated = platform.simulate_payments and not settings.url
         sealer = database.sealer
         self._secret = secrets.opened(sealer, "nhsa", "secret_key", settings.secret_key)
         self._sm4 = secrets.opened(sealer, "nhsa", "sm4_key", settings.sm4_key).encode()
