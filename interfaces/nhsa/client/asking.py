@@ -32,6 +32,8 @@ ENTRY = {"outpatient": "2201", "inpatient": "2401"}
 SETTLE = {"outpatient": "2207", "inpatient": "2304"}
 REVERSE = {"outpatient": "2208", "inpatient": "2305"}
 """Transactions by the kind of case."""
+UNSETTLED = {"outpatient": "closed", "inpatient": "registered"}
+"""What a case is once it is certain that nothing was settled: a stay can be settled anew under its number."""
 ALL = "0000"
 """chrg_bchno or feedetl_sn of everything that isn't settled."""
 
@@ -139,7 +141,8 @@ def settlement(insurer: Insurer, number: str) -> Settlement:
     if case.state in ("settling", "undoing"):
         return _look(insurer, case, psn)
     with insurer.database.begin() as session:  # never sent: from now on it can't be
-        if case.state != "closed" and not _move(session, case.id, ("new", "registered", "uploaded", "previewed"), "closed"):
+        if case.state not in ("new", UNSETTLED[case.kind]) and not _move(
+                session, case.id, ("registered", "uploaded", "previewed"), UNSETTLED[case.kind]):
             return Settlement(UNKNOWN, message="该医保结算正在办理，请稍后再查")
     return Settlement(REFUSED, message="医保中心没有这笔结算")
 
@@ -165,7 +168,7 @@ def _look(insurer: Insurer, case: NhsaCase, psn: str) -> Settlement:
                 return _adopt(insurer, case, info, reply.output["setldetail"], ("undoing",))
             return Settlement(UNKNOWN, message=problem)
     with insurer.database.begin() as session:
-        _move(session, case.id, ("undoing",), "closed")
+        _move(session, case.id, ("undoing",), UNSETTLED[case.kind])
     return Settlement(REFUSED, message="医保中心没有这笔结算，已冲正")
 
 
@@ -263,7 +266,9 @@ def reversal(insurer: Insurer, number: str, original: str) -> Outcome:
                          case_id=case.id, area=case.area)
     if not reply.ok:
         return Outcome(UNKNOWN, message=reply.message, cause=reply.cause)
-    info = next((row for row in reply.output["setlinfo"] if row.get("refd_setl_flag") == "1"), None)
+    ours = {row.msgid for row in _messages(insurer.database, case.id, REVERSE[case.kind], UNDECIDED)}
+    info = next((row for row in reply.output["setlinfo"] if row.get("refd_setl_flag") == "1" and (
+        case.kind == "outpatient" or row.get("medins_setl_id") in ours)), None)
     with insurer.database.begin() as session:
         if info is None:
             _move(session, case.id, ("reversing",), "settled")

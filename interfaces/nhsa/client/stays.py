@@ -99,7 +99,7 @@ class Stays:
         def after(session: Session, reply: Reply) -> None:
             if reply.ok:
                 portable.guarded_update(session, NhsaCase, (NhsaCase.id == case_id) & NhsaCase.state.in_(
-                    ("registered", "previewed")), {"state": "previewed", "total": total, "changed_at": now(session),
+                    ("registered", "previewed", "reversed")), {"state": "previewed", "total": total, "changed_at": now(session),
                                                    "answer": answers.kept(reply.output["setlinfo"], reply.output["setldetail"])})
 
         reply = self._call("2303", given, stay, case_id, after)
