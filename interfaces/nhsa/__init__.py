@@ -18,10 +18,8 @@ from interfaces.nhsa.client.reconciliation import Reconciliation, Statements
 from interfaces.nhsa.mapping import outpatient
 from interfaces.nhsa.settings import Settings
 from interfaces.nhsa.simulator.catalogue import code_of
+from modules.kernel.charging.ports import CARD
 from modules.kernel.masterdata.ports import CATALOG
-
-CARD = "card:ecard"
-"""Port: :class:`modules.kernel.charging.ports.CardReaderPort`."""
 
 
 def _insurer(settings: Any, database: Any) -> Insurer | None:

@@ -9,13 +9,14 @@ from typing import Any
 from his_server.db import Database
 from his_server.settings import Settings
 from interfaces.hub.transport import Line, in_process
-from interfaces.nhsa import CARD, _unmapped
+from interfaces.nhsa import _unmapped
 from interfaces.nhsa.client.catalogues import Catalogues
 from interfaces.nhsa.client.insurance import Insurance
 from interfaces.nhsa.client.messages import Insurer
 from interfaces.nhsa.client.reconciliation import Reconciliation, Statements
 from interfaces.nhsa.settings import Settings as Own
 from interfaces.nhsa.simulator.books import Books
+from modules.kernel.charging.ports import CARD
 from modules.kernel.masterdata.ports import CATALOG
 
 

@@ -75,6 +75,21 @@ def body(act: str, serial: str, pack: Pack, codes: list[str], at: datetime, oper
     return {"selinfo": {**common, **sold}, **given}
 
 
+def counted(serial: str, pack: Pack, codes: list[str], at: datetime) -> dict[str, Any]:
+    """3501: what was counted of one batch."""
+    return {"invinfo": {
+        "med_list_codg": pack.national, "fixmedins_hilist_id": pack.code[:30], "fixmedins_hilist_name": pack.name[:200],
+        "rx_flag": "1" if pack.prescription_only else "0", "invdate": f"{local(at):%Y-%m-%d}",
+        "inv_cnt": pack.quantity.quantize(Decimal("0.01")), "manu_lotnum": pack.lot_no[:30], "fixmedins_bchno": serial[:30],
+        "manu_date": "", "expy_end": f"{pack.expiry:%Y-%m-%d}" if pack.expiry else "", "memo": "" if codes else NO_CODE},
+        "drugtracinfo": [{"drug_trac_codg": code} for code in codes]}
+
+
+def deletion(serial: str, act: str) -> dict[str, Any]:
+    """3507 of an upload."""
+    return {"data": {"fixmedins_bchno": serial, "inv_data_type": DATA_TYPES[TRANSACTIONS[act]]}}
+
+
 def _unit(pack: Pack) -> Decimal:
     return (pack.cost / pack.pack_size).quantize(Decimal("0.000001"))
 

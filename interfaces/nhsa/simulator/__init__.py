@@ -83,8 +83,6 @@ class Centre:
     def _answer(self, environ: dict[str, Any], request: Request, body: bytes) -> Response:
         if request.method != "POST":
             return _json({"code": 405, "message": "POST only"}, 405)
-        if request.path.endswith("/ecard/read"):
-            return _json(desk.read_ecard(self.books, body))
         if "/statements/v1/" in request.path:
             return _json(records.statement(self.books, request.path.rpartition("/")[2], body))
         secrets = self._secrets()

@@ -1,13 +1,12 @@
-"""The centre's desk: sign-in, who is insured, electronic social-security cards."""
+"""The centre's desk: sign-in, and who is insured."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 from interfaces.nhsa.simulator.ask import Ask
-from interfaces.nhsa.simulator.books import Books, Refusal, number, one
+from interfaces.nhsa.simulator.books import Refusal, number
 from interfaces.nhsa.simulator.settling import AREA
 
 UNNAMED = "参保人"
@@ -71,22 +70,6 @@ def benefits(ask: Ask) -> dict[str, Any]:
     return {"trtinfo": [{"psn_no": row["psn_no"], "trt_chk_type": "1", "fund_pay_type": "310100",
                          "trt_enjymnt_flag": "0" if row["ending"] == "0012" else "1", "begndate": "2010-01-01",
                          "trt_chk_rslt": "待遇暂停" if row["ending"] == "0012" else "待遇正常", "exp_content": ""}]}
-
-
-def read_ecard(books: Books, body: bytes) -> dict[str, Any]:
-    """An electronic social-security card's QR code (contract C4): ECARD- and what a card's number would be; used once."""
-    try:
-        raw = str(json.loads(body)["raw"])
-    except (ValueError, KeyError, TypeError):
-        return {"success": False, "message": "报文格式有误"}
-    if not raw.startswith("ECARD-") or len(raw) < 24:
-        return {"success": False, "message": "不是电子社保卡二维码，请病人打开电子社保卡后重试"}
-    digest = hashlib.new("sm3", raw.encode()).hexdigest()
-    with books.work() as work:
-        if one(work, "SELECT name FROM counter WHERE name = ?", f"ecard:{digest}") is not None:
-            return {"success": False, "message": "二维码已使用，请病人刷新后重试"}
-        number(work, f"ecard:{digest}", "")
-    return {"success": True, "card_no": raw[6:].partition(".")[0], "card_sn": digest[:32].upper(), "expires_in": 600}
 
 
 HANDLERS = {"9001": sign_in, "9002": sign_out, "1101": identify, "2001": benefits}

@@ -18,7 +18,7 @@ _ten = validate.Length(max=10, error="最多 10 笔")
 class CredentialIn(Schema):
     """What the patient shows; never stored or logged."""
 
-    kind = Choice("ecode", "id_no", "card", required=True)
+    kind = Choice("ecode", "id_no", "card", "ecard", required=True)
     number = Text(required=True, min=6, max=64)
     serial = Text(load_default="", max=32)
     name = Text(load_default="", max=50)

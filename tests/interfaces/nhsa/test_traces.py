@@ -21,7 +21,7 @@ from interfaces import nhsa
 from interfaces.hub.simulating import Faults, Rule
 from interfaces.nhsa import subscriptions
 from modules.kernel.stock.models import TraceUpload
-from modules.kernel.stock.service import Document, tracing
+from modules.kernel.stock.service import Document, stocktake, tracing
 from modules.kernel.stock.service.tracing import Scan
 from tests.factories import masterdata as make
 from tests.factories.insurer import Simulated, bind
@@ -102,10 +102,38 @@ def test_what_is_refused_says_why_and_is_sent_again_by_hand(db: Database, clock:
 
 @pytest.mark.requirement("R1")
 @pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
-def test_a_wrong_upload_is_taken_back(db: Database, clock: ManualClock, house: dict[str, Any]) -> None:
+def test_a_wrong_upload_is_taken_back_and_sent_again(db: Database, clock: ManualClock, house: dict[str, Any], actor: Actor
+                                                     ) -> None:
+    """3507; what is sent again waits until the deletion went up."""
     port: Simulated = house["port"]
     _work(db, clock)
-    with db.begin(write=False) as session:
-        serial = session.scalar(select(TraceUpload.serial).where(TraceUpload.act == "lose"))
-    assert subscriptions.drop(port.insurer, serial) == "" and subscriptions.drop(port.insurer, serial) == ""
+    with db.begin() as session:
+        session.info["actor"] = actor
+        lost = session.scalars(select(TraceUpload).where(TraceUpload.act == "lose")).one()
+        tracing.withdraw_upload(session, actor, lost.id, reason="登记错误")
+    Faults(port.folder / "nhsa").write([Rule("drop_after", "3507", count=1)])
+    _work(db, clock)
     assert _sent(port) == [one for one in ALL if one[0] != "3502"]
+    with db.begin() as session:
+        session.info["actor"] = actor
+        assert tracing.resend(session, actor, [lost.id]) == 1
+    _work(db, clock)
+    assert _sent(port) == ALL
+
+
+@pytest.mark.requirement("R1")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_a_posted_count_goes_up_batch_by_batch(db: Database, clock: ManualClock, house: dict[str, Any], actor: Actor) -> None:
+    """3501, each batch once, with the codes that lie there; a broken line in between goes on where it stopped."""
+    port: Simulated = house["port"]
+    with db.begin() as session:
+        session.info["actor"] = actor
+        sheet = stocktake.make(session, actor, house["store"]).id
+        stocktake.count(session, actor, sheet, [stocktake.Count(1, Decimal(20))])
+        stocktake.post(session, actor, sheet)
+    Faults(port.folder / "nhsa").write([Rule("drop_after", "3501", count=1)])
+    _work(db, clock)
+    counted = [json.loads(row["body"]) for row in port.books.rows("SELECT body FROM stock WHERE kind = '3501'")]
+    assert [(one["invinfo"]["inv_cnt"], [c["drug_trac_codg"] for c in one["drugtracinfo"]]) for one in counted] == [
+        ("20.00", CODES[1:])]
+    assert subscriptions.send_count(port.insurer, sheet, nhsa.code_of) == 0

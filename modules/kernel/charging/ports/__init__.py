@@ -1,8 +1,11 @@
 """What outside money looks like from inside (DESIGN section 5). Interfaces provide the adapters."""
 
 from modules.kernel.charging.ports.insurance import (
+    CARD,
     Bill,
     BillLine,
+    CardRead,
+    CardReaderPort,
     CentreRow,
     Credential,
     Detailed,
@@ -42,12 +45,15 @@ from modules.kernel.charging.ports.payments import (
 )
 
 __all__ = [
+    "CARD",
     "CHANNELS",
     "CONFIRMED",
     "REFUSED",
     "UNKNOWN",
     "Bill",
     "BillLine",
+    "CardRead",
+    "CardReaderPort",
     "CentreRow",
     "Credential",
     "DayTotals",

@@ -15,12 +15,32 @@ from modules.kernel.charging.ports.payments import Outcome
 
 @dataclass(frozen=True)
 class Credential:
-    """What the patient shows: ``kind`` ecode (mdtrt_cert_type 01), id_no (02), card (03, with its ``serial``), or
-    ``member`` where we go on for somebody who was identified before (the member number itself). Never stored."""
+    """What the patient shows: ``kind`` ecode (mdtrt_cert_type 01), id_no (02), card (03, with its ``serial``), ecard (an
+    electronic social-security card's QR code, read by :class:`CardReaderPort` first), or ``member`` where we go on for
+    somebody who was identified before (the member number itself). Never stored."""
 
     kind: str
     number: str = field(repr=False)
     serial: str = field(default="", repr=False)
+
+
+CARD = "card:ecard"
+"""Port: :class:`CardReaderPort` for electronic social-security cards."""
+
+
+@dataclass(frozen=True)
+class CardRead(Outcome):
+    """What a card reader read: the card's number and its ``serial`` (card_sn)."""
+
+    card_no: str = field(default="", repr=False)
+    serial: str = field(default="", repr=False)
+
+
+class CardReaderPort(Protocol):
+    """A reader of cards that somebody else's platform decodes (N3)."""
+
+    def read(self, kind: str, raw: str) -> CardRead:
+        """The card behind ``raw``; ``kind``: ecard_qr. The raw code is stored and logged nowhere."""
 
 
 @dataclass(frozen=True)
