@@ -13,7 +13,7 @@ from modules.kernel.charging.routes import (
     WORKLIST,
     routes,
 )
-from modules.kernel.charging.service import converting, insured, insured_refunds, invoices, payments
+from modules.kernel.charging.service import converting, insured, insured_refunds, invoices, mobile, payments
 from modules.kernel.charging.service.intents import INTENT_SERIES
 from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import SHIFT_SERIES
@@ -39,6 +39,7 @@ module = Module(
           Job("insurance-recovery", "未明医保结算查询、完成或撤销", insured.recover, every=timedelta(seconds=10)),
           Job("insured-refund-recovery", "未办完的医保退费", insured_refunds.recover, every=timedelta(seconds=10)),
           Job("conversion-recovery", "未办完的自费转医保", converting.recover, every=timedelta(seconds=10)),
+          Job("mobile-recovery", "医保移动支付：结算、撤回、退回", mobile.recover, every=timedelta(seconds=10)),
           Job("einvoice", "电子票据开具、冲红、查询", invoices.send_due, every=timedelta(seconds=5))),
     handlers=(Handler("ChargeSettled", "einvoice", invoices.on_settled),
               Handler("RefundMade", "einvoice", invoices.on_refunded),

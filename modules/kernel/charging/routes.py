@@ -20,6 +20,7 @@ from modules.kernel.charging.service import (
     intents,
     invoices,
     members,
+    mobile,
     payments,
 )
 from modules.kernel.charging.settings import approval_from
@@ -125,6 +126,50 @@ def _claim(call: Call, claim_id: int, settled: Settled | None = None) -> dict[st
     return {"id": claim.id, "state": intent.state, "message": intent.message, "number": intent.number,
             "insurance": claim.insurance, **amounts, "settlement_id": claim.settlement_id, "settlement_number": number,
             "receipt_numbers": receipts, "change": settled.change if settled else None}
+
+
+# The insurer's mobile payment
+
+
+@routes.post("/mobile/orders", permission=INSURE, body=schemas.MobileOfferIn, out=schemas.MobileOrderOut, effect="manual",
+             status=201)
+def offer_mobile(call: Call) -> mobile.Order:
+    """发起医保移动支付：账单推到病人手机，病人在手机上支付（同样的费用重复提交是同一订单）"""
+    body = call.body
+    credential = schemas.credential_of(body["credential"])
+    member = insured.identify(call.database, credential, body["credential"]["name"])
+    with call.database.begin(write=False) as session:
+        members.check(session, body["person_id"], member)
+    return mobile.offer(call.database, call.actor, person_id=body["person_id"], line_ids=body["line_ids"], member=member,
+                        token=credential.number, insurance=body["insurance"], use_account=body["use_account"])
+
+
+@routes.get("/mobile/orders", permission=INSURE, query=schemas.MobileOrdersQuery, out=schemas.MobileOrdersOut)
+def mobile_orders(call: Call) -> dict[str, Any]:
+    """医保移动支付订单"""
+    return queries.mobile_orders(call.session, **call.query)
+
+
+@routes.post("/mobile/orders/<int:claim_id>/pay", permission=INSURE, body=schemas.MobilePayIn, out=schemas.ClaimOut,
+             effect="manual")
+def pay_mobile(call: Call, claim_id: int) -> dict[str, Any]:
+    """凭病人的支付授权码支付订单（6202）"""
+    _, settled = mobile.pay(call.database, call.actor, claim_id, call.body["authorisation"])
+    return _claim(call, claim_id, settled)
+
+
+@routes.post("/mobile/orders/<int:claim_id>/query", permission=INSURE, out=schemas.ClaimOut, effect="manual")
+def query_mobile(call: Call, claim_id: int) -> dict[str, Any]:
+    """查询订单结果，有结果即办完"""
+    mobile.ask(call.database, call.actor, claim_id)
+    return _claim(call, claim_id)
+
+
+@routes.post("/mobile/orders/<int:claim_id>/withdraw", permission=INSURE, out=schemas.ClaimOut, effect="manual")
+def withdraw_mobile(call: Call, claim_id: int) -> dict[str, Any]:
+    """撤回未支付的订单（改在窗口缴费等）"""
+    mobile.withdraw(call.database, call.actor, claim_id)
+    return _claim(call, claim_id)
 
 
 # Refunds of insured settlements

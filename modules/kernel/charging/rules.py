@@ -12,7 +12,10 @@ from modules.kernel.charging.ports import Split
 CASH = "cash"
 ROUNDING = "rounding"
 INSURER = "insurance"
-"""The channel of intents that the insurer answers for."""
+"""The channel of intents that the insurer answers for at the window."""
+MOBILE = "med_mobile"
+"""The insurer's mobile payment: the channel of its intents, and the method by which the payer's own part is paid there."""
+INSURERS = (INSURER, MOBILE)
 FUND, ACCOUNT, HOSPITAL = "insurance_fund", "insurance_account", "insurance_hospital"
 INSURED = (FUND, ACCOUNT, HOSPITAL)
 """Methods of the parts of a bill that don't come from the patient's pocket; HOSPITAL is what the hospital bears."""

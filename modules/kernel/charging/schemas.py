@@ -164,6 +164,57 @@ class ConversionOut(Schema):
     opened_at = fields.DateTime()
 
 
+class MobileOfferIn(PreviewIn):
+    """Which lines to put on their payer's phone, whose electronic credential was shown."""
+
+
+class MobilePayIn(Schema):
+    """The payer's authorisation (payAuthNo); it is never stored."""
+
+    authorisation = Text(required=True, min=1, max=40)
+
+
+class MobileOrderOut(Schema):
+    """An order that waits for its payer: ``url`` is the page they pay on."""
+
+    claim_id = fields.Integer()
+    number = fields.String()
+    state = fields.String()
+    total = MoneyField()
+    url = fields.String()
+    message = fields.String()
+
+
+class MobileOrdersQuery(PageQuery):
+    """Which mobile orders; ``open``: only those not at their end."""
+
+    person_id = QueryId(load_default=None)
+    open = fields.Boolean(load_default=False)
+
+
+class MobileOrderRow(Schema):
+    """A mobile order in a list."""
+
+    id = fields.Integer(metadata={"description": "the claim"})
+    intent_id = fields.Integer()
+    number = fields.String()
+    state = fields.String()
+    message = fields.String(allow_none=True)
+    person_id = fields.Integer()
+    name = fields.String()
+    outpatient_no = fields.String()
+    total = MoneyField()
+    fund = MoneyField()
+    account = MoneyField()
+    cash = MoneyField()
+    made_at = fields.DateTime()
+    changed_at = fields.DateTime()
+    settlement_number = fields.String(allow_none=True)
+
+
+MobileOrdersOut = paged(MobileOrderRow)
+
+
 class WorklistQuery(PageQuery):
     """Which undecided calls."""
 

@@ -191,6 +191,7 @@ class Intent(Keyed):
         Index("ix_intent_state", "state", "changed_at"),
         Index("ix_intent_person", "person_id"),
         Index("ix_intent_held_by", "held_by_id"),
+        Index("ix_intent_channel", "channel", "purpose", "id"),
     )
     number: Mapped[str] = mapped_column(String(40))
     purpose: Mapped[str] = mapped_column(String(10))

@@ -33,6 +33,7 @@ from modules.kernel.charging.ports.invoices import (
     PlatformInvoice,
     Stay,
 )
+from modules.kernel.charging.ports.mobile import WAITING, MobilePort, Offer, Payer
 from modules.kernel.charging.ports.payments import (
     CHANNELS,
     CONFIRMED,
@@ -50,6 +51,7 @@ __all__ = [
     "CONFIRMED",
     "REFUSED",
     "UNKNOWN",
+    "WAITING",
     "Bill",
     "BillLine",
     "CardRead",
@@ -66,9 +68,12 @@ __all__ = [
     "InvoicePort",
     "InvoiceRequest",
     "Member",
+    "MobilePort",
+    "Offer",
     "Outcome",
     "Paper",
     "PaperStock",
+    "Payer",
     "PaymentPort",
     "PlatformInvoice",
     "Reconciled",

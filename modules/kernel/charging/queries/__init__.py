@@ -16,7 +16,8 @@ from modules.kernel.charging.queries.conversions import conversion
 from modules.kernel.charging.queries.deposits import old_deposits
 from modules.kernel.charging.queries.invoices import invoices
 from modules.kernel.charging.queries.listings import case, claim, intent, worklist
+from modules.kernel.charging.queries.mobile import mobile_orders
 
 __all__ = ["case", "claim", "claims_agree", "closed_shifts_frozen", "conversion", "conversions_agree", "intent",
-           "intents_used_once", "invoice_chains", "invoices", "line_states_agree", "numbers_complete",
+           "intents_used_once", "invoice_chains", "invoices", "line_states_agree", "mobile_orders", "numbers_complete",
            "old_deposits", "payment_states_agree", "receipt_chains", "settlements_balance", "worklist"]

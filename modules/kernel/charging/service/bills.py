@@ -13,11 +13,11 @@ from his_server.errors import Invalid
 from his_server.money import ZERO, round_money
 from modules.kernel.charging.models import ChargeLine, ChargeLineState
 from modules.kernel.charging.ports import Bill, BillLine
+from modules.kernel.charging.service.lines import REGISTRATION
 from modules.kernel.encounters.models import Encounter
 from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import Department, Staff
 
-REGISTRATION = "registration"
 PLAIN = ("Z00.000", "一般性医学检查")
 """The diagnosis of a visit that has none yet: a registration fee is settled before the doctor has seen the patient."""
 

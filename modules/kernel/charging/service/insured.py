@@ -48,6 +48,10 @@ log = logging.getLogger("his.insurance")
 
 ABANDONED = timedelta(minutes=15)
 """A preview that nobody settled for so long is taken back from the insurer."""
+NOT_THIS = "! "
+"""Before what stands in ``answered`` when a confirmed settlement may not be booked: the reason follows."""
+KEEP_ELSEWHERE: dict[str, Callable[[Session, int, ports.Settlement], None]] = {}
+"""What is recorded with a confirmed answer of another channel than the window's, by channel."""
 AMOUNTS = ("total", "fund", "account", "shared_account", "cash", "hospital", "own_expense", "over_limit", "self_first",
             "in_scope", "balance")
 
@@ -106,17 +110,15 @@ def preview(database: Database, actor: Actor, *, person_id: int, line_ids: Seque
     adapter = reversing.port(database)
     with database.begin() as session:
         session.info["actor"] = actor
-        states = session.execute(select(ChargeLine.state, ChargeLine.person_id).where(ChargeLine.id.in_(line_ids))).all()
-        if len(states) != len(set(line_ids)) or any(s.state != "open" or s.person_id != person_id for s in states):
-            raise Conflict("insurance.lines", "部分费用已收取或作废，请刷新费用清单后重试")
+        check_open(session, person_id, line_ids)
         opened = open_claim(session, actor, person_id=person_id, line_ids=line_ids, member=member, insurance=insurance,
                             use_account=use_account, kind=kind)
     return shown(database, actor, adapter, *opened, credential)
 
 
 def open_claim(session: Session, actor: Actor, *, person_id: int, line_ids: Sequence[int], member: Member,
-               insurance: str | None, use_account: bool, kind: str = "outpatient", converts: int | None = None
-               ) -> tuple[InsuranceClaim, ports.Bill]:
+               insurance: str | None, use_account: bool, kind: str = "outpatient", converts: int | None = None,
+               channel: str = rules.INSURER) -> tuple[InsuranceClaim, ports.Bill]:
     """The intent, the claim and the bill of these lines, to be committed before the insurer is asked.
 
     :raises Conflict: no insurance in force, or the lines may not be settled with the insurer.
@@ -127,7 +129,7 @@ def open_claim(session: Session, actor: Actor, *, person_id: int, line_ids: Sequ
     for check in followers.MAY_INSURE:
         check(session, line_ids)
     diagnoses = followers.diagnoses_of(session, line_ids)
-    intent = intents.write_down(session, actor, purpose="insure", channel=rules.INSURER, person_id=person_id,
+    intent = intents.write_down(session, actor, purpose="insure", channel=channel, person_id=person_id,
                                 amount=ZERO, state="created")
     bill = bills.build(session, number=intent.number, kind=kind, member_no=member.member_no, insurance=chosen.kind,
                        area=chosen.area, use_account=use_account, line_ids=line_ids, diagnoses=diagnoses)
@@ -145,6 +147,13 @@ def shown(database: Database, actor: Actor, adapter: InsurancePort, claim: Insur
             give_up(database, claim.intent_id, problem)
         raise Conflict("insurance.preview", problem)
     return load(database, claim.id)[0]
+
+
+def check_open(session: Session, person_id: int, line_ids: Sequence[int]) -> None:
+    """These lines are the person's and open. :raises Conflict: some aren't (any more)."""
+    states = session.execute(select(ChargeLine.state, ChargeLine.person_id).where(ChargeLine.id.in_(line_ids))).all()
+    if len(states) != len(set(line_ids)) or any(s.state != "open" or s.person_id != person_id for s in states):
+        raise Conflict("insurance.lines", "部分费用已收取或作废，请刷新费用清单后重试")
 
 
 def claim_of(session: Session, intent: Intent, bill: ports.Bill, line_ids: Sequence[int],
@@ -291,7 +300,7 @@ def _rehearse(database: Database, actor: Actor, intent: Intent, plan: Plan) -> N
         return
 
 
-def _figures(split: Split) -> str:
+def figures(split: Split) -> str:
     """The figures that must not move between preview and settlement."""
     return " ".join(f"{getattr(split, name):f}" for name in AMOUNTS[:-1])
 
@@ -299,9 +308,13 @@ def _figures(split: Split) -> str:
 def keep_answer(session: Session, intent_id: int, answer: Outcome) -> None:
     """Beside a confirmed answer: by what figures the insurer settled; :func:`go_on` compares them with the preview."""
     if isinstance(answer, ports.Settlement) and answer.split is not None:
+        channel = session.scalars(select(Intent.channel).where(Intent.id == intent_id)).one()
+        if channel in KEEP_ELSEWHERE:
+            KEEP_ELSEWHERE[channel](session, intent_id, answer)
+            return
         told = {name: value for name, value in (("clearing", answer.clearing), ("agency", answer.agency)) if value}
         portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id, {
-            "answered": _figures(answer.split), "peer_settled_at": answer.settled_at or now(session), **told})
+            "answered": figures(answer.split), "peer_settled_at": answer.settled_at or now(session), **told})
 
 
 def _decided(session: Session, intent_id: int) -> None:
@@ -362,7 +375,9 @@ def go_on(database: Database, actor: Actor, claim_id: int) -> tuple[Intent, Sett
 
 def _moved(claim: InsuranceClaim, intent: Intent) -> str:
     """Whether the insurer settled by other figures than it had told. A person's decision is by the told ones."""
-    if claim.answered == _figures(split_of(claim)) or (claim.answered is None and intent.decided_at is not None):
+    if claim.answered and claim.answered.startswith(NOT_THIS):
+        return claim.answered.removeprefix(NOT_THIS)
+    if claim.answered == figures(split_of(claim)) or (claim.answered is None and intent.decided_at is not None):
         return ""
     return "医保结算金额与预结算不一致，请重新预结算"
 
@@ -388,7 +403,9 @@ def _complete(session: Session, actor: Actor, intent_id: int, plan: Plan) -> Set
 
 
 def _ask_settlement(database: Database, intent: Intent) -> Outcome:
-    return reversing.port(database).query(intent.number)
+    answer = reversing.port(database, intent.channel).query(intent.number)
+    # who waits for a payer decides nothing: the order stands as it was offered
+    return replace(answer, state="created") if answer.state == ports.WAITING else answer
 
 
 def recover(database: Database, eager: int = 0) -> int:
@@ -400,8 +417,9 @@ def recover(database: Database, eager: int = 0) -> int:
         at = now(session)
         rows = intents.pending(session, ("insure", "uninsure"))
         claims = {row.intent_id: row.id for row in session.execute(
-            select(InsuranceClaim.intent_id, InsuranceClaim.id).where(
-                InsuranceClaim.intent_id.in_([r.id for r in rows]), InsuranceClaim.replaces_id.is_(None)))}
+            select(InsuranceClaim.intent_id, InsuranceClaim.id).join(Intent, Intent.id == InsuranceClaim.intent_id)
+            .where(InsuranceClaim.intent_id.in_([r.id for r in rows]), InsuranceClaim.replaces_id.is_(None),
+                   Intent.channel == rules.INSURER))}
     looked = 0
     for row in rows:
         age = at - row.changed_at

@@ -149,7 +149,7 @@ def _reverse(database: Database, actor: Actor, case: RefundCase) -> None:
     elif intent.state == CONFIRMED:
         with database.begin() as session:
             session.info["actor"] = actor
-            if _remaining(session, case.settlement_id):
+            if _remaining(session, case.settlement_id) and rules.INSURER in database.ports:
                 _move(session, case, "resettling", new_claim_id=_fresh(session, actor, case).id)
             else:
                 _move(session, case, "finishing")

@@ -13,8 +13,12 @@ from dialects import portable
 from his_server.actor import Actor
 from his_server.db import now, of
 from his_server.errors import Conflict, Invalid
+from his_server.messaging import outbox
 from his_server.money import line_amount
 from modules.kernel.charging.models import ChargeLine
+
+REGISTRATION = "registration"
+"""The source of a registration's fee: it is paid where it is made, nobody need be told of it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ def add_lines(session: Session, actor: Actor, person_id: int, encounter_id: int,
             "state": "open", "settlement_id": None, "receipt_id": None, "reverses_line_id": None, "created_at": at,
             "created_by": actor.user_id})
     portable.insert_many(session, ChargeLine, rows)
+    if any(row["amount"] for row in rows) and lines[0].source != REGISTRATION:
+        outbox.record(session, "BillPayable", f"bill:{encounter_id}", {
+            "person_id": person_id, "encounter_id": encounter_id, "line_ids": ids})
     return ids
 
 

@@ -19,9 +19,12 @@ from modules.kernel.charging.service import intents
 from modules.kernel.charging.service.intents import STALE
 
 
-def port(database: Database) -> InsurancePort:
-    """The insurer's adapter. :raises Unavailable: none is bound."""
-    found: InsurancePort | None = database.ports.get("insurance")
+def port(database: Database, channel: str = rules.INSURER) -> InsurancePort:
+    """The insurer's adapter; that of another channel answers the same questions about what was settled there.
+
+    :raises Unavailable: none is bound.
+    """
+    found: InsurancePort | None = database.ports.get(channel)
     if found is None:
         raise Unavailable("insurance.none", "医保接口未开通，请按自费收取或联系医保办")
     return found
@@ -53,17 +56,17 @@ def reversal(session: Session, actor: Actor, intent_id: int) -> Intent:
     original = session.get(Intent, intent_id)
     assert original is not None
     return intents.write_down(
-        session, actor, purpose="uninsure", channel=rules.INSURER, person_id=original.person_id, amount=original.amount,
+        session, actor, purpose="uninsure", channel=original.channel, person_id=original.person_id, amount=original.amount,
         state="created", returns_intent_id=intent_id, settlement_id=original.settlement_id,
         **({} if actor.user_id else {"owner_id": original.owner_id, "owner_name": original.owner_name}))
 
 
 def send_reversal(database: Database, actor: Actor, intent_id: int) -> Intent:
     """Send a reversal to the insurer; a repeat undoes nothing twice."""
-    adapter = port(database)
     with database.begin() as session:
         intent = session.get(Intent, intent_id)
         assert intent is not None and intent.returns_intent_id is not None
+        adapter = port(database, intent.channel)
         number, original = intent.number, session.get_one(Intent, intent.returns_intent_id).number
         taken = intents.start(session, intent_id, ("created",))
     if taken:
@@ -81,7 +84,7 @@ def keep(session: Session, intent_id: int, _answer: Outcome | None = None) -> No
 def _ask_reversal(database: Database, intent: Intent) -> Outcome:
     assert intent.returns_intent_id is not None
     original = intents.read(database, intent.returns_intent_id)
-    return port(database).query_reversal(intent.number, original.number)
+    return port(database, intent.channel).query_reversal(intent.number, original.number)
 
 
 def forward(database: Database, intent_id: int, state: str, age: timedelta) -> int:

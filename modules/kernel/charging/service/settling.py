@@ -164,7 +164,8 @@ def _use_intents(session: Session, settlement_id: int, person_id: int, rows: Seq
             session, Intent,
             (Intent.id == intent_id) & (Intent.state == "confirmed") & Intent.held_by_id.is_(None)
             & (Intent.purpose == ("insure" if channel == rules.INSURER else "pay")) & (Intent.person_id == person_id)
-            & (Intent.amount == amount) & (Intent.channel == channel),
+            & (Intent.amount == amount)
+            & Intent.channel.in_(rules.INSURERS if channel == rules.INSURER else (channel,)),
             {"state": "used", "settlement_id": settlement_id, "changed_at": at})
         if not used:
             raise Conflict("charging.intent_used", "该笔扫码支付尚未成功、金额不符或已用于其他结算，请查询支付状态后重试")
