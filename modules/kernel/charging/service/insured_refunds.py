@@ -39,6 +39,7 @@ from modules.kernel.charging.models import (
 )
 from modules.kernel.charging.ports import CONFIRMED, REFUSED, Credential
 from modules.kernel.charging.service import bills, followers, insured, intents, refunding, reversing
+from modules.kernel.charging.service.lines import REGISTRATION
 from modules.kernel.charging.service.refunding import Returns
 from modules.kernel.charging.service.shifts import enter_shift
 
@@ -74,7 +75,7 @@ def open_case(session: Session, actor: Actor, settlement_id: int, quantities: Ma
     for hold in followers.HOLD:
         hold(session, actor, quantities)
     lines = refunding.lines_of(session, settlement_id, quantities)
-    if not registration and any(lines[key].source == bills.REGISTRATION for key in quantities):
+    if not registration and any(lines[key].source == REGISTRATION for key in quantities):
         raise Invalid("billing.registration_line", "挂号费请用“退号”办理")
     amounts = refunding.take_back(session, lines, quantities)
     total = sum(amounts.values(), ZERO)

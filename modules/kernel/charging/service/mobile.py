@@ -24,7 +24,6 @@ from dialects import portable
 from his_server.actor import SYSTEM, Actor
 from his_server.db import Database, now
 from his_server.errors import Conflict, NotFound, Unavailable
-from his_server.money import ZERO
 from his_server.security import audit
 from his_server.security.models import User
 from modules.kernel.charging import ports, rules
@@ -39,7 +38,7 @@ from modules.kernel.charging.ports import (
     Outcome,
     Payer,
 )
-from modules.kernel.charging.service import bills, followers, insured, intents, payments
+from modules.kernel.charging.service import bills, insured, intents, payments
 from modules.kernel.charging.service.settling import Settled
 
 log = logging.getLogger("his.mobile")
