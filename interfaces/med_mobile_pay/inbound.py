@@ -24,7 +24,7 @@ from modules.kernel.charging import rules
 from modules.kernel.charging.ports import Settlement
 from modules.kernel.charging.service import mobile
 
-routes = Routes("med_mobile_pay", "/api/med-mobile-pay", tag="med_mobile_pay")
+routes = Routes("med_mobile_pay", "/api/open/med-mobile-pay", tag="med_mobile_pay")
 CALLER = "med_mobile_pay.caller"
 """database.ports: our side of the line, for what comes in by it."""
 

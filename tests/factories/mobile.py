@@ -16,7 +16,7 @@ from tests.factories import insured as make
 from tests.factories.hospital import World
 
 API = "/api/charging/mobile/orders"
-NOTIFY = "/api/med-mobile-pay/notify"
+NOTIFY = "/api/open/med-mobile-pay/notify"
 
 
 class Mobile:
