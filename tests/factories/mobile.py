@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from his_server.actor import SYSTEM
 from interfaces.hub import transport
 from interfaces.hub.simulating import Faults, Rule
 from interfaces.med_mobile_pay import inbound, simulator
 from interfaces.med_mobile_pay.client import Caller, Orders, OwnPart
 from interfaces.med_mobile_pay.settings import Settings
-from modules.kernel.masterdata.models import Diagnosis
 from tests.factories import insured as make
 from tests.factories.hospital import World
 
@@ -25,9 +23,6 @@ class Mobile:
     def __init__(self, world: World, folder: Path) -> None:
         self.world, self.books = world, folder / "med_mobile_pay"
         bind(world.db, folder, cashier_of(world))
-        with world.db.begin() as session:
-            session.info["actor"] = SYSTEM
-            session.add(Diagnosis(code="J20.900", name="急性支气管炎", category="呼吸"))
 
     def misbehave(self, *kinds: str, where: str) -> None:
         """What happens to the next calls of a transaction, one each."""

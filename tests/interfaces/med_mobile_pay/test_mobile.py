@@ -40,7 +40,8 @@ def _recover(world: World, clock: ManualClock, seconds: int = 61) -> None:
 def _paid(world: World, settlement: int | None = None) -> dict[str, Decimal]:
     with world.db.begin(write=False) as session:
         sums: dict[str, Decimal] = {}
-        for payment in session.scalars(select(Payment).where(Payment.method.like("insurance%") | (Payment.method == "med_mobile"))):
+        ours = Payment.method.like("insurance%") | (Payment.method == "med_mobile")
+        for payment in session.scalars(select(Payment).where(ours)):
             sums[payment.method] = sums.get(payment.method, Decimal(0)) + payment.amount
         return sums
 

@@ -308,10 +308,9 @@ def figures(split: Split) -> str:
 def keep_answer(session: Session, intent_id: int, answer: Outcome) -> None:
     """Beside a confirmed answer: by what figures the insurer settled; :func:`go_on` compares them with the preview."""
     if isinstance(answer, ports.Settlement) and answer.split is not None:
-        channel = session.scalars(select(Intent.channel).where(Intent.id == intent_id)).one()
+        channel = session.get_one(Intent, intent_id).channel
         if channel in KEEP_ELSEWHERE:
-            KEEP_ELSEWHERE[channel](session, intent_id, answer)
-            return
+            return KEEP_ELSEWHERE[channel](session, intent_id, answer)
         told = {name: value for name, value in (("clearing", answer.clearing), ("agency", answer.agency)) if value}
         portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id, {
             "answered": figures(answer.split), "peer_settled_at": answer.settled_at or now(session), **told})
