@@ -18,6 +18,7 @@ from demo import drugs, infusion, month, office, partners, wards
 from demo.people import make_people
 from demo.present import today_so_far
 from his_server.actor import SYSTEM, Actor
+from his_server.app import bind_ports
 from his_server.clock import HOSPITAL_ZONE, Clock, ManualClock
 from his_server.db import Database, numbering
 from his_server.registry import Hospital
@@ -83,6 +84,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
     present = real.now().astimezone(HOSPITAL_ZONE).date()
     rng = random.Random(seed)
     database.clock = ManualClock(datetime.combine(present - timedelta(days=scale.days + 1), time(7), HOSPITAL_ZONE))
+    bind_ports(database, hospital, settings)  # the peers' books are written on the past's days too
     last = _last_day(real, present)
     try:
         say("目录：科室、人员、项目、药品、诊断、区划")
@@ -99,6 +101,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         for day, visits in month.work_days(database, people, persons, today=last, days=scale.days,
                                            visits=scale.visits, seed=seed):
             say(f"{day}：{visits} 人次")
+        _other_terminal(database)
         say(f"{present}：{today_so_far(database, people, persons, until=real.now(), seed=seed)} 人次，各种状态")
         drugs.present(database, keepers, stores)
         wards.fill(database, keepers, stores, persons[20:], real.now())
@@ -110,6 +113,13 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
         seals.seal_all(database)
     finally:
         database.clock = real
+        bind_ports(database, hospital, settings)
+
+
+def _other_terminal(database: Database) -> None:
+    """A payment at a till that isn't ours: what the statement of that day has and we don't (N5)."""
+    if "payment:scan" in database.ports:
+        database.ports["payment:scan"].pay("ZDJ20261000123", Decimal("35.00"), "134567890123456789")
 
 
 def _last_day(real: Clock, present: date) -> date:
