@@ -17,8 +17,9 @@ MODULE_ROOMS = {
 MODULE_FOLDERS = {"models", "ports", "service", "queries", "routes", "reports", "schemas", "importing", "pages", "data"}
 INTERFACE_ROOMS = {
     "__init__.py", "manifest.toml", "envelope.py", "contract.py", "mapping.py", "client.py", "inbound.py", "subscriptions.py",
-    "simulator.py", "settings.py", "models.py",
+    "simulator.py", "settings.py", "models.py", "routes.py", "queries.py", "schemas.py",
 }
+"""The last three where an interface has a screen of its own for the staff."""
 INTERFACE_FOLDERS = {"fixtures", "pages", "data", "client", "mapping", "simulator"}
 INTERFACE_NEEDS = ("__init__.py", "manifest.toml", "simulator.py")
 HUB = {"hub"}

@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from his_server.module import Handler, Job, Module
+from his_server.module import Handler, Job, MenuItem, Module, Permission
+from his_server.security.events import name_events
 from interfaces.dispensing_machine import models, subscriptions
 from interfaces.dispensing_machine.client import Machine
 from interfaces.dispensing_machine.inbound import gateway
+from interfaces.dispensing_machine.routes import LOOK, routes
 from interfaces.dispensing_machine.settings import Settings
 from interfaces.hub import transport
 from interfaces.hub.calls import observed
 
 __all__ = ["models", "module"]
+name_events({"machine.seen": "处理发药机报警"})
 
 
 def _port(settings: Any, database: Any) -> Any:
@@ -29,7 +32,9 @@ def _handler(event: str, deliver: Any) -> Handler:
 module = Module(
     name="dispensing_machine",
     title="门诊发药机",
-    routes=(gateway.routes,),
+    routes=(routes, gateway.routes),
+    permissions=(Permission(LOOK, "查看发药机、处理报警", ("pharmacist",)),),
+    menu=(MenuItem("药房", "发药机", "/dispensing-machine", "interfaces/dispensing_machine/orders", LOOK, 27),),
     ports={subscriptions.PORT: _port},
     handlers=(
         Handler("PrescriptionReady", "dispensing_machine", subscriptions.push, lost_answer="ask", network=True,

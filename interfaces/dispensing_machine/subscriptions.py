@@ -161,7 +161,8 @@ def _call(database: Database, key: int, call: Any) -> Any:
     try:
         return call()
     except (NotSent, Refused) as error:  # surely not done: the row may be sent again, or never
-        values = {"state": "new"} if isinstance(error, NotSent) else {"state": "refused", "note": str(error)[:200]}
+        values = {"state": "new"} if isinstance(error, NotSent) else {
+            "state": "refused", "note": str(error)[:200], "alarm": True}
         _set(database, key, ("sending",), values)
         raise
 

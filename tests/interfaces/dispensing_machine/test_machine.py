@@ -148,6 +148,15 @@ def test_a_refund_after_the_machine_put_it_out_is_an_alarm(room: Room) -> None:
     room.work()
     found = room.order(made["id"])
     assert found.alarm and "收回" in found.note
+    world, base = room.world, "/api/dispensing-machine/orders"
+    [row] = world.ok(world.get("pharmacist", base))["items"]
+    assert (row["number"], row["state"]) == (made["number"], "handed") and "*" in row["name"]
+    assert world.get("cashier", base).status_code == 403
+    world.ok(world.post("pharmacist", f"{base}/{row['id']}/seen", {"reason": "药品已收回"}))
+    again = world.post("pharmacist2", f"{base}/{row['id']}/seen", {"reason": "药品已收回"})
+    assert again.status_code == 409 and "周药师" in again.json["message"]
+    assert world.ok(world.get("pharmacist", base))["items"] == []
+    assert [one["note"] for one in world.ok(world.get("pharmacist", f"{base}?view=all"))["items"]] == ["药品已收回（周药师）"]
 
 
 @pytest.mark.requirement("H9")
