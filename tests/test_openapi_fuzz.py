@@ -26,11 +26,15 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from sqlalchemy import select
 
+from crypto.requests import Accepted
 from his_server.actor import Actor
 from his_server.db import Base, Database
 from his_server.registry import Hospital
-from his_server.security import sessions
+from his_server.security import sessions, signed
+from interfaces.hub import gateway
+from interfaces.hub.models import OpenPartner
 from tests.factories.hospital import World
+from tests.interfaces.hub.opening import make_partner
 
 SHAPE = {"code", "status", "message", "errors", "trace_id"}
 OPEN_SHAPE = {"code", "message", "detail", "trace_id", "retryable"}
@@ -56,6 +60,15 @@ def everything_allowed(app: Flask, hospital: Hospital, world: World, monkeypatch
         return actor and replace(actor, permissions=frozenset(hospital.permissions))
 
     monkeypatch.setattr(app.extensions["his_security"], "authenticate", allowed)
+    partner = make_partner(world.db, app.test_client(), cases=tuple(gateway.USE_CASES), per_minute=100_000)
+
+    def signed_by_it(database: Database, request: Request) -> signed.Inbound:
+        """As if the partner had signed whatever comes."""
+        return signed.Inbound(Actor(user_id=partner.id, login="queue-1", name="queue", channel="partner",
+                                    permissions=frozenset({"open.queue"})),
+                              Accepted("queue-1", database.clock.now(), "", request.get_data(), False))
+
+    monkeypatch.setattr(signed, "receive", signed_by_it)
     return app
 
 
@@ -69,9 +82,10 @@ def signed_in(app: Flask, world: World) -> dict[str, Any]:
 
 
 def known_values(db: Database, hospital: Hospital) -> dict[str, list[Any]]:
-    """Values that exist, by the last words of a table's name, and names of reports and topics."""
+    """Values that exist, by the last words of a table's name, and names of reports, topics and partners."""
     found: dict[str, list[Any]] = {"name": list(hospital.reports), "topic": list(hospital.live)}
     with db.begin(write=False) as session:
+        found["partner"] = list(session.scalars(select(OpenPartner.code)))
         for table in Base.metadata.tables.values():
             key = list(table.primary_key.columns)
             if len(key) == 1 and key[0].name == "id":

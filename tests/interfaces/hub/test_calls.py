@@ -25,6 +25,7 @@ from tests.factories.hospital import World
 from tests.factories.security import SignedInClient
 
 BASE = "/api/hub"
+PAY_TITLE = dict(all_manifests()["scan_payment"].operations)["pay"]
 CODE, REFUSED_CODE, LOST_CODE = (f"13456789012345{ending}" for ending in ("6789", "0001", "0002"))
 
 
@@ -160,7 +161,7 @@ def test_one_box_finds_a_call_by_number_patient_transaction_and_error_text(world
         return answer.get_json()
 
     assert [row["outcome"] for row in found("")["items"]] == ["refused"]
-    for q, what in ((number.lower(), "业务号"), ("欧阳䶮", "病人"), ("oyy", "病人"), ("pay", "交易"), ("扫码收款", "交易"),
+    for q, what in ((number.lower(), "业务号"), ("欧阳䶮", "病人"), ("oyy", "病人"), ("pay", "交易"), (PAY_TITLE, "交易"),
                     ("余额不足", "报错文字"), ("scan_payment", "接口")):
         page = found(q)
         assert len(page["items"]) == 1 and page["understood"].startswith(what), (q, page["understood"])
