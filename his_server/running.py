@@ -109,6 +109,16 @@ def masters(settings: Settings) -> list[Master]:
     return found
 
 
+def unit_of(pid: int) -> str | None:
+    """The systemd service of ours that a process belongs to."""
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    parts = [part for line in groups.splitlines() for part in line.split("/")]
+    return next((part for part in parts if part.startswith("his-") and part.endswith(".service")), None)
+
+
 def own_command() -> dict[int | str, object]:
     """What starts this server again: the package's launcher where there is one, else this very command line."""
     launcher = Path(sys.prefix).parent / "bin" / "his-server"

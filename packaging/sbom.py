@@ -101,8 +101,8 @@ def document(root: Path, site: Path, arch: str, version: str) -> str:
     """The bill of one package as JSON text. :raises SystemExit: a licence that may not be shipped."""
     own_purl = f"pkg:generic/his-server@{version}?arch={arch}"
     app = [path for path in (root / "app").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    parts = [component("framework", "cpython" if source.name == "cpython" else source.name, source.version, source.licence,
-                       source.sha256 if False else hashlib.new("sm3", (runtime.CACHE / "sources" / source.file).read_bytes()).hexdigest(),
+    parts = [component("framework", source.name, source.version, source.licence,
+                       sm3(runtime.CACHE / "sources" / source.file),
                        f"pkg:generic/{source.name}@{source.version}", 来源=f"Debian source package {source.package} {source.package_version}",
                        risk=f"上游维护至 {END_OF_LIFE[source.name]}" if source.name in END_OF_LIFE else "无公告的停止维护日期")
              for source in runtime.catalogue()[1]]

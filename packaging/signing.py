@@ -38,7 +38,8 @@ def publisher() -> tuple[str, bytes, bytes]:
             raise SystemExit(f"PACKAGING_SIGN_KEY names {path}, which doesn't exist")
         private, public = provider.sm2_generate()
         write_private(path, pem.private_to_pem(provider, private, public).encode(), replace=False)
-    private, public = pem.private_from_pem(provider, read_private(path))
+    private = pem.private_from_pem(provider, read_private(path))
+    public = provider.sm2_public(private)
     name = "release" if given else "development"
     return f"{name}-{hashlib.new('sm3', public).hexdigest()[:8]}", private, public
 

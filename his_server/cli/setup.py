@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from sqlalchemy import func, select
 
+from crypto import CryptoError
 from crypto.files import write_private
 from his_server.actor import SYSTEM
 from his_server.cli.context import House, become_owner, house
@@ -33,11 +34,15 @@ def init(quiet: bool, administrators: str | None, seal_database: bool, accounts_
         become_owner(found.settings.data_dir)
         seal_database_url(found.settings, open_sealer(found.settings), click.get_text_stream("stdin").readline().strip())
     migrations.prepare(found.database)
+    if accounts_to is not None:
+        try:
+            write_private(accounts_to, b"", replace=False)  # before any password is made that couldn't be told
+        except (CryptoError, OSError) as error:
+            raise click.ClickException(f"初始口令文件 {accounts_to} 不能写：{error}") from error
     people = [tuple(entry) for entry in json.loads(administrators)] if administrators else None
     made = first_accounts(found, people)
     if made and accounts_to is not None:
-        write_private(accounts_to, "".join(f"{login}\t{password}\t{secret}\n" for login, password, secret in made).encode(),
-                      replace=False)
+        write_private(accounts_to, "".join(f"{login}\t{password}\t{secret}\n" for login, password, secret in made).encode())
         click.echo(f"已建立三名管理员，初始口令和动态口令种子写在 {accounts_to}：分别交给本人后删除，首次登录须修改")
     elif made:
         click.echo("已建立三名管理员，初始口令只显示这一次，首次登录须修改：")

@@ -68,13 +68,25 @@ def take_over(found: House, timeout: int) -> Iterator[str]:
         yield f"程序文件与签名清单一致，数据库已扩展到 {migrations.current(found.database)}"
         for master in masters:
             try:
-                fresh = running.hand_over(settings, master, timeout)
+                fresh = _hand_over(settings, master, timeout)
             except running.NotTakenOver as error:
                 raise Failed(f"{master.bind} 的新进程没有就绪（{error}），原进程继续服务") from error
             if fresh.version != __version__:
                 raise Failed(f"{master.bind} 启动的是版本 {fresh.version}，不是 {__version__}：请检查安装")
             yield f"{master.bind}：版本 {master.version} → {fresh.version}，没有中断"
         yield _restart_worker()
+
+
+def _hand_over(settings: Settings, master: running.Master, timeout: int) -> running.Master:
+    """By systemd where it started the service, so that it knows which process is the main one. :raises NotTakenOver:"""
+    unit = running.unit_of(master.pid)
+    if unit is None:
+        return running.hand_over(settings, master, timeout)
+    done = subprocess.run(["systemctl", "reload", unit], capture_output=True, text=True, check=False)
+    fresh = next((found for found in running.masters(settings) if found.bind == master.bind and found.pid != master.pid), None)
+    if done.returncode or fresh is None:
+        raise running.NotTakenOver(f"原因见 journalctl -u {unit}")
+    return fresh
 
 
 def _prepare(found: House) -> None:
