@@ -14,7 +14,7 @@ from interfaces.nhsa.client import asking
 from interfaces.nhsa.client.catalogues import Catalogues
 from interfaces.nhsa.client.insurance import Insurance
 from interfaces.nhsa.client.messages import Insurer
-from interfaces.nhsa.client.reconciliation import Reconciliation, Statements
+from interfaces.nhsa.client.reconciliation import Reconciliation
 from interfaces.nhsa.mapping import outpatient
 from interfaces.nhsa.settings import Settings
 from interfaces.nhsa.simulator.catalogue import code_of
@@ -81,7 +81,7 @@ def _tidy(database: Any) -> int:
 module = Module(
     name="nhsa", title="国家医保", settings=Settings,
     ports={"insurance": insurance, "insurance:reconciliation": _behind(Reconciliation),
-           "insurance:statement": _behind(Statements), CATALOG: _behind(Catalogues)},
+           CATALOG: _behind(Catalogues)},
     handlers=subscriptions.handlers(_line, _national),
     jobs=(Job("nhsa-tidy", "医保：撤销未结算的费用和就诊登记", _tidy, every=timedelta(minutes=1)),),
 )

@@ -13,7 +13,7 @@ from interfaces.nhsa import _unmapped
 from interfaces.nhsa.client.catalogues import Catalogues
 from interfaces.nhsa.client.insurance import Insurance
 from interfaces.nhsa.client.messages import Insurer
-from interfaces.nhsa.client.reconciliation import Reconciliation, Statements
+from interfaces.nhsa.client.reconciliation import Reconciliation
 from interfaces.nhsa.settings import Settings as Own
 from interfaces.nhsa.simulator.books import Books
 from modules.kernel.charging.ports import CARD
@@ -44,5 +44,5 @@ def bind(database: Database, folder: Path, **more: Any) -> Simulated:
     """Bind the insurer of a test."""
     made = database.ports["insurance"] = Simulated(database, folder / "centre", **more)
     database.ports |= {"nhsa:line": made.insurer, "insurance:reconciliation": Reconciliation(made.insurer),
-                       "insurance:statement": Statements(made.insurer), CATALOG: Catalogues(made.insurer)}
+                       CATALOG: Catalogues(made.insurer)}
     return made

@@ -1,4 +1,4 @@
-"""Reconciliation with the insurer: 3201, 9101 → 3202 → 9102, strays by 5203 and 2601; statements by our own contract C2.
+"""Reconciliation with the insurer: 3201, 9101 → 3202 → 9102, strays by 5203 and 2601.
 
 Implements: N4, YB-03
 """
@@ -12,10 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from his_server.messaging.outbox import LostAnswer
-from interfaces.hub.calls import logged
 from interfaces.nhsa import contract
-from interfaces.nhsa.client import wire
 from interfaces.nhsa.client.messages import Insurer, Reply
 from interfaces.nhsa.mapping import files
 from interfaces.nhsa.models import NhsaCase, NhsaMessage
@@ -124,46 +121,3 @@ def _row(one: dict[str, str]) -> CentreRow:
     return CentreRow(result=one["stmt_rslt"], message_id=one["msgid"], member_no=one["psn_no"], peer_number=one["setl_id"],
                      peer_visit=one["mdtrt_id"], refund=one["refd_setl_flag"] == "1", total=money("medfee_sumamt"),
                      fund=money("fund_pay_sumamt"), account=money("acct_pay"), memo=one["memo"])
-
-
-class Statements:
-    """Implements :class:`modules.kernel.charging.ports.StatementPort`: no public numbers exist, so it is our contract C2."""
-
-    PATH = "/statements/v1"
-
-    def __init__(self, insurer: Insurer) -> None:
-        self.insurer = insurer
-
-    def _post(self, verb: str, number: str, **more: Any) -> Outcome:
-        insurer = self.insurer
-        message = {"fixmedins_code": insurer.code, "number": number, **more}
-        with logged(insurer.database, insurer.manifest, f"statement.{verb}", message, business_key=number) as entry:
-            answer = insurer.line.exchange("POST", f"{self.PATH}/{verb}", wire.dumps(message),
-                                           {"Content-Type": "application/json; charset=utf-8"})
-            told = wire.loads(answer.body)
-            if "success" not in told:
-                raise LostAnswer(f"对账单接口的应答无法识别（HTTP {answer.status}）")
-            entry.answer, entry.message = told, str(told.get("message") or "")
-            entry.outcome = "ok" if told["success"] is True else "refused"
-        return Outcome(CONFIRMED if told["success"] is True else REFUSED, str(told.get("handover_no") or "") or None,
-                       str(told.get("message") or ""))
-
-    def upload(self, number: str, monthly: bool, scope: Scope, totals: Totals) -> Outcome:
-        """Hand a statement in; again under the same number it is the same."""
-        return self._post("upload", number, period="month" if monthly else "day", insutype=scope.insurance,
-                          clr_type=scope.clearing, setl_optins=scope.agency, stmt_begndate=f"{scope.begin:%Y-%m-%d}",
-                          stmt_enddate=f"{scope.end:%Y-%m-%d}", medfee_sumamt=totals.total, fund_pay_sumamt=totals.fund,
-                          acct_pay=totals.account, psn_cash_pay=totals.cash, hosp_part_amt=totals.hospital,
-                          settle_count=totals.count - totals.refunds, refund_count=totals.refunds)
-
-    def delete(self, number: str) -> Outcome:
-        """Take an unconfirmed one back."""
-        return self._post("delete", number)
-
-    def confirm(self, number: str) -> Outcome:
-        """Confirm one; it stays."""
-        return self._post("confirm", number)
-
-    def query(self, number: str) -> Outcome:
-        """uploaded, confirmed or deleted; refused if it never arrived."""
-        return self._post("query", number)

@@ -39,9 +39,7 @@ ENVELOPE = {"infno": 5, "msgid": 30, "mdtrtarea_admvs": 6, "recer_sys_code": 10,
 
 
 def transaction(path: str, body: bytes) -> str:
-    """What a request is called in fault rules: its infno; ``statement.upload`` and the like for our own contract."""
-    if "/statements/v1/" in path:
-        return f"statement.{path.rpartition('/')[2]}"
+    """What a request is called in fault rules: its infno."""
     try:
         return str(json.loads(body).get("infno", ""))[:4]
     except (ValueError, AttributeError):
@@ -83,8 +81,6 @@ class Centre:
     def _answer(self, environ: dict[str, Any], request: Request, body: bytes) -> Response:
         if request.method != "POST":
             return _json({"code": 405, "message": "POST only"}, 405)
-        if "/statements/v1/" in request.path:
-            return _json(records.statement(self.books, request.path.rpartition("/")[2], body))
         secrets = self._secrets()
         if secrets.access_key and (problem := self._gateway(environ, request, secrets)):
             return _json({"code": 401, "message": problem}, 401)

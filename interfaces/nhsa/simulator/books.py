@@ -32,7 +32,6 @@ CREATE TABLE IF NOT EXISTS file (file_qury_no TEXT PRIMARY KEY, filename TEXT, b
 CREATE TABLE IF NOT EXISTS stock (kind TEXT, serial TEXT, body TEXT, PRIMARY KEY (kind, serial));
 CREATE TABLE IF NOT EXISTS mapping (list_type TEXT, own TEXT, code TEXT, name TEXT, begndate TEXT, enddate TEXT, updt TEXT,
   PRIMARY KEY (list_type, own));
-CREATE TABLE IF NOT EXISTS statement (number TEXT PRIMARY KEY, handover TEXT, state TEXT, body TEXT);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, n INTEGER);
 """
 

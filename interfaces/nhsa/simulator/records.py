@@ -14,7 +14,7 @@ from typing import Any
 from his_server.money import ZERO
 from interfaces.nhsa import contract
 from interfaces.nhsa.simulator.ask import Ask
-from interfaces.nhsa.simulator.books import Books, Refusal, number, one
+from interfaces.nhsa.simulator.books import Refusal, number, one
 from interfaces.nhsa.simulator.catalogue import list_of
 
 CATALOGUE = "catalogue.csv"
@@ -183,37 +183,6 @@ def details(ask: Ask) -> dict[str, Any]:
         result.append([row["psn_no"], "null", "null", row["msgid"], "1", "1" if row["reverses"] else "0", "医院无此记录",
                        info["medfee_sumamt"], info["fund_pay_sumamt"], info["acct_pay"]])
     return {"fileinfo": _file(ask, "3202.zip", zipped("3202", result)) | {"dld_endtime": ask.at}}
-
-
-STATES = {"uploaded": "已上传", "confirmed": "已确认", "deleted": "已删除"}
-
-
-def statement(books: Books, verb: str, body: bytes) -> dict[str, Any]:
-    """Daily and monthly statements (our contract C2): upload once per number, delete and query, confirm for good."""
-    try:
-        given = json.loads(body)
-        key = str(given["number"])
-    except (ValueError, KeyError, TypeError):
-        return {"success": False, "message": "报文格式有误"}
-    with books.work() as work:
-        row = one(work, "SELECT * FROM statement WHERE number = ?", key)
-        state = row["state"] if row is not None else ""
-        if verb == "upload":
-            same = json.dumps(given, sort_keys=True)
-            if state == "confirmed" or (state == "uploaded" and row is not None and row["body"] != same):
-                return {"success": False, "message": f"对账单{STATES[state]}，内容不同，不能再次上传"}
-            handover = row["handover"] if row is not None else number(work, "handover", "JJ", 12)
-            work.execute("INSERT OR REPLACE INTO statement VALUES (?, ?, 'uploaded', ?)", (key, handover, same))
-            return {"success": True, "handover_no": handover, "message": "uploaded"}
-        if row is None:
-            return {"success": False, "message": "没有这张对账单"}
-        if verb == "query":
-            return {"success": True, "handover_no": row["handover"], "message": state}
-        after = {"delete": "deleted", "confirm": "confirmed"}.get(verb)
-        if after is None or (state != after and state != "uploaded"):
-            return {"success": False, "message": f"对账单{STATES[state]}，不能办理"}
-        work.execute("UPDATE statement SET state = ? WHERE number = ?", (after, key))
-        return {"success": True, "handover_no": row["handover"], "message": after}
 
 
 # Stock and trace codes

@@ -1,4 +1,4 @@
-"""Reconciliation, catalogues, statements, security of the line, contracts: the adapter against the strict centre."""
+"""Reconciliation, catalogues, security of the line, contracts: the adapter against the strict centre."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from interfaces.nhsa import contract
 from interfaces.nhsa.client import wire
 from interfaces.nhsa.client.catalogues import Catalogues
 from interfaces.nhsa.client.messages import KEY
-from interfaces.nhsa.client.reconciliation import Reconciliation, Statements
+from interfaces.nhsa.client.reconciliation import Reconciliation
 from interfaces.nhsa.mapping import answers
 from interfaces.nhsa.mapping.errors import understood
 from interfaces.nhsa.settings import Settings
@@ -92,20 +92,6 @@ def test_one_extra_one_missing_and_one_changed_are_each_found(world: World) -> N
     assert world.db.ports["insurance"].net() == before - rows[2].fund - rows[2].account
     assert port.undo_stray("DZ2", only_theirs.member_no, only_theirs.message_id, refund=False).state == CONFIRMED
     assert world.db.ports["insurance"].net() == before - rows[2].fund - rows[2].account
-
-
-@pytest.mark.requirement("N4")
-@sqlite
-def test_statements_are_handed_in_once_and_confirmed_for_good(db: Database, tmp_path: Path) -> None:
-    port = Statements(bind(db, tmp_path).insurer)
-    totals = Totals(Decimal("10.00"), Decimal("7.00"), Decimal("1.00"), Decimal("2.00"), Decimal("0.00"), 1, 0)
-    first = port.upload("DZ20260302-1", False, SCOPE, totals)
-    assert (first.state, port.upload("DZ20260302-1", False, SCOPE, totals).peer_number) == (CONFIRMED, first.peer_number)
-    assert port.upload("DZ20260302-1", False, SCOPE, replace(totals, count=2)).state == REFUSED
-    assert port.query("DZ20260302-1").message == "uploaded" and port.query("DZ-nothing").state == REFUSED
-    assert port.delete("DZ20260302-1").state == CONFIRMED and port.confirm("DZ20260302-1").state == REFUSED
-    assert port.upload("DZ20260302-1", False, SCOPE, totals).state == CONFIRMED
-    assert port.confirm("DZ20260302-1").state == CONFIRMED and port.delete("DZ20260302-1").state == REFUSED
 
 
 @pytest.mark.requirement("H2")
