@@ -127,6 +127,9 @@ def _patient(work: _Day, person: int, clinic: ClinicSession, state: str, day: An
         billing.settle(session, work.cashier, person_id=person, line_ids=line_ids, payments=month._cash(fee), to_jiao=True)
         visit, key = registration.encounter_id, registration.id
     if state == "cancelled":
+        clock = work.database.clock
+        assert isinstance(clock, ManualClock)
+        clock.move(seconds=60)  # events of one registration are told apart by their time
         with month._acting(work.database, work.cashier) as session:
             billing.cancel_registration(session, work.cashier, key, reason="病人要求", to_jiao=True)
     if state in ("waiting", "cancelled"):
