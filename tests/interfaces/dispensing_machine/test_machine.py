@@ -81,6 +81,19 @@ def test_a_lost_answer_is_asked_about_and_pushed_once_at_the_end(room: Room, fau
 
 
 @pytest.mark.requirement("M7.2")
+def test_a_call_that_arrives_late_is_not_sent_a_second_time(room: Room) -> None:
+    """The machine doesn't know it yet when it is asked first: the request was still on its way."""
+    room.spoil(Rule("drop_before", PUSH, count=1))
+    _, made, _ = room.paid()
+    room.work()
+    room.work(seconds=15, rounds=2)
+    rows = mapping.read_rows("XMLPresInfo", room.order(made["id"]).payload)
+    room.books.take([contract.PrescriptionRow().load(row) for row in rows])  # now the slow request is there
+    room.work(seconds=60, rounds=3)
+    assert room.pushes() == [made["number"]] and room.order(made["id"]).state == "sent"
+
+
+@pytest.mark.requirement("M7.2")
 def test_a_machine_that_cannot_be_asked_leaves_it_to_a_person(room: Room, sign_in: Any) -> None:
     room.bind(room.world.db, can_query=False)
     room.spoil(Rule("drop_after", PUSH, count=1))
