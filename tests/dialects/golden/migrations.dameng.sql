@@ -2527,3 +2527,252 @@ CREATE TABLE goods_receipt_line (
     CONSTRAINT uq_goods_receipt_line_receipt_id_position UNIQUE (receipt_id, position)
 );
 INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING alembic_version.version_num INTO ?;
+-- Running upgrade 0001 -> 0002
+CREATE TABLE channel_statement (
+    channel VARCHAR(20 CHAR) NOT NULL,
+    day DATE NOT NULL,
+    row_count INTEGER NOT NULL,
+    paid DECIMAL(18, 2) NOT NULL,
+    returned DECIMAL(18, 2) NOT NULL,
+    fees DECIMAL(18, 2) NOT NULL,
+    matched INTEGER NOT NULL,
+    fetched_at TIMESTAMP(6) NOT NULL,
+    fetched_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_channel_day UNIQUE (channel, day)
+);
+CREATE INDEX ix_channel_statement_day ON channel_statement (day, id);
+CREATE TABLE ecard_reading (
+    raw_index VARCHAR(64 CHAR) NOT NULL,
+    card_no_sealed BLOB,
+    serial_sealed BLOB,
+    expires_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ecard_reading PRIMARY KEY (id),
+    CONSTRAINT uq_ecard_reading_raw_index UNIQUE (raw_index)
+);
+CREATE INDEX ix_ecard_reading_end ON ecard_reading (expires_at);
+CREATE TABLE insurance_difference (
+    statement_id BIGINT NOT NULL,
+    kind VARCHAR(14 CHAR) NOT NULL,
+    peer_key VARCHAR(64 CHAR) NOT NULL,
+    claim_id BIGINT,
+    peer_number VARCHAR(40 CHAR) NOT NULL,
+    peer_visit VARCHAR(40 CHAR) NOT NULL,
+    message_id VARCHAR(40 CHAR) NOT NULL,
+    member_no_sealed BLOB,
+    refund BIT NOT NULL,
+    our_total DECIMAL(18, 2),
+    our_fund DECIMAL(18, 2),
+    our_account DECIMAL(18, 2),
+    their_total DECIMAL(18, 2),
+    their_fund DECIMAL(18, 2),
+    their_account DECIMAL(18, 2),
+    memo VARCHAR(200 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    "number" VARCHAR(40 CHAR),
+    reason VARCHAR(200 CHAR),
+    message VARCHAR(200 CHAR),
+    found_at TIMESTAMP(6) NOT NULL,
+    proposed_by BIGINT,
+    proposed_by_name VARCHAR(60 CHAR),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60 CHAR),
+    decided_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_difference PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_difference_statement_id_kind_peer_key UNIQUE (statement_id, kind, peer_key)
+);
+CREATE INDEX ix_insurance_difference_state ON insurance_difference (state, id);
+CREATE TABLE insurance_statement (
+    "number" VARCHAR(40 CHAR) NOT NULL,
+    monthly INTEGER NOT NULL,
+    begin_day DATE NOT NULL,
+    end_day DATE NOT NULL,
+    insurance VARCHAR(6 CHAR) NOT NULL,
+    clearing VARCHAR(6 CHAR) NOT NULL,
+    agency VARCHAR(6 CHAR) NOT NULL,
+    revision INTEGER NOT NULL,
+    live INTEGER,
+    state VARCHAR(10 CHAR) NOT NULL,
+    pending VARCHAR(10 CHAR),
+    entries INTEGER NOT NULL,
+    refunds INTEGER NOT NULL,
+    total DECIMAL(18, 2) NOT NULL,
+    fund DECIMAL(18, 2) NOT NULL,
+    account DECIMAL(18, 2) NOT NULL,
+    cash DECIMAL(18, 2) NOT NULL,
+    hospital DECIMAL(18, 2) NOT NULL,
+    handover_no VARCHAR(64 CHAR),
+    message VARCHAR(200 CHAR),
+    made_at TIMESTAMP(6) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    compared_at TIMESTAMP(6),
+    confirmed_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_statement PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_statement_monthly_begin_day_insurance_clearing_agency_live UNIQUE (monthly, begin_day, insurance, clearing, agency, live),
+    CONSTRAINT uq_insurance_statement_number UNIQUE ("number")
+);
+CREATE INDEX ix_insurance_statement_day ON insurance_statement (monthly, begin_day, id);
+CREATE INDEX ix_insurance_statement_pending ON insurance_statement (pending, changed_at);
+CREATE TABLE machine_order (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    window INTEGER NOT NULL,
+    machine_window VARCHAR(10 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    note VARCHAR(200 CHAR) NOT NULL,
+    alarm BIT NOT NULL,
+    payload_sealed BLOB NOT NULL,
+    made_at TIMESTAMP(6) NOT NULL,
+    sent_at TIMESTAMP(6),
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_machine_order PRIMARY KEY (id),
+    CONSTRAINT uq_machine_order_prescription_id UNIQUE (prescription_id)
+);
+CREATE INDEX ix_machine_order_alarm ON machine_order (alarm, changed_at);
+CREATE INDEX ix_machine_order_number ON machine_order ("number");
+CREATE INDEX ix_machine_order_state ON machine_order (state, changed_at);
+CREATE TABLE mobile_bill_push (
+    push_id VARCHAR(40 CHAR) NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64 CHAR) NOT NULL,
+    total DECIMAL(18, 2) NOT NULL,
+    pushed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_bill_push PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_bill_push_push_id UNIQUE (push_id)
+);
+CREATE INDEX ix_mobile_bill_push_visit ON mobile_bill_push (encounter_id, id);
+CREATE TABLE mobile_order (
+    "number" VARCHAR(40 CHAR) NOT NULL,
+    pay_ord_id VARCHAR(40 CHAR),
+    cashier_url VARCHAR(500 CHAR),
+    batch VARCHAR(40 CHAR) NOT NULL,
+    secret_sealed BLOB,
+    total DECIMAL(18, 2) NOT NULL,
+    fund DECIMAL(18, 2),
+    account DECIMAL(18, 2),
+    own DECIMAL(18, 2),
+    made_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_order PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_order_number UNIQUE ("number")
+);
+CREATE INDEX ix_mobile_order_peer ON mobile_order (pay_ord_id);
+CREATE TABLE prescription_drug_claim (
+    prescription_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    holder VARCHAR(40 CHAR) NOT NULL,
+    told VARCHAR(60 CHAR) NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_prescription_drug_claim PRIMARY KEY (id),
+    CONSTRAINT ck_prescription_drug_claim_positive CHECK (quantity > 0),
+    CONSTRAINT uq_prescription_drug_claim_line_id_holder UNIQUE (line_id, holder)
+);
+CREATE INDEX ix_prescription_drug_claim_holder ON prescription_drug_claim (holder);
+CREATE INDEX ix_prescription_drug_claim_prescription ON prescription_drug_claim (prescription_id, state);
+CREATE TABLE queue_call (
+    registration_id BIGINT NOT NULL,
+    flag VARCHAR(1 CHAR) NOT NULL,
+    room VARCHAR(20 CHAR) NOT NULL,
+    called_at TIMESTAMP(6) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_queue_call PRIMARY KEY (id),
+    CONSTRAINT uq_queue_call_registration_id UNIQUE (registration_id)
+);
+CREATE TABLE statement_difference (
+    channel VARCHAR(20 CHAR) NOT NULL,
+    "number" VARCHAR(64 CHAR) NOT NULL,
+    kind VARCHAR(12 CHAR) NOT NULL,
+    act VARCHAR(6 CHAR) NOT NULL,
+    day DATE NOT NULL,
+    ours DECIMAL(18, 2),
+    theirs DECIMAL(18, 2),
+    our_state VARCHAR(12 CHAR) NOT NULL,
+    intent_id BIGINT,
+    state VARCHAR(10 CHAR) NOT NULL,
+    found_at TIMESTAMP(6) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    decision VARCHAR(10 CHAR) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    settled_by_name VARCHAR(60 CHAR) NOT NULL,
+    settled_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statement_difference PRIMARY KEY (id),
+    CONSTRAINT uq_statement_difference_channel_number_kind UNIQUE (channel, "number", kind)
+);
+CREATE INDEX ix_statement_difference_day ON statement_difference (day, id);
+CREATE INDEX ix_statement_difference_state ON statement_difference (state, day, id);
+CREATE TABLE synced_entry (
+    interface VARCHAR(40 CHAR) NOT NULL,
+    dictionary VARCHAR(20 CHAR) NOT NULL,
+    code VARCHAR(60 CHAR) NOT NULL,
+    digest VARCHAR(64 CHAR) NOT NULL,
+    sent_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_synced_entry PRIMARY KEY (id),
+    CONSTRAINT uq_synced_entry_interface_dictionary_code UNIQUE (interface, dictionary, code)
+);
+CREATE TABLE channel_statement_row (
+    statement_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR(6 CHAR) NOT NULL,
+    "number" VARCHAR(64 CHAR) NOT NULL,
+    peer_number VARCHAR(64 CHAR) NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    happened_at TIMESTAMP(6) NOT NULL,
+    original VARCHAR(64 CHAR) NOT NULL,
+    fee DECIMAL(18, 2) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement_row PRIMARY KEY (id),
+    CONSTRAINT fk_channel_statement_row_statement_id FOREIGN KEY(statement_id) REFERENCES channel_statement (id),
+    CONSTRAINT uq_channel_statement_row_statement_id_position UNIQUE (statement_id, position)
+);
+CREATE INDEX ix_channel_statement_row_number ON channel_statement_row ("number");
+CREATE TABLE supplier_credit (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    invoice_id BIGINT,
+    made_at TIMESTAMP(6) NOT NULL,
+    made_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_supplier_credit PRIMARY KEY (id),
+    CONSTRAINT ck_supplier_credit_amount CHECK (amount >= 0),
+    CONSTRAINT fk_supplier_credit_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT uq_supplier_credit_document_id_supplier_id UNIQUE (document_id, supplier_id)
+);
+CREATE INDEX ix_supplier_credit_payable ON supplier_credit (supplier_id, invoice_id);
+CREATE TABLE platform_return (
+    delivery_id BIGINT NOT NULL,
+    document_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_return PRIMARY KEY (id),
+    CONSTRAINT ck_platform_return_positive CHECK (quantity > 0),
+    CONSTRAINT fk_platform_return_delivery_id FOREIGN KEY(delivery_id) REFERENCES platform_delivery (id),
+    CONSTRAINT uq_platform_return_document_id UNIQUE (document_id)
+);
+CREATE INDEX ix_platform_return_delivery_id ON platform_return (delivery_id);
+ALTER TABLE insurance_conversion ADD request_key VARCHAR(120 CHAR);
+ALTER TABLE insurance_conversion ADD CONSTRAINT uq_insurance_conversion_request_key UNIQUE (request_key);
+CREATE INDEX ix_intent_channel ON intent (channel, purpose, id);
+ALTER TABLE intent_try ADD cause VARCHAR(30 CHAR);
+CREATE INDEX ix_intent_try_at ON intent_try (at, id);
+ALTER TABLE nhsa_fee_line ADD back BIT NOT NULL;
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';

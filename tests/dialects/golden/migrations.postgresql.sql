@@ -2529,3 +2529,254 @@ CREATE TABLE goods_receipt_line (
 );
 INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING alembic_version.version_num;
 COMMIT;
+BEGIN;
+-- Running upgrade 0001 -> 0002
+CREATE TABLE channel_statement (
+    channel VARCHAR(20) NOT NULL,
+    day DATE NOT NULL,
+    row_count INTEGER NOT NULL,
+    paid NUMERIC(18, 2) NOT NULL,
+    returned NUMERIC(18, 2) NOT NULL,
+    fees NUMERIC(18, 2) NOT NULL,
+    matched INTEGER NOT NULL,
+    fetched_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    fetched_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_channel_day UNIQUE (channel, day)
+);
+CREATE INDEX ix_channel_statement_day ON channel_statement (day, id);
+CREATE TABLE ecard_reading (
+    raw_index VARCHAR(64) NOT NULL,
+    card_no_sealed BYTEA,
+    serial_sealed BYTEA,
+    expires_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ecard_reading PRIMARY KEY (id),
+    CONSTRAINT uq_ecard_reading_raw_index UNIQUE (raw_index)
+);
+CREATE INDEX ix_ecard_reading_end ON ecard_reading (expires_at);
+CREATE TABLE insurance_difference (
+    statement_id BIGINT NOT NULL,
+    kind VARCHAR(14) NOT NULL,
+    peer_key VARCHAR(64) NOT NULL,
+    claim_id BIGINT,
+    peer_number VARCHAR(40) NOT NULL,
+    peer_visit VARCHAR(40) NOT NULL,
+    message_id VARCHAR(40) NOT NULL,
+    member_no_sealed BYTEA,
+    refund BOOLEAN NOT NULL,
+    our_total NUMERIC(18, 2),
+    our_fund NUMERIC(18, 2),
+    our_account NUMERIC(18, 2),
+    their_total NUMERIC(18, 2),
+    their_fund NUMERIC(18, 2),
+    their_account NUMERIC(18, 2),
+    memo VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    number VARCHAR(40),
+    reason VARCHAR(200),
+    message VARCHAR(200),
+    found_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    proposed_by BIGINT,
+    proposed_by_name VARCHAR(60),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_difference PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_difference_statement_id_kind_peer_key UNIQUE (statement_id, kind, peer_key)
+);
+CREATE INDEX ix_insurance_difference_state ON insurance_difference (state, id);
+CREATE TABLE insurance_statement (
+    number VARCHAR(40) NOT NULL,
+    monthly INTEGER NOT NULL,
+    begin_day DATE NOT NULL,
+    end_day DATE NOT NULL,
+    insurance VARCHAR(6) NOT NULL,
+    clearing VARCHAR(6) NOT NULL,
+    agency VARCHAR(6) NOT NULL,
+    revision INTEGER NOT NULL,
+    live INTEGER,
+    state VARCHAR(10) NOT NULL,
+    pending VARCHAR(10),
+    entries INTEGER NOT NULL,
+    refunds INTEGER NOT NULL,
+    total NUMERIC(18, 2) NOT NULL,
+    fund NUMERIC(18, 2) NOT NULL,
+    account NUMERIC(18, 2) NOT NULL,
+    cash NUMERIC(18, 2) NOT NULL,
+    hospital NUMERIC(18, 2) NOT NULL,
+    handover_no VARCHAR(64),
+    message VARCHAR(200),
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    compared_at TIMESTAMP WITHOUT TIME ZONE,
+    confirmed_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_statement PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_statement_monthly_begin_day_insurance_clea_b438 UNIQUE (monthly, begin_day, insurance, clearing, agency, live),
+    CONSTRAINT uq_insurance_statement_number UNIQUE (number)
+);
+CREATE INDEX ix_insurance_statement_day ON insurance_statement (monthly, begin_day, id);
+CREATE INDEX ix_insurance_statement_pending ON insurance_statement (pending, changed_at);
+CREATE TABLE machine_order (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    "window" INTEGER NOT NULL,
+    machine_window VARCHAR(10) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    alarm BOOLEAN NOT NULL,
+    payload_sealed BYTEA NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    sent_at TIMESTAMP WITHOUT TIME ZONE,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_machine_order PRIMARY KEY (id),
+    CONSTRAINT uq_machine_order_prescription_id UNIQUE (prescription_id)
+);
+CREATE INDEX ix_machine_order_alarm ON machine_order (alarm, changed_at);
+CREATE INDEX ix_machine_order_number ON machine_order (number);
+CREATE INDEX ix_machine_order_state ON machine_order (state, changed_at);
+CREATE TABLE mobile_bill_push (
+    push_id VARCHAR(40) NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    total NUMERIC(18, 2) NOT NULL,
+    pushed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_bill_push PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_bill_push_push_id UNIQUE (push_id)
+);
+CREATE INDEX ix_mobile_bill_push_visit ON mobile_bill_push (encounter_id, id);
+CREATE TABLE mobile_order (
+    number VARCHAR(40) NOT NULL,
+    pay_ord_id VARCHAR(40),
+    cashier_url VARCHAR(500),
+    batch VARCHAR(40) NOT NULL,
+    secret_sealed BYTEA,
+    total NUMERIC(18, 2) NOT NULL,
+    fund NUMERIC(18, 2),
+    account NUMERIC(18, 2),
+    own NUMERIC(18, 2),
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_order PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_order_number UNIQUE (number)
+);
+CREATE INDEX ix_mobile_order_peer ON mobile_order (pay_ord_id);
+CREATE TABLE prescription_drug_claim (
+    prescription_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    holder VARCHAR(40) NOT NULL,
+    told VARCHAR(60) NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_prescription_drug_claim PRIMARY KEY (id),
+    CONSTRAINT ck_prescription_drug_claim_positive CHECK (quantity > 0),
+    CONSTRAINT uq_prescription_drug_claim_line_id_holder UNIQUE (line_id, holder)
+);
+CREATE INDEX ix_prescription_drug_claim_holder ON prescription_drug_claim (holder);
+CREATE INDEX ix_prescription_drug_claim_prescription ON prescription_drug_claim (prescription_id, state);
+CREATE TABLE queue_call (
+    registration_id BIGINT NOT NULL,
+    flag VARCHAR(1) NOT NULL,
+    room VARCHAR(20) NOT NULL,
+    called_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_queue_call PRIMARY KEY (id),
+    CONSTRAINT uq_queue_call_registration_id UNIQUE (registration_id)
+);
+CREATE TABLE statement_difference (
+    channel VARCHAR(20) NOT NULL,
+    number VARCHAR(64) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    act VARCHAR(6) NOT NULL,
+    day DATE NOT NULL,
+    ours NUMERIC(18, 2),
+    theirs NUMERIC(18, 2),
+    our_state VARCHAR(12) NOT NULL,
+    intent_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    found_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    decision VARCHAR(10) NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    settled_by_name VARCHAR(60) NOT NULL,
+    settled_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statement_difference PRIMARY KEY (id),
+    CONSTRAINT uq_statement_difference_channel_number_kind UNIQUE (channel, number, kind)
+);
+CREATE INDEX ix_statement_difference_day ON statement_difference (day, id);
+CREATE INDEX ix_statement_difference_state ON statement_difference (state, day, id);
+CREATE TABLE synced_entry (
+    interface VARCHAR(40) NOT NULL,
+    dictionary VARCHAR(20) NOT NULL,
+    code VARCHAR(60) NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    sent_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_synced_entry PRIMARY KEY (id),
+    CONSTRAINT uq_synced_entry_interface_dictionary_code UNIQUE (interface, dictionary, code)
+);
+CREATE TABLE channel_statement_row (
+    statement_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR(6) NOT NULL,
+    number VARCHAR(64) NOT NULL,
+    peer_number VARCHAR(64) NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    happened_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    original VARCHAR(64) NOT NULL,
+    fee NUMERIC(18, 2) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement_row PRIMARY KEY (id),
+    CONSTRAINT fk_channel_statement_row_statement_id FOREIGN KEY(statement_id) REFERENCES channel_statement (id),
+    CONSTRAINT uq_channel_statement_row_statement_id_position UNIQUE (statement_id, position)
+);
+CREATE INDEX ix_channel_statement_row_number ON channel_statement_row (number);
+CREATE TABLE supplier_credit (
+    number VARCHAR(32) NOT NULL,
+    document_id BIGINT NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    amount NUMERIC(18, 2) NOT NULL,
+    invoice_id BIGINT,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_supplier_credit PRIMARY KEY (id),
+    CONSTRAINT ck_supplier_credit_amount CHECK (amount >= 0),
+    CONSTRAINT fk_supplier_credit_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT uq_supplier_credit_document_id_supplier_id UNIQUE (document_id, supplier_id)
+);
+CREATE INDEX ix_supplier_credit_payable ON supplier_credit (supplier_id, invoice_id);
+CREATE TABLE platform_return (
+    delivery_id BIGINT NOT NULL,
+    document_id BIGINT NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_return PRIMARY KEY (id),
+    CONSTRAINT ck_platform_return_positive CHECK (quantity > 0),
+    CONSTRAINT fk_platform_return_delivery_id FOREIGN KEY(delivery_id) REFERENCES platform_delivery (id),
+    CONSTRAINT uq_platform_return_document_id UNIQUE (document_id)
+);
+CREATE INDEX ix_platform_return_delivery_id ON platform_return (delivery_id);
+ALTER TABLE insurance_conversion ADD COLUMN request_key VARCHAR(120);
+ALTER TABLE insurance_conversion ADD CONSTRAINT uq_insurance_conversion_request_key UNIQUE (request_key);
+CREATE INDEX ix_intent_channel ON intent (channel, purpose, id);
+ALTER TABLE intent_try ADD COLUMN cause VARCHAR(30);
+CREATE INDEX ix_intent_try_at ON intent_try (at, id);
+ALTER TABLE nhsa_fee_line ADD COLUMN back BOOLEAN NOT NULL;
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+COMMIT;

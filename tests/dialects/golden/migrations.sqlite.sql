@@ -2903,3 +2903,317 @@ INSERT INTO key_block (name, next) VALUES (?, ?);
 UPDATE key_block SET next=(key_block.next + ?) WHERE key_block.name = ?;
 
 INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
+
+CREATE TABLE channel_statement (
+    channel VARCHAR(20) NOT NULL,
+    day DATE NOT NULL,
+    row_count INTEGER NOT NULL,
+    paid BIGINT NOT NULL,
+    returned BIGINT NOT NULL,
+    fees BIGINT NOT NULL,
+    matched INTEGER NOT NULL,
+    fetched_at DATETIME NOT NULL,
+    fetched_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_channel_day UNIQUE (channel, day)
+);
+
+CREATE INDEX ix_channel_statement_day ON channel_statement (day, id);
+
+CREATE TABLE ecard_reading (
+    raw_index VARCHAR(64) NOT NULL,
+    card_no_sealed BLOB,
+    serial_sealed BLOB,
+    expires_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ecard_reading PRIMARY KEY (id),
+    CONSTRAINT uq_ecard_reading_raw_index UNIQUE (raw_index)
+);
+
+CREATE INDEX ix_ecard_reading_end ON ecard_reading (expires_at);
+
+CREATE TABLE insurance_difference (
+    statement_id BIGINT NOT NULL,
+    kind VARCHAR(14) NOT NULL,
+    peer_key VARCHAR(64) NOT NULL,
+    claim_id BIGINT,
+    peer_number VARCHAR(40) NOT NULL,
+    peer_visit VARCHAR(40) NOT NULL,
+    message_id VARCHAR(40) NOT NULL,
+    member_no_sealed BLOB,
+    refund BOOLEAN NOT NULL,
+    our_total BIGINT,
+    our_fund BIGINT,
+    our_account BIGINT,
+    their_total BIGINT,
+    their_fund BIGINT,
+    their_account BIGINT,
+    memo VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    number VARCHAR(40),
+    reason VARCHAR(200),
+    message VARCHAR(200),
+    found_at DATETIME NOT NULL,
+    proposed_by BIGINT,
+    proposed_by_name VARCHAR(60),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_difference PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_difference_statement_id_kind_peer_key UNIQUE (statement_id, kind, peer_key)
+);
+
+CREATE INDEX ix_insurance_difference_state ON insurance_difference (state, id);
+
+CREATE TABLE insurance_statement (
+    number VARCHAR(40) NOT NULL,
+    monthly INTEGER NOT NULL,
+    begin_day DATE NOT NULL,
+    end_day DATE NOT NULL,
+    insurance VARCHAR(6) NOT NULL,
+    clearing VARCHAR(6) NOT NULL,
+    agency VARCHAR(6) NOT NULL,
+    revision INTEGER NOT NULL,
+    live INTEGER,
+    state VARCHAR(10) NOT NULL,
+    pending VARCHAR(10),
+    entries INTEGER NOT NULL,
+    refunds INTEGER NOT NULL,
+    total BIGINT NOT NULL,
+    fund BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    cash BIGINT NOT NULL,
+    hospital BIGINT NOT NULL,
+    handover_no VARCHAR(64),
+    message VARCHAR(200),
+    made_at DATETIME NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    compared_at DATETIME,
+    confirmed_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_statement PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_statement_monthly_begin_day_insurance_clearing_agency_live UNIQUE (monthly, begin_day, insurance, clearing, agency, live),
+    CONSTRAINT uq_insurance_statement_number UNIQUE (number)
+);
+
+CREATE INDEX ix_insurance_statement_day ON insurance_statement (monthly, begin_day, id);
+
+CREATE INDEX ix_insurance_statement_pending ON insurance_statement (pending, changed_at);
+
+CREATE TABLE machine_order (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    window INTEGER NOT NULL,
+    machine_window VARCHAR(10) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    alarm BOOLEAN NOT NULL,
+    payload_sealed BLOB NOT NULL,
+    made_at DATETIME NOT NULL,
+    sent_at DATETIME,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_machine_order PRIMARY KEY (id),
+    CONSTRAINT uq_machine_order_prescription_id UNIQUE (prescription_id)
+);
+
+CREATE INDEX ix_machine_order_alarm ON machine_order (alarm, changed_at);
+
+CREATE INDEX ix_machine_order_number ON machine_order (number);
+
+CREATE INDEX ix_machine_order_state ON machine_order (state, changed_at);
+
+CREATE TABLE mobile_bill_push (
+    push_id VARCHAR(40) NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    total BIGINT NOT NULL,
+    pushed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_bill_push PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_bill_push_push_id UNIQUE (push_id)
+);
+
+CREATE INDEX ix_mobile_bill_push_visit ON mobile_bill_push (encounter_id, id);
+
+CREATE TABLE mobile_order (
+    number VARCHAR(40) NOT NULL,
+    pay_ord_id VARCHAR(40),
+    cashier_url VARCHAR(500),
+    batch VARCHAR(40) NOT NULL,
+    secret_sealed BLOB,
+    total BIGINT NOT NULL,
+    fund BIGINT,
+    account BIGINT,
+    own BIGINT,
+    made_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_order PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_order_number UNIQUE (number)
+);
+
+CREATE INDEX ix_mobile_order_peer ON mobile_order (pay_ord_id);
+
+CREATE TABLE prescription_drug_claim (
+    prescription_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    holder VARCHAR(40) NOT NULL,
+    told VARCHAR(60) NOT NULL,
+    quantity BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_prescription_drug_claim_positive CHECK (quantity > 0),
+    CONSTRAINT pk_prescription_drug_claim PRIMARY KEY (id),
+    CONSTRAINT uq_prescription_drug_claim_line_id_holder UNIQUE (line_id, holder)
+);
+
+CREATE INDEX ix_prescription_drug_claim_holder ON prescription_drug_claim (holder);
+
+CREATE INDEX ix_prescription_drug_claim_prescription ON prescription_drug_claim (prescription_id, state);
+
+CREATE TABLE queue_call (
+    registration_id BIGINT NOT NULL,
+    flag VARCHAR(1) NOT NULL,
+    room VARCHAR(20) NOT NULL,
+    called_at DATETIME NOT NULL,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_queue_call PRIMARY KEY (id),
+    CONSTRAINT uq_queue_call_registration_id UNIQUE (registration_id)
+);
+
+CREATE TABLE statement_difference (
+    channel VARCHAR(20) NOT NULL,
+    number VARCHAR(64) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    act VARCHAR(6) NOT NULL,
+    day DATE NOT NULL,
+    ours BIGINT,
+    theirs BIGINT,
+    our_state VARCHAR(12) NOT NULL,
+    intent_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    found_at DATETIME NOT NULL,
+    changed_at DATETIME NOT NULL,
+    decision VARCHAR(10) NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    settled_by_name VARCHAR(60) NOT NULL,
+    settled_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statement_difference PRIMARY KEY (id),
+    CONSTRAINT uq_statement_difference_channel_number_kind UNIQUE (channel, number, kind)
+);
+
+CREATE INDEX ix_statement_difference_day ON statement_difference (day, id);
+
+CREATE INDEX ix_statement_difference_state ON statement_difference (state, day, id);
+
+CREATE TABLE synced_entry (
+    interface VARCHAR(40) NOT NULL,
+    dictionary VARCHAR(20) NOT NULL,
+    code VARCHAR(60) NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    sent_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_synced_entry PRIMARY KEY (id),
+    CONSTRAINT uq_synced_entry_interface_dictionary_code UNIQUE (interface, dictionary, code)
+);
+
+CREATE TABLE channel_statement_row (
+    statement_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR(6) NOT NULL,
+    number VARCHAR(64) NOT NULL,
+    peer_number VARCHAR(64) NOT NULL,
+    amount BIGINT NOT NULL,
+    happened_at DATETIME NOT NULL,
+    original VARCHAR(64) NOT NULL,
+    fee BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_channel_statement_row_statement_id FOREIGN KEY(statement_id) REFERENCES channel_statement (id),
+    CONSTRAINT pk_channel_statement_row PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_row_statement_id_position UNIQUE (statement_id, position)
+);
+
+CREATE INDEX ix_channel_statement_row_number ON channel_statement_row (number);
+
+CREATE TABLE supplier_credit (
+    number VARCHAR(32) NOT NULL,
+    document_id BIGINT NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    amount BIGINT NOT NULL,
+    invoice_id BIGINT,
+    made_at DATETIME NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_supplier_credit_amount CHECK (amount >= 0),
+    CONSTRAINT fk_supplier_credit_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT pk_supplier_credit PRIMARY KEY (id),
+    CONSTRAINT uq_supplier_credit_document_id_supplier_id UNIQUE (document_id, supplier_id)
+);
+
+CREATE INDEX ix_supplier_credit_payable ON supplier_credit (supplier_id, invoice_id);
+
+CREATE TABLE platform_return (
+    delivery_id BIGINT NOT NULL,
+    document_id BIGINT NOT NULL,
+    quantity BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_platform_return_positive CHECK (quantity > 0),
+    CONSTRAINT fk_platform_return_delivery_id FOREIGN KEY(delivery_id) REFERENCES platform_delivery (id),
+    CONSTRAINT pk_platform_return PRIMARY KEY (id),
+    CONSTRAINT uq_platform_return_document_id UNIQUE (document_id)
+);
+
+CREATE INDEX ix_platform_return_delivery_id ON platform_return (delivery_id);
+
+CREATE TABLE _alembic_tmp_insurance_conversion (
+    settlement_id BIGINT NOT NULL,
+    live INTEGER,
+    claim_id BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    booked_id BIGINT,
+    approval_id BIGINT,
+    message VARCHAR(200),
+    channel VARCHAR(20) NOT NULL,
+    opened_at DATETIME NOT NULL,
+    opened_by BIGINT NOT NULL,
+    opened_by_name VARCHAR(60) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    request_key VARCHAR(120),
+    CONSTRAINT pk_insurance_conversion PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_conversion_claim_id UNIQUE (claim_id),
+    CONSTRAINT uq_insurance_conversion_request_key UNIQUE (request_key),
+    CONSTRAINT uq_insurance_conversion_settlement_id_live UNIQUE (settlement_id, live)
+);
+
+INSERT INTO _alembic_tmp_insurance_conversion (settlement_id, live, claim_id, state, booked_id, approval_id, message, channel, opened_at, opened_by, opened_by_name, changed_at, id) SELECT insurance_conversion.settlement_id, insurance_conversion.live, insurance_conversion.claim_id, insurance_conversion.state, insurance_conversion.booked_id, insurance_conversion.approval_id, insurance_conversion.message, insurance_conversion.channel, insurance_conversion.opened_at, insurance_conversion.opened_by, insurance_conversion.opened_by_name, insurance_conversion.changed_at, insurance_conversion.id
+FROM insurance_conversion;
+
+DROP TABLE insurance_conversion;
+
+ALTER TABLE _alembic_tmp_insurance_conversion RENAME TO insurance_conversion;
+
+CREATE INDEX ix_insurance_conversion_state ON insurance_conversion (state, changed_at);
+
+CREATE INDEX ix_intent_channel ON intent (channel, purpose, id);
+
+ALTER TABLE intent_try ADD COLUMN cause VARCHAR(30);
+
+CREATE INDEX ix_intent_try_at ON intent_try (at, id);
+
+ALTER TABLE nhsa_fee_line ADD COLUMN back BOOLEAN NOT NULL;
+
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+
+INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;

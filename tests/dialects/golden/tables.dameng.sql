@@ -547,6 +547,17 @@ CREATE TABLE drug_search (
 );
 CREATE INDEX ix_drug_search_key ON drug_search (part, search_key, owner_id, kind);
 
+CREATE TABLE ecard_reading (
+    raw_index VARCHAR(64 CHAR) NOT NULL,
+    card_no_sealed BLOB,
+    serial_sealed BLOB,
+    expires_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ecard_reading PRIMARY KEY (id),
+    CONSTRAINT uq_ecard_reading_raw_index UNIQUE (raw_index)
+);
+CREATE INDEX ix_ecard_reading_end ON ecard_reading (expires_at);
+
 CREATE TABLE electronic_invoice (
     intent_id BIGINT NOT NULL,
     settlement_id BIGINT NOT NULL,
@@ -854,6 +865,7 @@ CREATE TABLE insurance_conversion (
     state VARCHAR(10 CHAR) NOT NULL,
     booked_id BIGINT,
     approval_id BIGINT,
+    request_key VARCHAR(120 CHAR),
     message VARCHAR(200 CHAR),
     channel VARCHAR(20 CHAR) NOT NULL,
     opened_at TIMESTAMP(6) NOT NULL,
@@ -863,9 +875,43 @@ CREATE TABLE insurance_conversion (
     id BIGINT NOT NULL,
     CONSTRAINT pk_insurance_conversion PRIMARY KEY (id),
     CONSTRAINT uq_insurance_conversion_settlement_id_live UNIQUE (settlement_id, live),
-    CONSTRAINT uq_insurance_conversion_claim_id UNIQUE (claim_id)
+    CONSTRAINT uq_insurance_conversion_claim_id UNIQUE (claim_id),
+    CONSTRAINT uq_insurance_conversion_request_key UNIQUE (request_key)
 );
 CREATE INDEX ix_insurance_conversion_state ON insurance_conversion (state, changed_at);
+
+CREATE TABLE insurance_difference (
+    statement_id BIGINT NOT NULL,
+    kind VARCHAR(14 CHAR) NOT NULL,
+    peer_key VARCHAR(64 CHAR) NOT NULL,
+    claim_id BIGINT,
+    peer_number VARCHAR(40 CHAR) NOT NULL,
+    peer_visit VARCHAR(40 CHAR) NOT NULL,
+    message_id VARCHAR(40 CHAR) NOT NULL,
+    member_no_sealed BLOB,
+    refund BIT NOT NULL,
+    our_total DECIMAL(18, 2),
+    our_fund DECIMAL(18, 2),
+    our_account DECIMAL(18, 2),
+    their_total DECIMAL(18, 2),
+    their_fund DECIMAL(18, 2),
+    their_account DECIMAL(18, 2),
+    memo VARCHAR(200 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    "number" VARCHAR(40 CHAR),
+    reason VARCHAR(200 CHAR),
+    message VARCHAR(200 CHAR),
+    found_at TIMESTAMP(6) NOT NULL,
+    proposed_by BIGINT,
+    proposed_by_name VARCHAR(60 CHAR),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60 CHAR),
+    decided_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_difference PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_difference_statement_id_kind_peer_key UNIQUE (statement_id, kind, peer_key)
+);
+CREATE INDEX ix_insurance_difference_state ON insurance_difference (state, id);
 
 CREATE TABLE insurance_entry (
     list_type VARCHAR(3 CHAR) NOT NULL,
@@ -904,6 +950,40 @@ CREATE TABLE insurance_mapping (
 );
 CREATE INDEX ix_insurance_mapping_national ON insurance_mapping (national);
 CREATE INDEX ix_insurance_mapping_state ON insurance_mapping (state, id);
+
+CREATE TABLE insurance_statement (
+    "number" VARCHAR(40 CHAR) NOT NULL,
+    monthly INTEGER NOT NULL,
+    begin_day DATE NOT NULL,
+    end_day DATE NOT NULL,
+    insurance VARCHAR(6 CHAR) NOT NULL,
+    clearing VARCHAR(6 CHAR) NOT NULL,
+    agency VARCHAR(6 CHAR) NOT NULL,
+    revision INTEGER NOT NULL,
+    live INTEGER,
+    state VARCHAR(10 CHAR) NOT NULL,
+    pending VARCHAR(10 CHAR),
+    entries INTEGER NOT NULL,
+    refunds INTEGER NOT NULL,
+    total DECIMAL(18, 2) NOT NULL,
+    fund DECIMAL(18, 2) NOT NULL,
+    account DECIMAL(18, 2) NOT NULL,
+    cash DECIMAL(18, 2) NOT NULL,
+    hospital DECIMAL(18, 2) NOT NULL,
+    handover_no VARCHAR(64 CHAR),
+    message VARCHAR(200 CHAR),
+    made_at TIMESTAMP(6) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    compared_at TIMESTAMP(6),
+    confirmed_at TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_statement PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_statement_number UNIQUE ("number"),
+    CONSTRAINT uq_insurance_statement_monthly_begin_day_insurance_clearing_agency_live UNIQUE (monthly, begin_day, insurance, clearing, agency, live)
+);
+CREATE INDEX ix_insurance_statement_day ON insurance_statement (monthly, begin_day, id);
+CREATE INDEX ix_insurance_statement_pending ON insurance_statement (pending, changed_at);
 
 CREATE TABLE integrity_head (
     scope VARCHAR(40 CHAR) NOT NULL,
@@ -948,6 +1028,7 @@ CREATE TABLE intent (
     CONSTRAINT pk_intent PRIMARY KEY (id),
     CONSTRAINT uq_intent_number UNIQUE ("number")
 );
+CREATE INDEX ix_intent_channel ON intent (channel, purpose, id);
 CREATE INDEX ix_intent_held_by ON intent (held_by_id);
 CREATE INDEX ix_intent_person ON intent (person_id);
 CREATE INDEX ix_intent_state ON intent (state, changed_at);
@@ -958,10 +1039,12 @@ CREATE TABLE intent_try (
     at TIMESTAMP(6) NOT NULL,
     outcome VARCHAR(12 CHAR) NOT NULL,
     message VARCHAR(200 CHAR),
+    cause VARCHAR(30 CHAR),
     by_name VARCHAR(60 CHAR) NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_intent_try PRIMARY KEY (id)
 );
+CREATE INDEX ix_intent_try_at ON intent_try (at, id);
 CREATE INDEX ix_intent_try_intent ON intent_try (intent_id, at);
 
 CREATE TABLE interface_call (
@@ -1098,6 +1181,36 @@ CREATE TABLE medication_check (
     CONSTRAINT uq_medication_check_task_id UNIQUE (task_id)
 );
 
+CREATE TABLE mobile_bill_push (
+    push_id VARCHAR(40 CHAR) NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64 CHAR) NOT NULL,
+    total DECIMAL(18, 2) NOT NULL,
+    pushed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_bill_push PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_bill_push_push_id UNIQUE (push_id)
+);
+CREATE INDEX ix_mobile_bill_push_visit ON mobile_bill_push (encounter_id, id);
+
+CREATE TABLE mobile_order (
+    "number" VARCHAR(40 CHAR) NOT NULL,
+    pay_ord_id VARCHAR(40 CHAR),
+    cashier_url VARCHAR(500 CHAR),
+    batch VARCHAR(40 CHAR) NOT NULL,
+    secret_sealed BLOB,
+    total DECIMAL(18, 2) NOT NULL,
+    fund DECIMAL(18, 2),
+    account DECIMAL(18, 2),
+    own DECIMAL(18, 2),
+    made_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_order PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_order_number UNIQUE ("number")
+);
+CREATE INDEX ix_mobile_order_peer ON mobile_order (pay_ord_id);
+
 CREATE TABLE nhsa_case (
     "number" VARCHAR(40 CHAR) NOT NULL,
     kind VARCHAR(10 CHAR) NOT NULL,
@@ -1133,6 +1246,7 @@ CREATE TABLE nhsa_fee_line (
     line_id BIGINT NOT NULL,
     state VARCHAR(8 CHAR) NOT NULL,
     msgid VARCHAR(30 CHAR) NOT NULL,
+    back BIT NOT NULL,
     body_sealed BLOB,
     quantity_text VARCHAR(24 CHAR) NOT NULL,
     amount DECIMAL(18, 2) NOT NULL,
@@ -1617,6 +1731,19 @@ CREATE TABLE platform_product (
 );
 CREATE INDEX ix_platform_product_name ON platform_product (name);
 
+CREATE TABLE platform_return (
+    delivery_id BIGINT NOT NULL,
+    document_id BIGINT NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_platform_return PRIMARY KEY (id),
+    CONSTRAINT ck_platform_return_positive CHECK (quantity > 0),
+    CONSTRAINT fk_platform_return_delivery_id FOREIGN KEY(delivery_id) REFERENCES platform_delivery (id),
+    CONSTRAINT uq_platform_return_document_id UNIQUE (document_id)
+);
+CREATE INDEX ix_platform_return_delivery_id ON platform_return (delivery_id);
+
 CREATE TABLE postal_area (
     place VARCHAR(60 CHAR) NOT NULL,
     region_code VARCHAR(12 CHAR) NOT NULL,
@@ -1670,6 +1797,23 @@ CREATE INDEX ix_prescription_encounter ON prescription (encounter_id);
 CREATE INDEX ix_prescription_issued ON prescription (issued_at);
 CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
 CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
+
+CREATE TABLE prescription_drug_claim (
+    prescription_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    holder VARCHAR(40 CHAR) NOT NULL,
+    told VARCHAR(60 CHAR) NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_prescription_drug_claim PRIMARY KEY (id),
+    CONSTRAINT uq_prescription_drug_claim_line_id_holder UNIQUE (line_id, holder),
+    CONSTRAINT ck_prescription_drug_claim_positive CHECK (quantity > 0)
+);
+CREATE INDEX ix_prescription_drug_claim_holder ON prescription_drug_claim (holder);
+CREATE INDEX ix_prescription_drug_claim_prescription ON prescription_drug_claim (prescription_id, state);
 
 CREATE TABLE prescription_line (
     prescription_id BIGINT NOT NULL,
@@ -1750,6 +1894,17 @@ CREATE TABLE purchase_order (
 CREATE INDEX ix_purchase_order_state ON purchase_order (state, made_at);
 CREATE INDEX ix_purchase_order_store ON purchase_order (store_id, made_at);
 CREATE INDEX ix_purchase_order_supplier_id ON purchase_order (supplier_id);
+
+CREATE TABLE queue_call (
+    registration_id BIGINT NOT NULL,
+    flag VARCHAR(1 CHAR) NOT NULL,
+    room VARCHAR(20 CHAR) NOT NULL,
+    called_at TIMESTAMP(6) NOT NULL,
+    changed_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_queue_call PRIMARY KEY (id),
+    CONSTRAINT uq_queue_call_registration_id UNIQUE (registration_id)
+);
 
 CREATE TABLE read_feed (
     "resource" VARCHAR(40 CHAR) NOT NULL,
@@ -2602,6 +2757,22 @@ CREATE TABLE supplier (
     CONSTRAINT pk_supplier PRIMARY KEY (id),
     CONSTRAINT uq_supplier_code UNIQUE (code)
 );
+
+CREATE TABLE supplier_credit (
+    "number" VARCHAR(32 CHAR) NOT NULL,
+    document_id BIGINT NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    amount DECIMAL(18, 2) NOT NULL,
+    invoice_id BIGINT,
+    made_at TIMESTAMP(6) NOT NULL,
+    made_by_name VARCHAR(60 CHAR) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_supplier_credit PRIMARY KEY (id),
+    CONSTRAINT uq_supplier_credit_document_id_supplier_id UNIQUE (document_id, supplier_id),
+    CONSTRAINT ck_supplier_credit_amount CHECK (amount >= 0),
+    CONSTRAINT fk_supplier_credit_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id)
+);
+CREATE INDEX ix_supplier_credit_payable ON supplier_credit (supplier_id, invoice_id);
 
 CREATE TABLE supplier_invoice (
     "number" VARCHAR(40 CHAR) NOT NULL,
