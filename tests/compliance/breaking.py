@@ -15,19 +15,15 @@ from sqlalchemy import String
 from crypto import get_provider
 from his_server.compliance.checks import crypto_algorithms, recovery
 from his_server.compliance.client import Answer
-from his_server.compliance.frame import GOOD, PARTLY
+from his_server.compliance.tables import Tables
 from his_server.compliance.target import Done
-from his_server.security import (
-    audit,
-    rules,
-)
+from his_server.security import audit, rules
 from modules.kernel.patients import service
 from tests.compliance.conftest import House
 
 Patch = pytest.MonkeyPatch
 Break = Callable[[House, Patch], dict[str, Any] | None]
 """Breaks the house; returns what of the target is to be replaced."""
-SOUND = {GOOD, PARTLY}
 
 
 def always(value: Any) -> Callable[..., Any]:
@@ -245,6 +241,36 @@ def texts(report: Any, rows: Any, file: Any) -> None:
     book = Workbook()
     book.worksheets[0].append(["金额", "1,234.50"])
     book.save(file)
+
+
+def passing(*words: str) -> Break:
+    """A command that says that all is well to these, and does the rest."""
+
+    def act(house: House, patch: Patch) -> dict[str, Any]:
+        real = house.target.command
+        assert real is not None
+        return {
+            "command": lambda arguments, more: (
+                Done(0, "ok") if list(arguments[: len(words)]) == list(words) else real(arguments, more)
+            )
+        }
+
+    return act
+
+
+def short_restore(house: House, patch: Patch) -> dict[str, Any]:
+    """A restore that loses one patient."""
+    real = house.target.command
+    assert real is not None
+
+    def run(arguments: Any, more: Any) -> Done:
+        done = real(arguments, more)
+        if arguments[0] == "restore" and done.code == 0:
+            restored = Tables(more["HIS_DATABASE_URL"])
+            restored.remove("person", id=restored.rows("person", 1, newest=True)[0]["id"])
+        return done
+
+    return {"command": run}
 
 
 def default_account(house: House, patch: Patch) -> None:

@@ -28,7 +28,7 @@ from his_server.compliance.frame import Result, catalogue
 from his_server.compliance.run import run_one
 from his_server.compliance.tables import Tables
 from his_server.compliance.target import ADMINISTRATORS, Done, Target
-from his_server.db import Database, now, today
+from his_server.db import Base, Database, migrate, now, today
 from his_server.keys import open_sealer
 from his_server.registry import Hospital
 from his_server.security import accounts, bootstrap, create_user, passwords, seals
@@ -153,6 +153,8 @@ def house(hospital: Hospital, _sqlite_template: Path, tmp_path_factory: pytest.T
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(startup, "PROGRAM", program)
+        patch.setattr(migrate, "current", lambda database: migrate.head())  # made from the models: no Alembic here
+        patch.setattr(migrate, "prepare", lambda database: Base.metadata.create_all(database.engine))
         assert target.his("keys", "manifest", "create").code == 0
         yield House(target, app, database, world, folder)
     database.dispose()

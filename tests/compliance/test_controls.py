@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,28 @@ SMALLER: dict[str, Break] = {"DB-09": few_roles, "DB-21": few_paths}
 """What is made smaller for a check on the sound product too, so that it doesn't take minutes."""
 
 
+LONG = {
+    "HS",
+    "RX",
+    "YB",
+    "FN",
+    "XC",
+    "RU",
+    "MR",
+    "DB-09",
+    "DB-21",
+    "DB-25",
+    "DB-30",
+    "MP-01",
+    "MP-17",
+    "MP-19",
+    "PR-01",
+    "PR-06",
+    "PR-07",
+}
+"""Groups and checks whose controls are long: together they take minutes."""
+
+
 @dataclass
 class Sound:
     """Verdicts on the unbroken house, each asked for once."""
@@ -62,7 +85,16 @@ class Sound:
         return self.known[id]
 
 
-@pytest.mark.parametrize(("id", "what", "act"), CONTROLS, ids=[f"{id}-{what}".replace(" ", "-") for id, what, _ in CONTROLS])
+def parameters() -> Iterator[Any]:
+    """The controls, each a proof of its requirement; what takes long runs in ``make test-long`` only."""
+    for id, what, act in CONTROLS:
+        marks = [pytest.mark.requirement(id)]
+        if id in LONG or id[:2] in LONG:
+            marks.append(pytest.mark.long)
+        yield pytest.param(id, what, act, marks=marks, id=f"{id}-{what}".replace(" ", "-"))
+
+
+@pytest.mark.parametrize(("id", "what", "act"), parameters())
 def test_a_check_holds_on_the_sound_product_and_fails_on_a_broken_one(
     house: House, baseline: dict[str, Result], monkeypatch: Patch, id: str, what: str, act: Break
 ) -> None:

@@ -40,7 +40,6 @@ from tests.compliance.controls import CONTROLS
 UNCONTROLLED: dict[str, str] = {
     "XC-01": "test_the_stack_is_told_and_only_the_declared_one_passes",
     "XC-06": "test_dameng_alone_is_asked_for_its_parameters",
-    "DB-25": "no backup command yet",
 }
 """Check → the test of its own that is its control, because this machine is no such place."""
 ENTRY = catalogue()["DB-01"]

@@ -22,6 +22,7 @@ class Visit:
 
     target: Target
     doctor: Visitor
+    person: int
     encounter: int
 
     def drugs(self, count: int) -> list[dict[str, Any]]:
@@ -58,11 +59,11 @@ class Visit:
 
 
 @contextmanager
-def visit(target: Target) -> Iterator[Visit]:
+def visit(target: Target, **values: Any) -> Iterator[Visit]:
     """Register a patient and put him before the doctor of the accounts file. :raises NotRun: no clinic or no doctor."""
     if "doctor" not in target.accounts or "cashier" not in target.accounts:
         raise NotRun("账户文件中没有 doctor（今天出诊）和 cashier（有票段）的账户")
-    cashier, person = target.staff("cashier"), target.another_patient(birth_date="1980-01-01")
+    cashier, person = target.staff("cashier"), target.another_patient(birth_date="1980-01-01", **values)
     sessions = cashier.get("/api/scheduling/sessions").good("今天的号源")["items"]
     open_ones = [
         one
@@ -90,7 +91,7 @@ def visit(target: Target) -> Iterator[Visit]:
     if not found:
         raise NotRun("医生的候诊列表中没有测试病人")
     try:
-        yield Visit(target, doctor, found[0])
+        yield Visit(target, doctor, person, found[0])
     finally:
         cashier.post(f"/api/outpatient-billing/registrations/{made['registration_id']}/cancel", {"reason": "合规测试"})
 

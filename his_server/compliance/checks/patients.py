@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from his_server.compliance.checks.orders import visit
 from his_server.compliance.client import Visitor
-from his_server.compliance.frame import Evidence, check
+from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import ADMINISTRATORS, Target
 
 STATISTICS = "discipline.drug_statistics"
@@ -104,21 +105,36 @@ def sealed_away(target: Target, seen: Evidence) -> None:
     for q in (name, number):
         found = looker.get(f"/api/patients?q={q}").json.get("items")
         seen.see(found == [], "封存后检索不到", f"{len(found or [])} 人")
-    tried = [
-        (role, path)
-        for role in target.roles
-        if role not in ADMINISTRATORS
-        and "patients.open_locked" not in target.roles[role]["permissions"]
-        and role in target._signed_in
-        for path in _lists(target, role)
-        if name in target.staff(role).get(f"{path}?person_id={person}").text
-    ]
-    seen.see(not tried, "其他列表、报表中不出现封存病人", tried[:5] or "未出现")
+    _lists_without(target, seen)
     if target.tables is not None:
         logged = target.db.count("security_audit", event="patient.refused", object_id=str(person))
         seen.see(logged >= len(PARTS), "被拒绝的调阅都有记录", f"{logged} 条")
     holder = target.whoever("patients.open_locked")
     seen.see(holder.get(f"/api/patients/{person}").status == 200, "有权者可以打开", holder.get(f"/api/patients/{person}").status)
+
+
+def _lists_without(target: Target, seen: Evidence) -> None:
+    """A patient of today's clinic is sealed: does a list or a report of an ordinary role still show the name?"""
+    name = f"封存就诊{target.mark}"
+    try:
+        with visit(target, name=name) as today:
+            shown = _showing(target, name, today.person)
+            seen.see(shown, "封存前今日名单中有该病人（检查有效）", f"{len(shown)} 处")
+            _protect(target, today.person, level=5, locked=True)
+            left = _showing(target, name, today.person)
+            seen.see(not left, "封存后各岗位的名单与报表中不再出现该病人", left or "未出现", vital=False)
+    except NotRun as error:
+        seen.lacks(f"今日名单与报表（{error}）")
+
+
+def _showing(target: Target, name: str, person: int) -> list[str]:
+    return [
+        f"{role} {path}"
+        for role, about in target.roles.items()
+        if role in target._signed_in and role not in ADMINISTRATORS and "patients.open_locked" not in about["permissions"]
+        for path in _lists(target, role)
+        if name in target.staff(role).get(f"{path}?person_id={person}").text or name in target.staff(role).get(path).text
+    ]
 
 
 def _lists(target: Target, role: str) -> list[str]:
