@@ -94,7 +94,7 @@ def parameters() -> Iterator[Any]:
         yield pytest.param(id, what, act, marks=marks, id=f"{id}-{what}".replace(" ", "-"))
 
 
-@pytest.mark.parametrize(("id", "what", "act"), parameters())
+@pytest.mark.parametrize(("id", "what", "act"), list(parameters()))
 def test_a_check_holds_on_the_sound_product_and_fails_on_a_broken_one(
     house: House, baseline: dict[str, Result], monkeypatch: Patch, id: str, what: str, act: Break
 ) -> None:
