@@ -11,7 +11,7 @@ from his_server.reporting import Column, Document
 
 METHOD_NAMES = {"cash": "现金", "scan": "扫码支付", "rounding": "现金舍入", "insurance": "医保",
                 "insurance_fund": "医保基金", "insurance_account": "医保个人账户", "insurance_hospital": "医院负担",
-                "ecny": "数字人民币"}
+                "ecny": "数字人民币", "med_mobile": "医保移动支付"}
 CATEGORY_NAMES = {"01": "床位费", "02": "诊察费", "03": "检查费", "04": "化验费", "05": "治疗费", "06": "手术费",
                   "07": "护理费", "08": "卫生材料费", "09": "西药费", "10": "中药饮片费", "11": "中成药费",
                   "12": "一般诊疗费", "13": "挂号费", "14": "其他费"}

@@ -5,6 +5,7 @@ from datetime import timedelta
 from his_server.module import Check, Handler, Job, MenuItem, Module, Permission
 from modules.kernel.charging import queries
 from modules.kernel.charging.routes import (
+    CHECK_INVOICES,
     DECIDE,
     DEPOSITS,
     INSURE,
@@ -13,7 +14,16 @@ from modules.kernel.charging.routes import (
     WORKLIST,
     routes,
 )
-from modules.kernel.charging.service import converting, insured, insured_refunds, invoices, mobile, payments
+from modules.kernel.charging.service import (
+    converting,
+    insured,
+    insured_refunds,
+    invoice_checks,
+    invoices,
+    mobile,
+    papers,
+    payments,
+)
 from modules.kernel.charging.service.intents import INTENT_SERIES
 from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
 from modules.kernel.charging.service.shifts import SHIFT_SERIES
@@ -28,7 +38,8 @@ module = Module(
         Permission(INSURE, "医保结算", ("cashier", "registrar")),
         Permission(REFUND_INSURED, "医保退费", ("cashier",)),
         Permission(WORKLIST, "查看、查询未明往来", ("cashier", "finance")),
-        Permission(INVOICES, "电子票据查询、重开", ("cashier", "finance")),
+        Permission(INVOICES, "电子票据查询、重开、换开", ("cashier", "finance")),
+        Permission(CHECK_INVOICES, "电子票据对账", ("finance",)),
         Permission(DEPOSITS, "清退门诊预交金余额", ("finance",)),
         Permission(DECIDE, "人工认定往来结果", ("finance",)),
         Permission("charging.refund_as_cash", "电子支付改退现金", ("finance",)),
@@ -40,11 +51,15 @@ module = Module(
           Job("insured-refund-recovery", "未办完的医保退费", insured_refunds.recover, every=timedelta(seconds=10)),
           Job("conversion-recovery", "未办完的自费转医保", converting.recover, every=timedelta(seconds=10)),
           Job("mobile-recovery", "医保移动支付：结算、撤回、退回", mobile.recover, every=timedelta(seconds=10)),
+          Job("einvoice-paper", "纸质票据换开、作废结果查询", papers.recover, every=timedelta(seconds=20)),
+          Job("einvoice-check", "电子票据日对账", invoice_checks.check_yesterday, at="01:30"),
           Job("einvoice", "电子票据开具、冲红、查询", invoices.send_due, every=timedelta(seconds=5))),
     handlers=(Handler("ChargeSettled", "einvoice", invoices.on_settled),
               Handler("RefundMade", "einvoice", invoices.on_refunded),
               Handler("SettlementConverted", "einvoice", invoices.on_refunded)),
     menu=(MenuItem("收费", "电子票据", "/e-invoices", "kernel/charging/e-invoices", INVOICES, 16),
+          MenuItem("收费", "电子票据对账", "/e-invoice-checks", "kernel/charging/e-invoice-checks", CHECK_INVOICES, 16),
+          MenuItem("收费", "医保移动支付", "/mobile-orders", "kernel/charging/mobile-orders", INSURE, 16),
           MenuItem("收费", "未明往来", "/intents", "kernel/charging/intents", WORKLIST, 17),
           MenuItem("财务", "门诊预交金清退", "/old-deposits", "kernel/charging/old-deposits", DEPOSITS, 60)),
     checks=(

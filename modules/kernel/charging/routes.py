@@ -11,6 +11,7 @@ from his_server.db import today
 from his_server.http import Call, Routes
 from modules.kernel.charging import queries, schemas
 from modules.kernel.charging.models import Receipt, RefundCase, Settlement
+from modules.kernel.charging.schemas import papers as papers_wire
 from modules.kernel.charging.service import (
     Returns,
     Settled,
@@ -18,9 +19,11 @@ from modules.kernel.charging.service import (
     insured,
     insured_refunds,
     intents,
+    invoice_checks,
     invoices,
     members,
     mobile,
+    papers,
     payments,
 )
 from modules.kernel.charging.settings import approval_from
@@ -30,6 +33,7 @@ from modules.kernel.patients.rules import mask_name, mask_number
 routes = Routes("kernel.charging", "/api/charging", tag="charging")
 INSURE, REFUND_INSURED = "charging.insure", "charging.refund_insured"
 WORKLIST, DECIDE = "charging.worklist", "charging.decide"
+CHECK_INVOICES = "charging.check_invoices"
 INVOICES, DEPOSITS = "charging.invoices", "charging.clear_deposits"
 
 
@@ -292,6 +296,51 @@ def issue_again(call: Call, invoice_id: int) -> None:
         session.info["actor"] = call.actor
         invoices.again(session, call.actor, invoice_id)
     invoices.send(call.database, invoice_id, call.actor)
+
+
+@routes.get("/invoices/<int:invoice_id>/papers", permission=INVOICES, out=papers_wire.PapersOut)
+def invoice_papers(call: Call, invoice_id: int) -> dict[str, Any]:
+    """一张电子票据换开的纸质票据"""
+    return queries.papers(call.session, invoice_id)
+
+
+@routes.post("/invoices/<int:invoice_id>/papers", permission=INVOICES, out=papers_wire.PaperOut, effect="manual", status=201)
+def exchange_paper(call: Call, invoice_id: int) -> Any:
+    """换开纸质票据"""
+    return papers.exchange(call.database, call.actor, invoice_id)
+
+
+@routes.post("/papers/<int:paper_id>/void", permission=INVOICES, body=papers_wire.VoidPaperIn, out=papers_wire.PaperOut,
+             effect="manual")
+def void_paper(call: Call, paper_id: int) -> Any:
+    """收回并作废纸质票据（之后才能冲红）"""
+    return papers.void(call.database, call.actor, paper_id, call.body["reason"])
+
+
+@routes.get("/invoice-checks", permission=CHECK_INVOICES, query=papers_wire.ChecksQuery, out=papers_wire.ChecksOut)
+def invoice_checks_list(call: Call) -> dict[str, Any]:
+    """电子票据对账记录"""
+    return queries.invoice_checks(call.session, **call.query)
+
+
+@routes.post("/invoice-checks", permission=CHECK_INVOICES, body=papers_wire.CheckIn, effect="manual", status=204)
+def check_invoices(call: Call) -> None:
+    """对一天的电子票据与平台对账"""
+    invoice_checks.check(call.database, call.actor, call.body["day"])
+
+
+@routes.get("/invoice-differences", permission=CHECK_INVOICES, query=papers_wire.DifferencesQuery,
+            out=papers_wire.DifferencesOut)
+def invoice_differences(call: Call) -> dict[str, Any]:
+    """电子票据对账差异，到每一张"""
+    return queries.invoice_differences(call.session, **call.query)
+
+
+@routes.post("/invoice-differences/<int:difference_id>/settle", permission=CHECK_INVOICES,
+             body=papers_wire.SettleDifferenceIn, out=papers_wire.DifferenceOut, effect="manual")
+def settle_difference(call: Call, difference_id: int) -> Any:
+    """处理差异：写明核实结果，或向平台查询取回"""
+    return invoice_checks.settle(call.database, call.actor, difference_id, **call.body)
 
 
 # Outpatient deposits of the old system: none is ever taken here (R2)

@@ -26,10 +26,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from his_server.db import Base, Instant, Keyed, Money, Price, Quantity
 from his_server.security import integrity, seals
 from modules.kernel.charging.models.insurance import Conversion, InsuranceClaim, RefundCase
+from modules.kernel.charging.models.papers import InvoiceCheck, InvoiceDifference, InvoicePaper
 
 __all__ = ["ChargeLine", "ChargeLineState", "Conversion", "ElectronicInvoice", "InsuranceClaim", "Intent", "IntentTry",
-           "InvoiceImage", "OldDeposit", "Payment", "PaymentState", "PrintRecord", "Receipt", "RefundApproval", "RefundCase",
-           "Settlement", "Shift"]
+           "InvoiceCheck", "InvoiceDifference", "InvoiceImage", "InvoicePaper", "OldDeposit", "Payment",
+           "PaymentState", "PrintRecord", "Receipt", "RefundApproval", "RefundCase", "Settlement", "Shift"]
 
 
 class ChargeLine(integrity.Guarded, Keyed):

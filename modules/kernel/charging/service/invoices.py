@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +55,8 @@ from modules.kernel.patients.rules import age
 log = logging.getLogger("his.invoice")
 
 CHANNEL = "einvoice"
+HELD_BY: list[Callable[[Session, int], object | None]] = []
+"""What of an invoice has to come back before it is red-reversed (its paper); put here by whoever knows."""
 CODE, NUMBER, CHECK = re.compile(r"\d{8}\Z"), re.compile(r"\d{10}\Z"), re.compile(r"[0-9A-Za-z]{6}\Z")
 
 
@@ -146,6 +149,10 @@ def send(database: Database, invoice_id: int, actor: Actor = SYSTEM) -> Electron
         found = _get(session, invoice_id)
         before = session.get(ElectronicInvoice, found.after_id) if found.after_id else None
         if before is not None and before.state not in ("issued", "red"):
+            return _read(database, session, invoice_id)
+        if found.colour == "red" and before is not None and any(held(session, before.id) for held in HELD_BY):
+            portable.guarded_update(session, Intent, Intent.id == found.intent_id, {
+                "message": "已换开纸质票据：请先收回纸质票据并作废，再自动冲红"})
             return _read(database, session, invoice_id)
         request = _request(session, found) if found.colour == "blue" else None
         number = session.get_one(Intent, found.intent_id).number

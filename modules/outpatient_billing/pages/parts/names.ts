@@ -18,7 +18,7 @@ export async function loadMethods(): Promise<void> {
   if (found) open.value = ['cash', ...found.items.map((one) => one.code)]
 }
 
-const METHOD_NAMES: Record<string, string> = { cash: '现金', scan: '扫码支付', rounding: '现金舍入', insurance: '医保', insurance_fund: '医保基金', insurance_account: '医保个人账户', insurance_hospital: '医院负担', ecny: '数字人民币' }
+const METHOD_NAMES: Record<string, string> = { cash: '现金', scan: '扫码支付', rounding: '现金舍入', insurance: '医保', insurance_fund: '医保基金', insurance_account: '医保个人账户', insurance_hospital: '医院负担', ecny: '数字人民币', med_mobile: '医保移动支付' }
 export const methodName = (code: unknown): string => METHOD_NAMES[String(code)] ?? String(code ?? '')
 
 /** Fiscal categories, med_chrgitm_type 01–14. */

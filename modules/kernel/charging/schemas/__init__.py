@@ -218,7 +218,7 @@ MobileOrdersOut = paged(MobileOrderRow)
 class WorklistQuery(PageQuery):
     """Which undecided calls."""
 
-    purpose = Choice("pay", "refund", "insure", "uninsure", "issue", "red", load_default=None)
+    purpose = Choice("pay", "refund", "insure", "uninsure", "issue", "red", "paper", "unpaper", load_default=None)
     mine = fields.Boolean(load_default=False)
 
 
