@@ -22,7 +22,8 @@ from modules.kernel.charging.models import ChargeLine, Settlement
 
 VIEW = "outpatient_billing.reports"
 LONGEST = timedelta(days=366)
-CHANNEL_NAMES = {"window": "窗口", "kiosk": "自助机", "app": "手机", "mobile": "医保移动支付", "system": "系统", "wechat": "微信", "night": "夜间窗口"}
+CHANNEL_NAMES = {"window": "窗口", "kiosk": "自助机", "app": "手机", "mobile": "医保移动支付",
+                 "system": "系统", "wechat": "微信", "night": "夜间窗口"}
 Rows = list[dict[str, Any]]
 Args = Mapping[str, Any]
 

@@ -118,7 +118,7 @@ def test_every_difference_is_named_to_the_invoice_and_settled_once(world: World,
         assert second.status_code == 409 and "处理" in second.json["message"]
     [found] = world.ok(world.get("finance", CHECKS))["items"]
     assert (found["state"], found["open"]) == ("settled", 0)
-    assert world.post("finance", CHECKS, {"day": invoice["business_date"]}).status_code == 204  # what was settled doesn't come back
+    assert world.post("finance", CHECKS, {"day": invoice["business_date"]}).status_code == 204  # settled ones stay
     assert world.ok(world.get("finance", f"{DIFFERENCES}?state=open"))["items"] == []
 
 
