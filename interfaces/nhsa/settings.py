@@ -48,7 +48,7 @@ class Settings(LineSettings):
     unmapped: str = "refuse"
     late_seconds: int = 300
     upload_batch: int = 100
-    upload_lanes: int = 8
+    upload_lanes: int = 4
     infno: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
 

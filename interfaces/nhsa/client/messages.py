@@ -8,6 +8,7 @@ Nothing is guessed: an answer that isn't whole is ``lost``, and whoever made the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,33 +69,42 @@ class Insurer:
             sealer.ring.ensure((KEY,))
 
     def call(self, infno: str, given: dict[str, Any], *, number: str = "", case_id: int | None = None, area: str = "",
-             before: Hook | None = None, after: Callable[[Session, Reply], None] | None = None) -> Reply:
+             before: Hook | None = None, after: Callable[[Session, Reply], None] | None = None,
+             brief: str = "", slot: AbstractContextManager[Any] | None = None) -> Reply:
         """Make one transaction. ``before(session, msgid)`` runs with the message's row, ``after`` with its outcome.
+
+        ``brief`` stands in the call log instead of an input that is kept elsewhere (batches of fee lines); of the answer
+        only whether it went well is read then. ``slot`` is held while the line is in use.
 
         :raises LostAnswer: sent, no whole answer. :raises NotSent: surely not sent.
         :raises ContractError: it doesn't fit the specification; not sent.
         """
         contract.check(infno, given)
-        reply = self._once(infno, given, number, case_id, area, before, after, signs_again=True)
+        reply = self._once(infno, given, number, case_id, area, before, after, brief, slot, signs_again=True)
         if reply.cause == "nhsa.sign_in" and infno not in ("9001", "9002"):
             self._forget_sign(about.current().actor)  # the refusal is definite, so nothing is done twice
-            reply = self._once(infno, given, number, case_id, area, None, after)
+            reply = self._once(infno, given, number, case_id, area, None, after, brief, slot)
         return reply
 
     def _once(self, infno: str, given: dict[str, Any], number: str, case_id: int | None, area: str, before: Hook | None,
-              after: Callable[[Session, Reply], None] | None, signs_again: bool = False) -> Reply:
+              after: Callable[[Session, Reply], None] | None, brief: str = "",
+              slot: AbstractContextManager[Any] | None = None, signs_again: bool = False) -> Reply:
         actor = about.current().actor
         sign_no = "" if infno == "9001" else self.sign_no(actor)
         msgid, at = self._write_down(infno, number, case_id, before)
         message = self._envelope(infno, given, msgid, at, actor, sign_no, area)
         try:
-            with logged(self.database, self.manifest, infno, message, business_key=number) as entry:
+            shown = {**message, "input": brief} if brief else message
+            with logged(self.database, self.manifest, infno, shown, business_key=number) as entry:
                 try:
-                    answer = self._exchange(infno, message, at)
+                    with slot or nullcontext():
+                        answer = self._exchange(infno, message, at)
                 except NotSent:
                     entry.outcome = "failed"
                     raise
                 told = self._opened(answer)
+                if brief:
+                    told = {**told, "output": {}}
                 entry.answer, entry.peer_number = told, str(told.get("inf_refmsgid") or "") or None
                 reply = self._reply(infno, msgid, told)
                 entry.outcome, entry.message = "ok" if reply.ok else "refused", reply.message

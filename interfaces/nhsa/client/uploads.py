@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextvars
 import json
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def write_down(insurer: Insurer, stay: Stay, psn_no: str, mdtrt_id: str, lines: 
 
 
 def upload(insurer: Insurer, psn_no: str, mdtrt_id: str, number: str, area: str,
-           told: Callable[[Progress], None] = lambda _progress: None) -> Progress:
+           told: Callable[[Progress], None] | None = None) -> Progress:
     """Send what waits: first what earlier runs left in doubt is asked about, then charges, then refunds.
 
     ``told`` hears of the progress after every batch.
@@ -82,11 +83,15 @@ def upload(insurer: Insurer, psn_no: str, mdtrt_id: str, number: str, area: str,
                 NhsaFeeLine.mdtrt_id == mdtrt_id, NhsaFeeLine.state == "waiting", NhsaFeeLine.back.is_(back))
                 .order_by(NhsaFeeLine.id)))
         parts = inpatient.batches(ids, insurer.settings.upload_batch)
-        with ThreadPoolExecutor(insurer.settings.upload_lanes, thread_name_prefix="nhsa-upload") as lanes:
-            running = [lanes.submit(contextvars.copy_context().run, _batch, insurer, part, number, area) for part in parts]
+        lane = threading.BoundedSemaphore(insurer.settings.upload_lanes)
+        # twice as many hands as lanes: while some batches are on the line, others are made ready and written down
+        with ThreadPoolExecutor(2 * insurer.settings.upload_lanes, thread_name_prefix="nhsa-upload") as lanes:
+            running = [lanes.submit(contextvars.copy_context().run, _batch, insurer, part, number, area, lane)
+                       for part in parts]
             for one in as_completed(running):
                 lost += one.result()
-                told(progress(insurer, mdtrt_id, lost))
+                if told is not None:
+                    told(progress(insurer, mdtrt_id, lost))
                 if lost >= BAD_LINE:
                     for waiting in running:
                         waiting.cancel()
@@ -112,7 +117,7 @@ def _bodies(insurer: Insurer, ids: Sequence[int]) -> list[dict[str, Any]]:
     return [json.loads(text or "{}") for text in texts]
 
 
-def _batch(insurer: Insurer, ids: list[int], number: str, area: str) -> int:
+def _batch(insurer: Insurer, ids: list[int], number: str, area: str, lane: threading.BoundedSemaphore) -> int:
     """Send one batch; 1 when its answer was lost. A refused one is halved until the bad line stands alone."""
     def before(session: Any, msgid: str) -> None:
         portable.guarded_update(session, NhsaFeeLine, NhsaFeeLine.id.in_(ids), {
@@ -126,7 +131,10 @@ def _batch(insurer: Insurer, ids: list[int], number: str, area: str) -> int:
             "state": state, "message": "" if reply.ok else reply.message[:200], "changed_at": now(session)})
 
     try:
-        reply = insurer.call("2301", {"feedetail": _bodies(insurer, ids)}, number=number, area=area, before=before, after=after)
+        lines = _bodies(insurer, ids)
+        brief = f"feedetail {len(lines)} 条，流水号 {lines[0]['feedetl_sn']} 至 {lines[-1]['feedetl_sn']}，明细见上传清单"
+        reply = insurer.call("2301", {"feedetail": lines}, number=number, area=area, before=before, after=after,
+                             brief=brief, slot=lane)
     except LostAnswer:
         return 1
     except (NotSent, ContractError) as error:
@@ -136,15 +144,15 @@ def _batch(insurer: Insurer, ids: list[int], number: str, area: str) -> int:
                 "state": "refused" if alone else "waiting", "message": str(error)[:200], "changed_at": now(session)})
         if isinstance(error, NotSent):
             return 1
-        return 0 if alone else _halves(insurer, ids, number, area)
+        return 0 if alone else _halves(insurer, ids, number, area, lane)
     if reply.cause == "nhsa.duplicate":
         return 1
-    return 0 if reply.ok or len(ids) == 1 else _halves(insurer, ids, number, area)
+    return 0 if reply.ok or len(ids) == 1 else _halves(insurer, ids, number, area, lane)
 
 
-def _halves(insurer: Insurer, ids: list[int], number: str, area: str) -> int:
+def _halves(insurer: Insurer, ids: list[int], number: str, area: str, lane: threading.BoundedSemaphore) -> int:
     middle = len(ids) // 2
-    return _batch(insurer, ids[:middle], number, area) + _batch(insurer, ids[middle:], number, area)
+    return _batch(insurer, ids[:middle], number, area, lane) + _batch(insurer, ids[middle:], number, area, lane)
 
 
 def _settle_doubts(insurer: Insurer, psn_no: str, mdtrt_id: str, number: str, area: str) -> None:
