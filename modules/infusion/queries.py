@@ -144,8 +144,10 @@ def tests(session: Session, state: str) -> dict[str, Any]:
     if state == "waiting":
         items = waiting_tests(session)
     else:
+        # due after it was begun, so after the day has: without that the order by due time walks years of confirmed ones
         wanted: ColumnElement[bool] = SkinTest.state.in_(("running", "read")) if state == "open" else (
-            (SkinTest.state == "confirmed") & (SkinTest.business_date == today(session)))
+            (SkinTest.state == "confirmed") & (SkinTest.business_date == today(session))
+            & (SkinTest.due_at >= day_bounds(today(session))[0]))
         rows = session.execute(
             select(SkinTest, Person.name, Person.sex, Person.birth_date, Person.outpatient_no,
                    Department.name.label("department"))

@@ -164,8 +164,9 @@ class Measured:
     blocks: int = 0
 
 
-def _measure(world: World, page: Page, connection: psycopg.Connection[Any], into: Measured) -> None:
-    """Ask the page once, then its statements bare; the first time their plans as well."""
+def measure(world: World, page: Page, connection: psycopg.Connection[Any], into: Measured, big: set[str]) -> None:
+    """Ask the page once, then its statements bare; the first time their plans as well. ``big``: tables that no plan reads
+    from end to end."""
     client, path = world.clients[page.who], page.path()
 
     def ask() -> None:
@@ -188,7 +189,7 @@ def _measure(world: World, page: Page, connection: psycopg.Connection[Any], into
             plan = "\n".join(row[0] for row in cursor.execute("EXPLAIN (ANALYZE, BUFFERS) " + sql, values).fetchall())  # type: ignore[arg-type]
             touched = re.search(r"Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?", plan)
             into.blocks += sum(int(n or 0) for n in touched.groups()) if touched else 0
-            into.scans |= set(re.findall(r"Seq Scan on (\w+)", plan)) & _BIG
+            into.scans |= set(re.findall(r"Seq Scan on (\w+)", plan)) & big
 
 
 _NAMES = ("encounter", "session", "registration", "count", "shift", "fee", "bill", "fee_line", "drug_line", "exam_line",
@@ -212,12 +213,12 @@ def test_ten_times_the_visits(sizes: tuple[Size, Size]) -> None:
             found = Measured(), Measured()
             for _ in range(ROUNDS):
                 for size, connection, into in zip(sizes, connections, found, strict=True):
-                    _measure(size.world, size.pages[name], connection, into)
-            wrong += _judged(sizes[0].pages[name], *found)
+                    measure(size.world, size.pages[name], connection, into, _BIG)
+            wrong += judged(sizes[0].pages[name], *found)
     assert wrong == []
 
 
-def _judged(page: Page, before: Measured, after: Measured) -> Iterator[str]:
+def judged(page: Page, before: Measured, after: Measured) -> Iterator[str]:
     """Prints a page's line; what is wrong with its growth."""
     name = page.name
     took = [_typical(seconds) for seconds in (before.route, after.route, before.bare, after.bare)]

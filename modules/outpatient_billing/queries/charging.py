@@ -56,6 +56,7 @@ OWING = 200
 def owing(session: Session) -> dict[str, Any]:
     """Who was ordered something today and hasn't paid it, newest first, names masked; one query over today's lines.
 
+    A registration's fee doesn't count: it is paid where the number is taken, an appointment's on its day.
     ``more``: there are further ones than the list holds.
     """
     since = func.max(ChargeLine.created_at).label("since")
@@ -63,7 +64,8 @@ def owing(session: Session) -> dict[str, Any]:
         select(ChargeLine.person_id, Person.name, Person.sex, Person.birth_date, Person.outpatient_no,
                func.count().label("lines"), func.sum(ChargeLine.amount).label("total"), since)
         .join(Person, Person.id == ChargeLine.person_id)
-        .where(ChargeLine.created_at >= day_bounds(today(session))[0], ChargeLine.state == "open")
+        .where(ChargeLine.created_at >= day_bounds(today(session))[0], ChargeLine.state == "open",
+               ChargeLine.source != "registration")
         .group_by(ChargeLine.person_id, Person.name, Person.sex, Person.birth_date, Person.outpatient_no)
         .order_by(since.desc(), ChargeLine.person_id).limit(OWING + 1)).all()
     return {"items": [{**row._mapping, "id": row.person_id, "name": mask_name(row.name)} for row in rows[:OWING]],

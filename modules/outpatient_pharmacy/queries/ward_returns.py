@@ -12,6 +12,7 @@ from his_server.actor import Actor
 from his_server.db import of, today
 from his_server.errors import NotFound
 from modules.kernel.dispensing import service as kernel
+from modules.kernel.dispensing.models import StoreRule
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.patients.models import Person
 from modules.kernel.stock.models import Store
@@ -27,14 +28,15 @@ _SLIP = ("id", "number", "state", "reason", "stay_number", "bed", "asked_ward", 
 
 
 def _shown(session: Session, slips: Sequence[ReturnSlip]) -> list[dict[str, Any]]:
-    """Slips with the names of persons and ward pharmacies, and whether those are closed now; three queries."""
+    """Slips with the names of persons and ward pharmacies, and whether those are open now; four queries."""
     persons = {p.id: p for p in session.execute(select(Person.id, Person.name, Person.sex, Person.birth_date).where(
         Person.id.in_({s.person_id for s in slips})))}
     stores = dict(session.execute(select(Store.id, Store.name).where(
         Store.id.in_({s.store_id for s in slips if s.store_id is not None}))).all())
-    closed = kernel.closed_now(session)
+    timed = set(session.scalars(select(StoreRule.store_id).where(StoreRule.store_id.in_(stores), StoreRule.opens != "")))
+    open_ = timed - kernel.closed_now(session)
     return [{**{name: getattr(s, name) for name in _SLIP}, "name": persons[s.person_id].name,
-             "store": stores.get(s.store_id or 0, ""), "moved": bool(s.transfers), "closed": s.store_id in closed,
+             "store": stores.get(s.store_id or 0, ""), "moved": bool(s.transfers), "open": s.store_id in open_,
              "drugs": len(s.lines)} for s in slips]
 
 

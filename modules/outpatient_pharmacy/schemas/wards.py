@@ -21,7 +21,7 @@ class WardReturnsQuery(WardStoreQuery):
 
 
 class WardReturnOut(Schema):
-    """A ward's return slip. ``closed``: the ward pharmacy is outside of its hours; ``moved``: the patient was transferred."""
+    """A ward's return slip. ``open``: the ward pharmacy is within its hours; ``moved``: the patient was transferred."""
 
     id = fields.Integer()
     number = fields.String()
@@ -37,7 +37,7 @@ class WardReturnOut(Schema):
     store_id = fields.Integer(allow_none=True)
     store = fields.String()
     moved = fields.Boolean()
-    closed = fields.Boolean()
+    open = fields.Boolean()
     drugs = fields.Integer()
     changed_at = fields.DateTime()
     changed_by_name = fields.String()

@@ -62,8 +62,8 @@ def take(world: World, slip: int, store: str = "ward_store_one", who: str = "pha
 def test_a_slip_is_taken_in_for_the_ward_pharmacy(night: World) -> None:
     slip, _ = make_slip(night)
     [row] = waiting(night)
-    assert (row["name"], row["asked_ward"], row["present_ward"], row["store"], row["moved"], row["closed"]) == (
-        "王住院", "内一病区", "内一病区", "内一病区药房", False, True)
+    assert (row["name"], row["asked_ward"], row["present_ward"], row["store"], row["moved"], row["open"]) == (
+        "王住院", "内一病区", "内一病区", "内一病区药房", False, False)
     assert (held(night, "ward_store_one"), held(night, "emergency_store")) == (864, 2400)
     done = night.ok(take(night, slip))
     assert (done["state"], done["acted_by_name"], done["lines"][0]["quantity_text"]) == ("taken", "周药师", "2盒")
