@@ -22,8 +22,8 @@ def statements(session: Session, channels: list[tuple[str, str]], first: date, l
     """Every channel's day between two days, newest first, also the days without a statement; two queries."""
     found = {(row.channel, row.day): row for row in session.scalars(
         select(ChannelStatement).where(ChannelStatement.day >= first, ChannelStatement.day <= last))}
-    open_: dict[tuple[str, date], int] = {(row.channel, row.day): row.count for row in session.execute(
-        select(StatementDifference.channel, StatementDifference.day, func.count().label("count"))
+    open_: dict[tuple[str, date], int] = {(row.channel, row.day): row.differing for row in session.execute(
+        select(StatementDifference.channel, StatementDifference.day, func.count().label("differing"))
         .where(StatementDifference.state.in_(("open", "pending")), StatementDifference.day >= first,
                StatementDifference.day <= last).group_by(StatementDifference.channel, StatementDifference.day))}
     days = [date.fromordinal(n) for n in range(last.toordinal(), first.toordinal() - 1, -1)]
