@@ -19,6 +19,7 @@ from his_server.clock import Clock
 from his_server.messaging.outbox import LostAnswer
 from his_server.settings import Settings
 from interfaces.hub import control, simulating, transport
+from interfaces.hub.manifests import all_manifests
 from interfaces.hub.simulating import Faults, Faulty, Rule, UnknownSimulator
 from interfaces.hub.transport import Line, line
 from tests.simulators import serving
@@ -185,7 +186,7 @@ def test_the_control_page_shows_adds_and_removes(tmp_path: Path) -> None:
                                                             "count": "5", "milliseconds": ""})
     assert added.status_code == 303 and faults.read() == [Rule("drop_after", "pay", 30, 5)]
     page = client.get("/_control").get_data(as_text=True)
-    assert "扫码支付" in page and "处理后断开（应答丢失）" in page and "<td>30" in page
+    assert all_manifests()["scan_payment"].name in page and "处理后断开（应答丢失）" in page and "<td>30" in page
     refused = client.post("/_control/scan_payment/add", data={"fault": "drop_after", "chance": "300"})
     assert refused.status_code == 400 and "0 至 100" in refused.get_data(as_text=True)
     client.post("/_control/scan_payment/remove/0")

@@ -317,6 +317,14 @@ def test_without_an_address_there_is_no_line_and_plain_http_is_a_decision() -> N
     assert line(Settings(extra={"scan_payment": {"url": "http://10.1.2.3/", "plain_http": True}}), "scan_payment")
 
 
+def test_where_simulators_are_served_the_line_leads_to_the_interfaces_own() -> None:
+    with peer(answering(OK)) as there:
+        found = line(Settings(simulate_payments=True, simulators=f"http://127.0.0.1:{there.port}/"), "scan_payment")
+        assert found is not None and found.exchange("POST", "/pay", b"1").body == b"ok"
+    assert there.heard[0].startswith(b"POST /scan_payment/pay HTTP/1.1\r\n")
+    assert line(Settings(simulators=f"http://127.0.0.1:{there.port}/"), "scan_payment") is None, "only where it is asked for"
+
+
 def test_a_silent_peer_rests_the_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
