@@ -65,7 +65,7 @@ def take_over(found: House, timeout: int) -> Iterator[str]:
         return
     with alone(settings):
         _prepare(found)
-        yield f"程序文件与签名清单一致，数据库已扩展到 {migrations.current(found.database)}"
+        yield "程序文件与签名清单一致，数据库已扩展"
         for master in masters:
             try:
                 fresh = _hand_over(settings, master, timeout)
@@ -85,7 +85,7 @@ def _hand_over(settings: Settings, master: running.Master, timeout: int) -> runn
     done = subprocess.run(["systemctl", "reload", unit], capture_output=True, text=True, check=False)
     fresh = next((found for found in running.masters(settings) if found.bind == master.bind and found.pid != master.pid), None)
     if done.returncode or fresh is None:
-        raise running.NotTakenOver(f"原因见 journalctl -u {unit}")
+        raise running.NotTakenOver(f"{done.stderr.strip()[-300:]} 原因见 journalctl -u {unit}")
     return fresh
 
 

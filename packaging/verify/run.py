@@ -62,6 +62,15 @@ class Root:
                         str(self.path / "srv/tls/server.key"), "-out", str(self.path / "srv/tls/server.pem")], check=True, capture_output=True)
         (self.path / "srv/tls/server.key").chmod(0o600)
 
+    def attach(self) -> None:
+        """Go on with a root that an earlier run left running (--keep)."""
+        listed = subprocess.run(["pgrep", "-f", f"systemd-nspawn .* -D {self.path} -b"], capture_output=True, text=True, check=True)
+        nspawn = int(listed.stdout.split()[0])
+        self.leader = int(Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()[0])
+        for name in ("tests", "packaging/verify"):
+            shutil.copytree(REPOSITORY / name, self.path / "srv/repo" / name, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("__pycache__", "browser"))
+
     def start(self) -> None:
         """Boot it: systemd, a network of its own without any way out."""
         self.boot = subprocess.Popen(["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--private-network", "-D", str(self.path),
@@ -100,8 +109,9 @@ class Root:
 
     def stop(self) -> None:
         """Power off; whatever is left of the container is ended by its own first process."""
-        if self.boot is not None:
+        if self.leader:
             self.run("systemctl poweroff", check=False)
+        if self.boot is not None:
             try:
                 self.boot.wait(60)
             except subprocess.TimeoutExpired:
@@ -375,6 +385,7 @@ def main() -> None:
     parser.add_argument("--target", default="deb-amd64,rpm-amd64,deb-arm64,rpm-arm64")
     parser.add_argument("--old", default="0.1.0")
     parser.add_argument("--new", default="0.1.1")
+    parser.add_argument("--resume", metavar="STEP", help="go on with this step in the root that --keep left running")
     parser.add_argument("--keep", action="store_true", help="leave the root as it is after a failure")
     asked = parser.parse_args()
     failed = False
@@ -385,9 +396,14 @@ def main() -> None:
         root = Root(target, target)
         run = Verification(root, old, new)
         try:
-            root.make()
-            root.start()
-            for step in run.steps():
+            steps = run.steps()
+            if asked.resume:
+                root.attach()
+                steps = steps[[step.__name__ for step in steps].index(asked.resume):]
+            else:
+                root.make()
+                root.start()
+            for step in steps:
                 begun = time.monotonic()
                 entry: dict[str, object] = {"step": step.__name__}
                 run.results.append(entry)
@@ -401,7 +417,8 @@ def main() -> None:
         finally:
             if not (failed and asked.keep):
                 root.stop()
-            (DIST / f"verify-{target}.json").write_text(json.dumps(run.results, ensure_ascii=False, indent=1))
+            (DIST / f"verify-{target}{'-resumed' if asked.resume else ''}.json").write_text(
+                json.dumps(run.results, ensure_ascii=False, indent=1))
     sys.exit(failed)
 
 
