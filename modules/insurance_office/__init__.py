@@ -27,7 +27,7 @@ module = Module(
         MenuItem("医保", "医保对账", "/insurance-statements", "insurance_office/statements", STATEMENTS, 40),
         MenuItem("医保", "对账差异", "/insurance-differences", "insurance_office/differences", STATEMENTS, 41),
         MenuItem("财务", "医保冲正审批", "/insurance-reversals", "insurance_office/reversals", APPROVE, 59),
-        MenuItem("医保", "上传、预结算失败", "/insurance-failures", "insurance_office/failures", FAILURES, 42),
+        MenuItem("医保", "医保失败日报", "/insurance-failures", "insurance_office/failures", FAILURES, 42),
         MenuItem("医保", "目录对照", "/insurance-mappings", "insurance_office/mappings", MAPPINGS, 43),
     ),
     jobs=(Job("insurance-statement-recovery", "没有应答的对账单上传、确认", service.recover, every=timedelta(minutes=1)),),

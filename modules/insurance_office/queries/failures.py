@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.clock import day_bounds
+from his_server.money import ZERO
 from modules.insurance_office import rules
 from modules.kernel.charging.models import ChargeLine, InsuranceClaim, Intent, IntentTry
 from modules.kernel.patients.models import Person
@@ -41,17 +42,20 @@ def failures(session: Session, *, day: date, end: date, act: str | None, cause: 
     cursor = portable.decode_cursor(after) if after else None
     rows = session.execute(portable.keyset(found, [(IntentTry.at, "desc"), (IntentTry.id, "desc")], cursor, limit + 1)).all()
     more, rows = len(rows) > limit, rows[:limit]
-    lines = {row.InsuranceClaim.id: json.loads(row.InsuranceClaim.plan)["line_ids"][0] for row in rows
+    bills = {row.InsuranceClaim.id: json.loads(row.InsuranceClaim.plan)["line_ids"] for row in rows
              if row.InsuranceClaim is not None}
-    states: dict[int, str] = dict(session.execute(
-        select(ChargeLine.id, ChargeLine.state).where(ChargeLine.id.in_(set(lines.values())))).all()) if lines else {}
+    lines = {line.id: line for line in session.execute(
+        select(ChargeLine.id, ChargeLine.state, ChargeLine.amount)
+        .where(ChargeLine.id.in_({key for keys in bills.values() for key in keys})))} if bills else {}
     tail = rows[-1].IntentTry if more else None
-    return {"items": [_item(row, states.get(lines.get(row.InsuranceClaim.id, 0)) if row.InsuranceClaim is not None else None)
-                      for row in rows],
+    return {"items": [_item(row, [lines[key] for key in bills.get(row.InsuranceClaim.id, ())]
+                            if row.InsuranceClaim is not None else []) for row in rows],
             "next": portable.encode_cursor((tail.at, tail.id)) if tail else None}
 
 
-def _item(row: Any, line: str | None) -> dict[str, Any]:
+def _item(row: Any, lines: list[Any]) -> dict[str, Any]:
+    """A row; the amount is the bill's where the insurer has said nothing of it yet."""
+    line = lines[0].state if lines else None
     attempt, intent, claim = row.IntentTry, row.Intent, row.InsuranceClaim
     again = intent.state in ("calling", "unknown") or (attempt.act == "preview" and line == "open" and intent.state == "refused")
     return {
@@ -59,6 +63,6 @@ def _item(row: Any, line: str | None) -> dict[str, Any]:
         "cause_name": rules.cause_name(attempt.cause, attempt.outcome), "message": attempt.message,
         "by_name": attempt.by_name, "intent_id": intent.id, "number": intent.number, "person_id": intent.person_id,
         "name": mask_name(row.name), "outpatient_no": row.outpatient_no,
-        "total": claim.total if claim is not None else intent.amount,
+        "total": (claim.total or sum((one.amount for one in lines), ZERO)) if claim is not None else intent.amount,
         "insurance": claim.insurance if claim is not None else None,
         "now": _NOW.get(intent.state) or _LINE.get(line or "", "未结算"), "retry": again}

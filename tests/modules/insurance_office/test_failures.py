@@ -46,6 +46,7 @@ def test_each_failure_is_a_row_with_patient_cause_and_what_became_of_it(office: 
     assert settle["name"].startswith("病") and "*" in settle["name"]
     assert (settle["total"], settle["insurance"]) == ("121.10", "390")
     assert settle["message"] and settle["cause_name"] == "其他拒绝" and settle["now"] == "费用待缴" and not settle["retry"]
+    assert preview["total"] == "121.10", "also where the insurer never told a split"
     assert preview["cause_name"] == "对方没有应答" and preview["by_name"] == "李收费"
     office.ok(office.pay_all(refused))
     assert _report(office, clock, act="settle")[0]["now"] == "已收费"
