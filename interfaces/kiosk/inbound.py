@@ -24,6 +24,7 @@ from interfaces.kiosk import contract, mapping
 from modules.kernel.charging import queries, rules
 from modules.kernel.charging.models import Conversion, Settlement
 from modules.kernel.charging.service import converting
+from modules.kernel.charging.settings import approval_from
 from modules.outpatient_billing import service
 from modules.outpatient_billing.settings import Settings as Billing
 
@@ -103,7 +104,7 @@ def convert(call: Call) -> dict[str, Any]:
     teller = _teller(call)
     if found["state"] == "quoted":
         converting.convert(call.database, teller, body["conversion_id"], credential=mapping.credential(body["credential"]),
-                           to_jiao=_to_jiao(), approval_from=_billing().refund_approval_from)
+                           to_jiao=_to_jiao(), approval_from=approval_from())
     else:
         converting.ask(call.database, teller, body["conversion_id"])
     return _state(call, body["conversion_id"])

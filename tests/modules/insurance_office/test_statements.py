@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from his_server.actor import SYSTEM
+from his_server.actor import SYSTEM, Actor
 from his_server.clock import ManualClock
+from his_server.errors import Forbidden
 from interfaces.hub import simulating
 from interfaces.hub.simulating import Rule
 from interfaces.insurance_statement import simulator
@@ -156,6 +157,8 @@ def test_what_only_the_centre_has_is_reversed_by_two_people(office: World, clock
     office.ok(office.post("office", f"{path}/propose", {"reason": "医院无此结算，疑为超时"}))
     assert office.post("office2", f"{path}/propose", {"reason": "医院无此结算"}).status_code == 409
     assert [one["id"] for one in office.ok(office.get("finance", f"{API}/reversals?state=proposed"))["items"]] == [row["id"]]
+    with pytest.raises(Forbidden):  # with both permissions: still not by whoever proposed it
+        service.approve(office.db, Actor(user_id=office.ids["user_office"], login="office", name="钱医保"), row["id"])
     centre.lost = 1
     lost = office.ok(office.post("finance", f"{path}/approve"))
     assert lost["state"] == "reversing" and "没有应答" in lost["message"]
