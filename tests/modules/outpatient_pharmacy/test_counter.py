@@ -70,6 +70,22 @@ def test_windows_are_chosen_inside_the_store_least_loaded_and_sticky(world: Worl
 
 
 @pytest.mark.requirement("M7.1")
+def test_one_settlement_of_two_stores_sends_each_to_a_window_of_its_own(world: World) -> None:
+    day = open_windows(world, 3)
+    night = open_windows(world, 1, store="emergency_store")  # the lower number: nobody of the other store goes there
+    person = world.person()
+    emergency = world.ok(world.post("cashier", "/api/outpatient-billing/registrations", {
+        "person_id": person, "session_id": world.ids["emergency_session"], "expected_total": "20.00",
+        "payments": [{"method": "cash", "covers": "20.00"}]}))
+    made = [world.prescribe(world.encounter(world.register(person))),
+            world.prescribe(world.encounter(emergency), drug="pill", quantity="3", days=3, dose="30")]
+    world.ok(world.pay_all(person))
+    with world.db.begin(write=False) as session:
+        found = {task.prescription_id: task.window_id for task in session.scalars(select(DispensingTask))}
+    assert found == {made[0]["id"]: day[3], made[1]["id"]: night[1]}
+
+
+@pytest.mark.requirement("M7.1")
 def test_a_closing_window_hands_its_people_to_others_of_the_same_store(world: World) -> None:
     keys = open_windows(world, 1, 2)
     open_windows(world, 9, store="emergency_store")
@@ -119,6 +135,12 @@ def test_at_night_doctors_prescribe_from_the_emergency_store(world: World, clock
     with world.db.begin(write=False) as session:
         stores = {p.id: p.store_id for p in session.scalars(select(Prescription))}
     assert stores == {by_day["id"]: world.ids["store"], at_night["id"]: world.ids["emergency_store"]}
+    # what is written while every outpatient pharmacy is closed is a night order, and temporary
+    assert (at_night["at_night"], at_night["kind"], by_day["at_night"]) == (True, "急诊", False)
+    long = world.post("doctor", "/api/orders/prescriptions", {
+        "encounter_id": encounter, "diagnosis": "急性支气管炎", "lines": [{
+            "drug_id": world.ids["pill"], "dose": "30", "usage": "口服", "frequency": "tid", "days": 4}]})
+    assert long.status_code == 422
 
 
 @pytest.mark.requirement("M7.1")
