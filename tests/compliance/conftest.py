@@ -239,7 +239,7 @@ def furnish(database: Database, world: World, folder: Path) -> None:
                 state="issued",
                 amount=settlement.total,
                 code="32060126",
-                invoice_number="0000000001",
+                invoice_number="9999999999",
                 check_code="A1B2C3",
                 cashier_id=1,
                 cashier_name="李收费",

@@ -64,42 +64,44 @@ def test_the_suite_against_a_running_product(tmp_path: Path, db_url: str, hospit
         house.start_web(processes=2)
         house.start_worker()
         command = [sys.executable, "-m", "his_server"]
-        done = subprocess.run(
-            [
-                *command,
-                "compliance",
-                "run",
-                "--base",
-                f"http://127.0.0.1:{house.port}",
-                "--app-dir",
-                str(ROOT),
-                "--data-dir",
-                str(tmp_path / "data"),
-                "--log-dir",
-                str(tmp_path / "data"),
-                "--accounts",
-                str(given),
-                "--command",
-                " ".join(command),
-                "--allow-disturbing",
-                "--out",
-                str(tmp_path / "out"),
-                "--key",
-                str(tmp_path / "key.pem"),
-            ],
-            env={**house.environment(), "COMPLIANCE_DATABASE": db_url, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
-            capture_output=True,
-            text=True,
-            timeout=1700,
-            check=False,
-        )
+        with (tmp_path / "suite.log").open("w") as log:
+            done = subprocess.run(
+                [
+                    *command,
+                    "compliance",
+                    "run",
+                    "--base",
+                    f"http://127.0.0.1:{house.port}",
+                    "--app-dir",
+                    str(ROOT),
+                    "--data-dir",
+                    str(tmp_path / "data"),
+                    "--log-dir",
+                    str(tmp_path / "data"),
+                    "--accounts",
+                    str(given),
+                    "--command",
+                    " ".join(command),
+                    "--allow-disturbing",
+                    "--out",
+                    str(tmp_path / "out"),
+                    "--key",
+                    str(tmp_path / "key.pem"),
+                ],
+                env={**house.environment(), "COMPLIANCE_DATABASE": db_url, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=1700,
+                check=False,
+            )
         report: dict[str, Any] = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
         verdicts = {one["id"]: one["verdict"] for one in report["results"]}
         bad = {one["id"]: one["reason"] for one in report["results"] if one["verdict"] == BAD}
         print(db_url.partition(":")[0], report["counts"], bad)
         print("\n".join(f"{one['id']} {one['verdict']} {one['reason'][:110]}" for one in report["results"]))
         assert set(bad) <= set(LACKING), bad
-        assert done.returncode == (1 if bad else 0), done.stderr[-2000:]
+        assert done.returncode == (1 if bad else 0), (tmp_path / "suite.log").read_text("utf-8")[-2000:]
         broken = [
             id
             for id in verdicts

@@ -186,7 +186,8 @@ def signed_documents(target: Target, seen: Evidence) -> None:
                 continue
             public = Path(folder) / "key.pem"
             key = target.his("signatures", "key")
-            public.write_text(key.out[key.out.find("-----BEGIN") :], "utf-8")
+            begin, end = "-----BEGIN", "-----END PUBLIC KEY-----"
+            public.write_text(begin + key.out.partition(begin)[2].partition(end)[0] + end + "\n", "utf-8")
             good = target.his("signatures", "verify", str(file), "--public", str(public))
             seen.see(good.code == 0, f"{kind} 离线核验通过", good.out[:200])
             if kind != kinds[0]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from his_server.compliance.checks.access import NOBODY, address
+from his_server.compliance.checks.access import NOBODY, address, broken
 from his_server.compliance.client import Answer, Visitor
 from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import ADMINISTRATORS, Target
@@ -105,7 +105,7 @@ def hostile_input(target: Target, seen: Evidence) -> None:
     def look(what: str, answer: Answer) -> None:
         nonlocal asked
         asked += 1
-        if answer.status >= 500:
+        if broken(answer):
             wrong.append(f"{what}: {answer.status} {answer.code}")
         if LEAKS.search(answer.text):
             leaks.append(what)
