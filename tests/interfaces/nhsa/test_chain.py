@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import func, select
 
 from his_server.clock import ManualClock
+from his_server.messaging.outbox import LostAnswer
 from interfaces.hub.models import InterfaceCall
 from interfaces.hub.simulating import Faults, Rule
 from interfaces.nhsa.client import asking
 from interfaces.nhsa.models import NhsaCase, NhsaMessage
+from interfaces.nhsa.simulator import transaction
 from modules.kernel.charging.models import Payment
 from modules.kernel.charging.service import insured, insured_refunds, intents, payments
 from tests.factories import insured as make
@@ -177,3 +179,51 @@ def test_a_line_that_nobody_mapped_is_not_settled_with_a_real_insurer(world: Wor
     _port(world)._unmapped = lambda _line: None
     refused = make.preview(world, person, make.show(number))
     assert refused.status_code == 409 and "没有对照医保目录" in refused.json["message"]
+
+
+@pytest.mark.requirement("YB-02")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_a_settlement_that_arrives_after_it_was_given_up_settles_nothing(world: World, clock: ManualClock) -> None:
+    """2601 makes sure of it: the 2207 that was stuck on the way is refused when it comes at last."""
+    person, number = _ill(world)
+    claim = _until_previewed(world, person, number)
+    line = _port(world).insurer.line
+    genuine, stuck = line.exchange, []
+
+    def exchange(method: str, path: str, body: bytes, headers: Any) -> Any:
+        if transaction(path, body) == "2207":
+            stuck.append((method, path, body, headers))
+            raise LostAnswer("on its way")
+        return genuine(method, path, body, headers)
+
+    line.exchange = exchange  # type: ignore[assignment, method-assign]
+    assert world.ok(make.settle(world, claim, make.show(number)))["state"] == "unknown"
+    _recover(world, clock)
+    assert world.ok(world.get("cashier", f"{make.API}/claims/{claim['id']}"))["state"] == "refused"
+    assert "冲正" in genuine(*stuck[0]).body.decode()
+    assert _port(world).net() == 0
+    _agree(world)
+
+
+@pytest.mark.requirement("YB-02")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_who_asks_while_a_settlement_is_under_way_and_who_made_it_agree(world: World) -> None:
+    """Another process asks after the centre settled and before the answer is written down: both adopt the same."""
+    person, number = _ill(world)
+    claim = _until_previewed(world, person, number)
+    port = _port(world)
+    genuine, heard = port.insurer.line.exchange, []
+
+    def exchange(method: str, path: str, body: bytes, headers: Any) -> Any:
+        answer = genuine(method, path, body, headers)
+        if transaction(path, body) == "2207":
+            with world.db.begin(write=False) as session:
+                ours = session.scalar(select(NhsaCase.number))
+            heard.append(port.query(ours))
+        return answer
+
+    port.insurer.line.exchange = exchange  # type: ignore[assignment, method-assign]
+    assert world.ok(make.settle(world, claim, make.show(number)))["state"] == "used"
+    assert [one.state for one in heard] == ["confirmed"]
+    assert len(port.books.rows("SELECT * FROM settlement")) == 1
+    _agree(world)
