@@ -28,9 +28,10 @@ DIST = ROOT / "his_server" / "web" / "dist"
 
 
 def shipped() -> Iterator[tuple[str, str]]:
-    """Everything of ours that is installed: sources, pages, settings; and the pages as they were built."""
+    """Everything of ours that is installed: sources, pages, settings, and the pages as they were built. (What builds the
+    packages isn't installed: it compares the digests that a distribution's sources come with.)"""
     for name in tracked():
-        if name.endswith(TEXT) and not name.startswith(("tests/", "docs/", ".")) and "package-lock" not in name:
+        if name.endswith(TEXT) and not name.startswith(("tests/", "docs/", "packaging/", ".")) and "package-lock" not in name:
             yield name, (ROOT / name).read_text("utf-8")
     for path in DIST.rglob("*"):
         if path.suffix in (".js", ".html", ".css"):
