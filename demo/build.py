@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from demo import drugs, infusion, month, office, partners, wards
+from demo import drugs, infusion, insured, month, office, partners, wards
 from demo.people import make_people
-from demo.present import today_so_far
+from demo.present import today_so_far, unpaid_bills
 from his_server.actor import SYSTEM, Actor
 from his_server.app import bind_ports
 from his_server.clock import HOSPITAL_ZONE, Clock, ManualClock
@@ -62,6 +62,8 @@ ACCOUNTS = (  # login, role in the product, role in staff.csv, channel
     ("catalogue01", "catalogue", "pricing"), ("discipline01", "discipline", "admin"))
 WORKPLACES = {"nurse01": "3013", "nurse02": "3013", "nurse03": "1901"}
 """Departments of those whose page asks where they work."""
+MOBILE_RECEIPTS = 900_000_001
+"""Where the receipts of the insurer's mobile payment begin: nobody sits behind that account."""
 ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员"), ("auditadmin", "审计管理员"))
 
 
@@ -103,6 +105,7 @@ def build(database: Database, hospital: Hospital, settings: Settings, scale: Sca
             say(f"{day}：{visits} 人次")
         _other_terminal(database)
         say(f"{present}：{today_so_far(database, people, persons, until=real.now(), seed=seed)} 人次，各种状态")
+        say(f"移动支付 {insured.on_the_phone(database, people.cashiers[0], unpaid_bills(database))} 笔")
         drugs.present(database, keepers, stores)
         wards.fill(database, keepers, stores, persons[20:], real.now())
         say("今日输液与皮试")
@@ -173,6 +176,9 @@ def _people(database: Database, hospital: Hospital, settings: Settings, weekday:
             if role in ("cashier", "registrar"):
                 first = 1 + len(actors) * 10_000_000
                 numbering.grant_range(session, RECEIPT_SERIES, user.id, first, first + 9_999_999)
+        channel = create_user(session, SYSTEM, login="mobile", name="医保移动支付", password=PASSWORD, roles=(),
+                              must_change=False, rounds=settings.password_rounds)
+        numbering.grant_range(session, RECEIPT_SERIES, channel.id, MOBILE_RECEIPTS, MOBILE_RECEIPTS + 999_999)
         for login, title in ADMINISTRATORS:
             create_user(session, SYSTEM, login=login, name=title, password=PASSWORD, roles=(login,),
                         must_change=False, rounds=settings.password_rounds)

@@ -18,6 +18,7 @@ from demo.month import Catalogue, People, read_catalogue
 from his_server.actor import Actor
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Database
+from modules.kernel.charging.models import ChargeLine
 from modules.kernel.charging.service.receipts import void_next_receipt
 from modules.kernel.encounters import service as encounters
 from modules.kernel.patients.models import Person
@@ -72,6 +73,17 @@ def today_so_far(database: Database, people: People, persons: Sequence[int], *, 
     with month._acting(database, work.cashier) as session:
         void_next_receipt(session, work.cashier, "打印机卡纸")
     return len(STATES)
+
+
+def unpaid_bills(database: Database, most: int = 12) -> list[tuple[int, list[int]]]:
+    """The newest visits whose exams nobody paid yet: person and charge lines."""
+    with database.begin(write=False) as session:
+        rows = session.execute(select(ChargeLine.person_id, ChargeLine.encounter_id, ChargeLine.id).where(
+            ChargeLine.state == "open", ChargeLine.source == "request").order_by(ChargeLine.id.desc()).limit(200)).all()
+    visits: dict[tuple[int, int], list[int]] = {}
+    for row in rows:
+        visits.setdefault((row.person_id, row.encounter_id), []).append(row.id)
+    return [(person, lines) for (person, _), lines in list(visits.items())[:most]]
 
 
 APPOINTMENTS = 16
