@@ -112,6 +112,68 @@ def upgrade() -> None:
         batch_op.create_index('ix_insurance_statement_day', ['monthly', 'begin_day', 'id'], unique=False)
         batch_op.create_index('ix_insurance_statement_pending', ['pending', 'changed_at'], unique=False)
 
+    op.create_table('invoice_check',
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('message', sa.String(length=200), nullable=True),
+    sa.Column('ours_issued', sa.Integer(), nullable=False),
+    sa.Column('ours_amount', types.Money(), nullable=False),
+    sa.Column('ours_red', sa.Integer(), nullable=False),
+    sa.Column('ours_red_amount', types.Money(), nullable=False),
+    sa.Column('theirs_issued', sa.Integer(), nullable=False),
+    sa.Column('theirs_amount', types.Money(), nullable=False),
+    sa.Column('theirs_red', sa.Integer(), nullable=False),
+    sa.Column('theirs_red_amount', types.Money(), nullable=False),
+    sa.Column('checked_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_invoice_check')),
+    sa.UniqueConstraint('day', name=op.f('uq_invoice_check_day'))
+    )
+    op.create_table('invoice_difference',
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('kind', sa.String(length=12), nullable=False),
+    sa.Column('colour', sa.String(length=4), nullable=False),
+    sa.Column('invoice_id', sa.BigInteger(), nullable=True),
+    sa.Column('bus_no', sa.String(length=50), nullable=False),
+    sa.Column('code', sa.String(length=20), nullable=False),
+    sa.Column('invoice_number', sa.String(length=20), nullable=False),
+    sa.Column('ours', types.Money(), nullable=True),
+    sa.Column('theirs', types.Money(), nullable=True),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('found_at', types.Instant(), nullable=False),
+    sa.Column('decision', sa.String(length=200), nullable=True),
+    sa.Column('decided_by', sa.BigInteger(), nullable=True),
+    sa.Column('decided_by_name', sa.String(length=60), nullable=True),
+    sa.Column('decided_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_invoice_difference')),
+    sa.UniqueConstraint('day', 'kind', 'colour', 'code', 'invoice_number', 'bus_no', name=op.f('uq_invoice_difference_day_kind_colour_code_invoice_number_bus_no'))
+    )
+    with op.batch_alter_table('invoice_difference', schema=None) as batch_op:
+        batch_op.create_index('ix_invoice_difference_state', ['state', 'day', 'id'], unique=False)
+
+    op.create_table('invoice_paper',
+    sa.Column('invoice_id', sa.BigInteger(), nullable=False),
+    sa.Column('open_marker', sa.Integer(), nullable=True),
+    sa.Column('intent_id', sa.BigInteger(), nullable=False),
+    sa.Column('void_intent_id', sa.BigInteger(), nullable=True),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('code', sa.String(length=50), nullable=False),
+    sa.Column('paper_number', sa.String(length=20), nullable=False),
+    sa.Column('reason', sa.String(length=100), nullable=True),
+    sa.Column('made_by', sa.BigInteger(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('voided_by_name', sa.String(length=60), nullable=True),
+    sa.Column('voided_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_invoice_paper')),
+    sa.UniqueConstraint('invoice_id', 'open_marker', name=op.f('uq_invoice_paper_invoice_id_open_marker'))
+    )
+    with op.batch_alter_table('invoice_paper', schema=None) as batch_op:
+        batch_op.create_index('ix_invoice_paper_intent', ['intent_id'], unique=False)
+        batch_op.create_index('ix_invoice_paper_void', ['void_intent_id'], unique=False)
+
     op.create_table('machine_order',
     sa.Column('prescription_id', sa.BigInteger(), nullable=False),
     sa.Column('settlement_id', sa.BigInteger(), nullable=False),
@@ -350,6 +412,16 @@ def downgrade() -> None:
         batch_op.drop_index('ix_machine_order_alarm')
 
     op.drop_table('machine_order')
+    with op.batch_alter_table('invoice_paper', schema=None) as batch_op:
+        batch_op.drop_index('ix_invoice_paper_void')
+        batch_op.drop_index('ix_invoice_paper_intent')
+
+    op.drop_table('invoice_paper')
+    with op.batch_alter_table('invoice_difference', schema=None) as batch_op:
+        batch_op.drop_index('ix_invoice_difference_state')
+
+    op.drop_table('invoice_difference')
+    op.drop_table('invoice_check')
     with op.batch_alter_table('insurance_statement', schema=None) as batch_op:
         batch_op.drop_index('ix_insurance_statement_pending')
         batch_op.drop_index('ix_insurance_statement_day')
