@@ -141,7 +141,9 @@ def _restore_keys(path: Path, recovery_key: Path | None, passphrase_file: Path |
         raise click.ClickException("取出密钥须用离线恢复私钥：--recovery-key")
     from crypto import get_provider
 
-    settings = house().settings
+    found = house()
+    found.everything  # noqa: B018  # all tables are known from here on; their totals are counted
+    settings = found.settings
     provider = get_provider("openssl")
     targets = {"ring.json": settings.key_ring_path, "master.key": settings.master_key_path}
     for target in targets.values():
