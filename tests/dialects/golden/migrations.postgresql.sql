@@ -2621,6 +2621,64 @@ CREATE TABLE insurance_statement (
 );
 CREATE INDEX ix_insurance_statement_day ON insurance_statement (monthly, begin_day, id);
 CREATE INDEX ix_insurance_statement_pending ON insurance_statement (pending, changed_at);
+CREATE TABLE invoice_check (
+    day DATE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    message VARCHAR(200),
+    ours_issued INTEGER NOT NULL,
+    ours_amount NUMERIC(18, 2) NOT NULL,
+    ours_red INTEGER NOT NULL,
+    ours_red_amount NUMERIC(18, 2) NOT NULL,
+    theirs_issued INTEGER NOT NULL,
+    theirs_amount NUMERIC(18, 2) NOT NULL,
+    theirs_red INTEGER NOT NULL,
+    theirs_red_amount NUMERIC(18, 2) NOT NULL,
+    checked_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_invoice_check PRIMARY KEY (id),
+    CONSTRAINT uq_invoice_check_day UNIQUE (day)
+);
+CREATE TABLE invoice_difference (
+    day DATE NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    colour VARCHAR(4) NOT NULL,
+    invoice_id BIGINT,
+    bus_no VARCHAR(50) NOT NULL,
+    code VARCHAR(20) NOT NULL,
+    invoice_number VARCHAR(20) NOT NULL,
+    ours NUMERIC(18, 2),
+    theirs NUMERIC(18, 2),
+    state VARCHAR(10) NOT NULL,
+    found_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    decision VARCHAR(200),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_invoice_difference PRIMARY KEY (id),
+    CONSTRAINT uq_invoice_difference_day_kind_colour_code_invoice_numb_6df5 UNIQUE (day, kind, colour, code, invoice_number, bus_no)
+);
+CREATE INDEX ix_invoice_difference_state ON invoice_difference (state, day, id);
+CREATE TABLE invoice_paper (
+    invoice_id BIGINT NOT NULL,
+    open_marker INTEGER,
+    intent_id BIGINT NOT NULL,
+    void_intent_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    code VARCHAR(50) NOT NULL,
+    paper_number VARCHAR(20) NOT NULL,
+    reason VARCHAR(100),
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    voided_by_name VARCHAR(60),
+    voided_at TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_invoice_paper PRIMARY KEY (id),
+    CONSTRAINT uq_invoice_paper_invoice_id_open_marker UNIQUE (invoice_id, open_marker)
+);
+CREATE INDEX ix_invoice_paper_intent ON invoice_paper (intent_id);
+CREATE INDEX ix_invoice_paper_void ON invoice_paper (void_intent_id);
 CREATE TABLE machine_order (
     prescription_id BIGINT NOT NULL,
     settlement_id BIGINT NOT NULL,
