@@ -20,6 +20,10 @@ from his_server.backup.rows import BATCH, Figures, decode, exact_columns, read, 
 from his_server.db import Base, Database, migrate
 
 
+MADE = ("schema_revision", "key_block")
+"""Tables in which making the tables itself writes rows: which revisions there are, the keys' counter."""
+
+
 class Refused(Exception):
     """The backup or the database isn't fit; the text is Chinese and says what to do. Nothing was changed unless it says so."""
 
@@ -107,6 +111,7 @@ def restore(database: Database, key: bytes, path: Path, told: Callable[[str], No
     loader = _Loader(database)
     verify(provider, key, path, loader.row)
     loader.finish()
+    database.keys.forget()  # what was taken while the tables were made would be taken again
     told("数据已写入，正在逐表核对")
     compare(database, contents)
     return contents
@@ -126,7 +131,7 @@ def _fit(database: Database, contents: Contents) -> None:
     present = set(inspect(database.engine).get_table_names())
     with database.engine.connect() as connection:
         full = [table.name for table in Base.metadata.sorted_tables
-                if table.name in present and connection.execute(select(table).limit(1)).first() is not None]
+                if table.name in present and table.name not in MADE and connection.execute(select(table).limit(1)).first() is not None]
     if full:
         raise Refused(f"目标数据库不是空的（{'、'.join(full[:3])} 等 {len(full)} 张表有数据），没有改动。恢复只写入空库："
                       "请另建一个库（SQLite 换一个文件），核对后再把设置指向它")
@@ -174,8 +179,8 @@ class _Loader:
 
 
 def _clear_made(connection: Connection, table: Table) -> None:
-    """The rows that making the tables has itself written (which revisions there are): the backup's take their place."""
-    if table.name == "schema_revision":
+    """The rows that making the tables has itself written (revisions, the keys' counter): the backup's take their place."""
+    if table.name in MADE:
         connection.execute(table.delete())
 
 
