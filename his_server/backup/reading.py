@@ -19,7 +19,6 @@ from his_server.backup import envelope
 from his_server.backup.rows import BATCH, Figures, decode, exact_columns, read, sums
 from his_server.db import Base, Database, migrate
 
-
 MADE = ("schema_revision", "key_block")
 """Tables in which making the tables itself writes rows: which revisions there are, the keys' counter."""
 
@@ -131,7 +130,8 @@ def _fit(database: Database, contents: Contents) -> None:
     present = set(inspect(database.engine).get_table_names())
     with database.engine.connect() as connection:
         full = [table.name for table in Base.metadata.sorted_tables
-                if table.name in present and table.name not in MADE and connection.execute(select(table).limit(1)).first() is not None]
+                if table.name in present and table.name not in MADE
+                and connection.execute(select(table).limit(1)).first() is not None]
     if full:
         raise Refused(f"目标数据库不是空的（{'、'.join(full[:3])} 等 {len(full)} 张表有数据），没有改动。恢复只写入空库："
                       "请另建一个库（SQLite 换一个文件），核对后再把设置指向它")
