@@ -26,7 +26,7 @@ from tests.security.conftest import GOOD as WORD
 from tests.serving import House, make_house
 
 ROOT = Path(__file__).parents[2]
-LACKING = {"MP-19": "a developer's tree has no signed list of files"}
+LACKING = {"MP-19": "a developer's tree has no signed list of files", "DB-23": "follows from MP-19"}
 """Check → why it is 不符合 on a developer's tree. An installed package has these."""
 
 
