@@ -168,6 +168,7 @@ def _once(tmp_path: Path, db_url: str, hospital: Hospital, monkeypatch: pytest.M
         assert pushed and told and matched
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("db_url", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.requirement("H1", "H9", "H12", "H18", "M1.10", "M7.2", "M7.3", "N5")
