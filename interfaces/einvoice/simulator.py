@@ -46,6 +46,7 @@ class _Refused(Exception):
 
 
 def _open(folder: Path) -> sqlite3.Connection:
+    folder.mkdir(parents=True, exist_ok=True)
     books = sqlite3.connect(folder / "platform.db", timeout=30, isolation_level=None)
     books.row_factory = sqlite3.Row
     for statement in _TABLES:

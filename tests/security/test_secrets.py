@@ -23,7 +23,8 @@ from tests.factories.hospital import World
 from tests.serving import make_house
 
 ROOT = Path(__file__).parents[2]
-CHANCE = {"his_server/messaging/worker.py": "jitter of waiting times", "his_server/web/dev-mock/mock.py": "invented rows"}
+CHANCE = {"his_server/messaging/worker.py": "jitter of waiting times", "his_server/web/dev-mock/mock.py": "invented rows",
+          "interfaces/hub/simulating.py": "which of a simulator's answers are spoilt"}
 """Who may use the random module, and for what; nothing secret comes of it."""
 
 

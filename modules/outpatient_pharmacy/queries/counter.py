@@ -154,11 +154,6 @@ def prescription(session: Session, actor: Actor, prescription_id: int) -> dict[s
         .join(Batch, Batch.id == Reservation.batch_id)
         .where(Reservation.document_kind == "prescription", Reservation.document_id == prescription_id,
                Reservation.state == "open").order_by(Batch.expiry)).all()
-    moved = session.execute(
-        select(StockMove.line_id, StockMove.quantity, StockMove.store_to, Batch.lot_no, Batch.expiry)
-        .join(Batch, Batch.id == StockMove.batch_id)
-        .where(StockMove.document_kind == "prescription", StockMove.document_id == prescription_id)
-        .order_by(Batch.expiry, StockMove.id)).all()
     charged = {r.id: r for r in session.execute(
         select(ChargeLine.id, ChargeLine.unit, ChargeLine.factor, ChargeLine.amount, ChargeLineState.performed,
                ChargeLineState.refunded, ChargeLineState.quantity.label("line_quantity"), Drug.control, DrugLocation.shelf)
@@ -167,6 +162,13 @@ def prescription(session: Session, actor: Actor, prescription_id: int) -> dict[s
         .outerjoin(DrugLocation, (DrugLocation.drug_id == Drug.id) & (DrugLocation.store_id == found.store_id))
         .outerjoin(ChargeLineState, ChargeLineState.line_id == ChargeLine.id)
         .where(PrescriptionLine.prescription_id == prescription_id))}
+    # of what was never handed out nothing moved: no need to ask
+    untouched = found.state == "charged" and not any(row.performed or row.refunded for row in charged.values())
+    moved = [] if untouched else session.execute(
+        select(StockMove.line_id, StockMove.quantity, StockMove.store_to, Batch.lot_no, Batch.expiry)
+        .join(Batch, Batch.id == StockMove.batch_id)
+        .where(StockMove.document_kind == "prescription", StockMove.document_id == prescription_id)
+        .order_by(Batch.expiry, StockMove.id)).all()
     batches = [*moved, *held]
     taken = claiming.claimed(session, prescription_id)
     task, window = _task(session, found)

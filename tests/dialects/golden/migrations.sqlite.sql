@@ -17,6 +17,23 @@ CREATE TABLE batch (
     CONSTRAINT uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size UNIQUE (drug_id, lot_no, expiry, pack_cost, pack_size)
 );
 
+CREATE TABLE channel_statement (
+    channel VARCHAR(20) NOT NULL,
+    day DATE NOT NULL,
+    row_count INTEGER NOT NULL,
+    paid BIGINT NOT NULL,
+    returned BIGINT NOT NULL,
+    fees BIGINT NOT NULL,
+    matched INTEGER NOT NULL,
+    fetched_at DATETIME NOT NULL,
+    fetched_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_channel_statement PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_channel_day UNIQUE (channel, day)
+);
+
+CREATE INDEX ix_channel_statement_day ON channel_statement (day, id);
+
 CREATE TABLE charge_item (
     code VARCHAR(40) NOT NULL,
     name VARCHAR(120) NOT NULL,
@@ -348,6 +365,18 @@ CREATE INDEX ix_drug_return_prescription ON drug_return (prescription_id);
 
 CREATE INDEX ix_drug_return_store ON drug_return (store_id, state, business_date);
 
+CREATE TABLE ecard_reading (
+    raw_index VARCHAR(64) NOT NULL,
+    card_no_sealed BLOB,
+    serial_sealed BLOB,
+    expires_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_ecard_reading PRIMARY KEY (id),
+    CONSTRAINT uq_ecard_reading_raw_index UNIQUE (raw_index)
+);
+
+CREATE INDEX ix_ecard_reading_end ON ecard_reading (expires_at);
+
 CREATE TABLE electronic_invoice (
     intent_id BIGINT NOT NULL,
     settlement_id BIGINT NOT NULL,
@@ -544,6 +573,7 @@ CREATE TABLE insurance_conversion (
     state VARCHAR(10) NOT NULL,
     booked_id BIGINT,
     approval_id BIGINT,
+    request_key VARCHAR(120),
     message VARCHAR(200),
     channel VARCHAR(20) NOT NULL,
     opened_at DATETIME NOT NULL,
@@ -553,10 +583,45 @@ CREATE TABLE insurance_conversion (
     id BIGINT NOT NULL,
     CONSTRAINT pk_insurance_conversion PRIMARY KEY (id),
     CONSTRAINT uq_insurance_conversion_claim_id UNIQUE (claim_id),
+    CONSTRAINT uq_insurance_conversion_request_key UNIQUE (request_key),
     CONSTRAINT uq_insurance_conversion_settlement_id_live UNIQUE (settlement_id, live)
 );
 
 CREATE INDEX ix_insurance_conversion_state ON insurance_conversion (state, changed_at);
+
+CREATE TABLE insurance_difference (
+    statement_id BIGINT NOT NULL,
+    kind VARCHAR(14) NOT NULL,
+    peer_key VARCHAR(64) NOT NULL,
+    claim_id BIGINT,
+    peer_number VARCHAR(40) NOT NULL,
+    peer_visit VARCHAR(40) NOT NULL,
+    message_id VARCHAR(40) NOT NULL,
+    member_no_sealed BLOB,
+    refund BOOLEAN NOT NULL,
+    our_total BIGINT,
+    our_fund BIGINT,
+    our_account BIGINT,
+    their_total BIGINT,
+    their_fund BIGINT,
+    their_account BIGINT,
+    memo VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    number VARCHAR(40),
+    reason VARCHAR(200),
+    message VARCHAR(200),
+    found_at DATETIME NOT NULL,
+    proposed_by BIGINT,
+    proposed_by_name VARCHAR(60),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_difference PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_difference_statement_id_kind_peer_key UNIQUE (statement_id, kind, peer_key)
+);
+
+CREATE INDEX ix_insurance_difference_state ON insurance_difference (state, id);
 
 CREATE TABLE insurance_entry (
     list_type VARCHAR(3) NOT NULL,
@@ -598,6 +663,42 @@ CREATE TABLE insurance_mapping (
 CREATE INDEX ix_insurance_mapping_national ON insurance_mapping (national);
 
 CREATE INDEX ix_insurance_mapping_state ON insurance_mapping (state, id);
+
+CREATE TABLE insurance_statement (
+    number VARCHAR(40) NOT NULL,
+    monthly INTEGER NOT NULL,
+    begin_day DATE NOT NULL,
+    end_day DATE NOT NULL,
+    insurance VARCHAR(6) NOT NULL,
+    clearing VARCHAR(6) NOT NULL,
+    agency VARCHAR(6) NOT NULL,
+    revision INTEGER NOT NULL,
+    live INTEGER,
+    state VARCHAR(10) NOT NULL,
+    pending VARCHAR(10),
+    entries INTEGER NOT NULL,
+    refunds INTEGER NOT NULL,
+    total BIGINT NOT NULL,
+    fund BIGINT NOT NULL,
+    account BIGINT NOT NULL,
+    cash BIGINT NOT NULL,
+    hospital BIGINT NOT NULL,
+    handover_no VARCHAR(64),
+    message VARCHAR(200),
+    made_at DATETIME NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    compared_at DATETIME,
+    confirmed_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_insurance_statement PRIMARY KEY (id),
+    CONSTRAINT uq_insurance_statement_monthly_begin_day_insurance_clearing_agency_live UNIQUE (monthly, begin_day, insurance, clearing, agency, live),
+    CONSTRAINT uq_insurance_statement_number UNIQUE (number)
+);
+
+CREATE INDEX ix_insurance_statement_day ON insurance_statement (monthly, begin_day, id);
+
+CREATE INDEX ix_insurance_statement_pending ON insurance_statement (pending, changed_at);
 
 CREATE TABLE integrity_head (
     scope VARCHAR(40) NOT NULL,
@@ -643,6 +744,8 @@ CREATE TABLE intent (
     CONSTRAINT uq_intent_number UNIQUE (number)
 );
 
+CREATE INDEX ix_intent_channel ON intent (channel, purpose, id);
+
 CREATE INDEX ix_intent_held_by ON intent (held_by_id);
 
 CREATE INDEX ix_intent_person ON intent (person_id);
@@ -655,10 +758,13 @@ CREATE TABLE intent_try (
     at DATETIME NOT NULL,
     outcome VARCHAR(12) NOT NULL,
     message VARCHAR(200),
+    cause VARCHAR(30),
     by_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
     CONSTRAINT pk_intent_try PRIMARY KEY (id)
 );
+
+CREATE INDEX ix_intent_try_at ON intent_try (at, id);
 
 CREATE INDEX ix_intent_try_intent ON intent_try (intent_id, at);
 
@@ -711,17 +817,106 @@ CREATE TABLE interface_call_term (
 
 CREATE INDEX ix_interface_call_term_call ON interface_call_term (call_id);
 
+CREATE TABLE invoice_check (
+    day DATE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    message VARCHAR(200),
+    ours_issued INTEGER NOT NULL,
+    ours_amount BIGINT NOT NULL,
+    ours_red INTEGER NOT NULL,
+    ours_red_amount BIGINT NOT NULL,
+    theirs_issued INTEGER NOT NULL,
+    theirs_amount BIGINT NOT NULL,
+    theirs_red INTEGER NOT NULL,
+    theirs_red_amount BIGINT NOT NULL,
+    checked_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_invoice_check PRIMARY KEY (id),
+    CONSTRAINT uq_invoice_check_day UNIQUE (day)
+);
+
+CREATE TABLE invoice_difference (
+    day DATE NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    colour VARCHAR(4) NOT NULL,
+    invoice_id BIGINT,
+    bus_no VARCHAR(50) NOT NULL,
+    code VARCHAR(20) NOT NULL,
+    invoice_number VARCHAR(20) NOT NULL,
+    ours BIGINT,
+    theirs BIGINT,
+    state VARCHAR(10) NOT NULL,
+    found_at DATETIME NOT NULL,
+    decision VARCHAR(200),
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_invoice_difference PRIMARY KEY (id),
+    CONSTRAINT uq_invoice_difference_day_kind_colour_code_invoice_number_bus_no UNIQUE (day, kind, colour, code, invoice_number, bus_no)
+);
+
+CREATE INDEX ix_invoice_difference_state ON invoice_difference (state, day, id);
+
 CREATE TABLE invoice_image (
     invoice_id BIGINT NOT NULL,
     content BLOB NOT NULL,
     CONSTRAINT pk_invoice_image PRIMARY KEY (invoice_id)
 );
 
+CREATE TABLE invoice_paper (
+    invoice_id BIGINT NOT NULL,
+    open_marker INTEGER,
+    intent_id BIGINT NOT NULL,
+    void_intent_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    code VARCHAR(50) NOT NULL,
+    paper_number VARCHAR(20) NOT NULL,
+    reason VARCHAR(100),
+    made_by BIGINT NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    made_at DATETIME NOT NULL,
+    voided_by_name VARCHAR(60),
+    voided_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_invoice_paper PRIMARY KEY (id),
+    CONSTRAINT uq_invoice_paper_invoice_id_open_marker UNIQUE (invoice_id, open_marker)
+);
+
+CREATE INDEX ix_invoice_paper_intent ON invoice_paper (intent_id);
+
+CREATE INDEX ix_invoice_paper_void ON invoice_paper (void_intent_id);
+
 CREATE TABLE key_block (
     name VARCHAR(30) NOT NULL,
     next BIGINT NOT NULL,
     CONSTRAINT pk_key_block PRIMARY KEY (name)
 );
+
+CREATE TABLE machine_order (
+    prescription_id BIGINT NOT NULL,
+    settlement_id BIGINT NOT NULL,
+    store_id BIGINT NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    window INTEGER NOT NULL,
+    machine_window VARCHAR(10) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    note VARCHAR(200) NOT NULL,
+    alarm BOOLEAN NOT NULL,
+    payload_sealed BLOB NOT NULL,
+    made_at DATETIME NOT NULL,
+    sent_at DATETIME,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_machine_order PRIMARY KEY (id),
+    CONSTRAINT uq_machine_order_prescription_id UNIQUE (prescription_id)
+);
+
+CREATE INDEX ix_machine_order_alarm ON machine_order (alarm, changed_at);
+
+CREATE INDEX ix_machine_order_number ON machine_order (number);
+
+CREATE INDEX ix_machine_order_state ON machine_order (state, changed_at);
 
 CREATE TABLE medication_check (
     task_id BIGINT NOT NULL,
@@ -731,6 +926,38 @@ CREATE TABLE medication_check (
     CONSTRAINT pk_medication_check PRIMARY KEY (id),
     CONSTRAINT uq_medication_check_task_id UNIQUE (task_id)
 );
+
+CREATE TABLE mobile_bill_push (
+    push_id VARCHAR(40) NOT NULL,
+    encounter_id BIGINT NOT NULL,
+    person_id BIGINT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    total BIGINT NOT NULL,
+    pushed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_bill_push PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_bill_push_push_id UNIQUE (push_id)
+);
+
+CREATE INDEX ix_mobile_bill_push_visit ON mobile_bill_push (encounter_id, id);
+
+CREATE TABLE mobile_order (
+    number VARCHAR(40) NOT NULL,
+    pay_ord_id VARCHAR(40),
+    cashier_url VARCHAR(500),
+    batch VARCHAR(40) NOT NULL,
+    secret_sealed BLOB,
+    total BIGINT NOT NULL,
+    fund BIGINT,
+    account BIGINT,
+    own BIGINT,
+    made_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_mobile_order PRIMARY KEY (id),
+    CONSTRAINT uq_mobile_order_number UNIQUE (number)
+);
+
+CREATE INDEX ix_mobile_order_peer ON mobile_order (pay_ord_id);
 
 CREATE TABLE nhsa_case (
     number VARCHAR(40) NOT NULL,
@@ -770,6 +997,7 @@ CREATE TABLE nhsa_fee_line (
     line_id BIGINT NOT NULL,
     state VARCHAR(8) NOT NULL,
     msgid VARCHAR(30) NOT NULL,
+    back BOOLEAN NOT NULL,
     body_sealed BLOB,
     quantity_text VARCHAR(24) NOT NULL,
     amount BIGINT NOT NULL,
@@ -1248,6 +1476,25 @@ CREATE INDEX ix_prescription_person ON prescription (person_id, issued_at);
 
 CREATE INDEX ix_prescription_queue ON prescription (store_id, state, charged_at);
 
+CREATE TABLE prescription_drug_claim (
+    prescription_id BIGINT NOT NULL,
+    line_id BIGINT NOT NULL,
+    holder VARCHAR(40) NOT NULL,
+    told VARCHAR(60) NOT NULL,
+    quantity BIGINT NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    changed_at DATETIME NOT NULL,
+    changed_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_prescription_drug_claim_positive CHECK (quantity > 0),
+    CONSTRAINT pk_prescription_drug_claim PRIMARY KEY (id),
+    CONSTRAINT uq_prescription_drug_claim_line_id_holder UNIQUE (line_id, holder)
+);
+
+CREATE INDEX ix_prescription_drug_claim_holder ON prescription_drug_claim (holder);
+
+CREATE INDEX ix_prescription_drug_claim_prescription ON prescription_drug_claim (prescription_id, state);
+
 CREATE TABLE print_record (
     document VARCHAR(20) NOT NULL,
     document_id BIGINT NOT NULL,
@@ -1258,6 +1505,17 @@ CREATE TABLE print_record (
     id BIGINT NOT NULL,
     CONSTRAINT pk_print_record PRIMARY KEY (id),
     CONSTRAINT uq_print_record_document_document_id_copy_no UNIQUE (document, document_id, copy_no)
+);
+
+CREATE TABLE queue_call (
+    registration_id BIGINT NOT NULL,
+    flag VARCHAR(1) NOT NULL,
+    room VARCHAR(20) NOT NULL,
+    called_at DATETIME NOT NULL,
+    changed_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_queue_call PRIMARY KEY (id),
+    CONSTRAINT uq_queue_call_registration_id UNIQUE (registration_id)
 );
 
 CREATE TABLE read_feed (
@@ -1790,6 +2048,32 @@ CREATE TABLE standin_ward_store (
     CONSTRAINT uq_standin_ward_store_ward_id UNIQUE (ward_id)
 );
 
+CREATE TABLE statement_difference (
+    channel VARCHAR(20) NOT NULL,
+    number VARCHAR(64) NOT NULL,
+    kind VARCHAR(12) NOT NULL,
+    act VARCHAR(6) NOT NULL,
+    day DATE NOT NULL,
+    ours BIGINT,
+    theirs BIGINT,
+    our_state VARCHAR(12) NOT NULL,
+    intent_id BIGINT,
+    state VARCHAR(10) NOT NULL,
+    found_at DATETIME NOT NULL,
+    changed_at DATETIME NOT NULL,
+    decision VARCHAR(10) NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    settled_by_name VARCHAR(60) NOT NULL,
+    settled_at DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_statement_difference PRIMARY KEY (id),
+    CONSTRAINT uq_statement_difference_channel_number_kind UNIQUE (channel, number, kind)
+);
+
+CREATE INDEX ix_statement_difference_day ON statement_difference (day, id);
+
+CREATE INDEX ix_statement_difference_state ON statement_difference (state, day, id);
+
 CREATE TABLE statistics_grant (
     first_day DATE NOT NULL,
     last_day DATE NOT NULL,
@@ -2013,6 +2297,17 @@ CREATE TABLE supplier (
     CONSTRAINT uq_supplier_code UNIQUE (code)
 );
 
+CREATE TABLE synced_entry (
+    interface VARCHAR(40) NOT NULL,
+    dictionary VARCHAR(20) NOT NULL,
+    code VARCHAR(60) NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    sent_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_synced_entry PRIMARY KEY (id),
+    CONSTRAINT uq_synced_entry_interface_dictionary_code UNIQUE (interface, dictionary, code)
+);
+
 CREATE TABLE trace_code (
     code VARCHAR(100) NOT NULL,
     drug_id BIGINT NOT NULL,
@@ -2130,6 +2425,24 @@ CREATE TABLE antimicrobial_override (
 );
 
 CREATE INDEX ix_antimicrobial_override_due ON antimicrobial_override (state, due_at);
+
+CREATE TABLE channel_statement_row (
+    statement_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR(6) NOT NULL,
+    number VARCHAR(64) NOT NULL,
+    peer_number VARCHAR(64) NOT NULL,
+    amount BIGINT NOT NULL,
+    happened_at DATETIME NOT NULL,
+    original VARCHAR(64) NOT NULL,
+    fee BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT fk_channel_statement_row_statement_id FOREIGN KEY(statement_id) REFERENCES channel_statement (id),
+    CONSTRAINT pk_channel_statement_row PRIMARY KEY (id),
+    CONSTRAINT uq_channel_statement_row_statement_id_position UNIQUE (statement_id, position)
+);
+
+CREATE INDEX ix_channel_statement_row_number ON channel_statement_row (number);
 
 CREATE TABLE charge_item_price (
     item_id BIGINT NOT NULL,
@@ -2588,6 +2901,23 @@ CREATE INDEX ix_standin_ward_return_state ON standin_ward_return (state, asked_a
 
 CREATE INDEX ix_standin_ward_return_stay_id ON standin_ward_return (stay_id);
 
+CREATE TABLE supplier_credit (
+    number VARCHAR(32) NOT NULL,
+    document_id BIGINT NOT NULL,
+    supplier_id BIGINT NOT NULL,
+    amount BIGINT NOT NULL,
+    invoice_id BIGINT,
+    made_at DATETIME NOT NULL,
+    made_by_name VARCHAR(60) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT ck_supplier_credit_amount CHECK (amount >= 0),
+    CONSTRAINT fk_supplier_credit_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
+    CONSTRAINT pk_supplier_credit PRIMARY KEY (id),
+    CONSTRAINT uq_supplier_credit_document_id_supplier_id UNIQUE (document_id, supplier_id)
+);
+
+CREATE INDEX ix_supplier_credit_payable ON supplier_credit (supplier_id, invoice_id);
+
 CREATE TABLE supplier_invoice (
     number VARCHAR(40) NOT NULL,
     supplier_id BIGINT NOT NULL,
@@ -2894,338 +3224,6 @@ CREATE TABLE goods_receipt_line (
     CONSTRAINT uq_goods_receipt_line_receipt_id_position UNIQUE (receipt_id, position)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING version_num;
-
-UPDATE key_block SET next=(key_block.next + ?) WHERE key_block.name = ?;
-
-INSERT INTO key_block (name, next) VALUES (?, ?);
-
-UPDATE key_block SET next=(key_block.next + ?) WHERE key_block.name = ?;
-
-INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
-
-CREATE TABLE channel_statement (
-    channel VARCHAR(20) NOT NULL,
-    day DATE NOT NULL,
-    row_count INTEGER NOT NULL,
-    paid BIGINT NOT NULL,
-    returned BIGINT NOT NULL,
-    fees BIGINT NOT NULL,
-    matched INTEGER NOT NULL,
-    fetched_at DATETIME NOT NULL,
-    fetched_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_channel_statement PRIMARY KEY (id),
-    CONSTRAINT uq_channel_statement_channel_day UNIQUE (channel, day)
-);
-
-CREATE INDEX ix_channel_statement_day ON channel_statement (day, id);
-
-CREATE TABLE ecard_reading (
-    raw_index VARCHAR(64) NOT NULL,
-    card_no_sealed BLOB,
-    serial_sealed BLOB,
-    expires_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_ecard_reading PRIMARY KEY (id),
-    CONSTRAINT uq_ecard_reading_raw_index UNIQUE (raw_index)
-);
-
-CREATE INDEX ix_ecard_reading_end ON ecard_reading (expires_at);
-
-CREATE TABLE insurance_difference (
-    statement_id BIGINT NOT NULL,
-    kind VARCHAR(14) NOT NULL,
-    peer_key VARCHAR(64) NOT NULL,
-    claim_id BIGINT,
-    peer_number VARCHAR(40) NOT NULL,
-    peer_visit VARCHAR(40) NOT NULL,
-    message_id VARCHAR(40) NOT NULL,
-    member_no_sealed BLOB,
-    refund BOOLEAN NOT NULL,
-    our_total BIGINT,
-    our_fund BIGINT,
-    our_account BIGINT,
-    their_total BIGINT,
-    their_fund BIGINT,
-    their_account BIGINT,
-    memo VARCHAR(200) NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    number VARCHAR(40),
-    reason VARCHAR(200),
-    message VARCHAR(200),
-    found_at DATETIME NOT NULL,
-    proposed_by BIGINT,
-    proposed_by_name VARCHAR(60),
-    decided_by BIGINT,
-    decided_by_name VARCHAR(60),
-    decided_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_insurance_difference PRIMARY KEY (id),
-    CONSTRAINT uq_insurance_difference_statement_id_kind_peer_key UNIQUE (statement_id, kind, peer_key)
-);
-
-CREATE INDEX ix_insurance_difference_state ON insurance_difference (state, id);
-
-CREATE TABLE insurance_statement (
-    number VARCHAR(40) NOT NULL,
-    monthly INTEGER NOT NULL,
-    begin_day DATE NOT NULL,
-    end_day DATE NOT NULL,
-    insurance VARCHAR(6) NOT NULL,
-    clearing VARCHAR(6) NOT NULL,
-    agency VARCHAR(6) NOT NULL,
-    revision INTEGER NOT NULL,
-    live INTEGER,
-    state VARCHAR(10) NOT NULL,
-    pending VARCHAR(10),
-    entries INTEGER NOT NULL,
-    refunds INTEGER NOT NULL,
-    total BIGINT NOT NULL,
-    fund BIGINT NOT NULL,
-    account BIGINT NOT NULL,
-    cash BIGINT NOT NULL,
-    hospital BIGINT NOT NULL,
-    handover_no VARCHAR(64),
-    message VARCHAR(200),
-    made_at DATETIME NOT NULL,
-    changed_at DATETIME NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    compared_at DATETIME,
-    confirmed_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_insurance_statement PRIMARY KEY (id),
-    CONSTRAINT uq_insurance_statement_monthly_begin_day_insurance_clearing_agency_live UNIQUE (monthly, begin_day, insurance, clearing, agency, live),
-    CONSTRAINT uq_insurance_statement_number UNIQUE (number)
-);
-
-CREATE INDEX ix_insurance_statement_day ON insurance_statement (monthly, begin_day, id);
-
-CREATE INDEX ix_insurance_statement_pending ON insurance_statement (pending, changed_at);
-
-CREATE TABLE invoice_check (
-    day DATE NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    message VARCHAR(200),
-    ours_issued INTEGER NOT NULL,
-    ours_amount BIGINT NOT NULL,
-    ours_red INTEGER NOT NULL,
-    ours_red_amount BIGINT NOT NULL,
-    theirs_issued INTEGER NOT NULL,
-    theirs_amount BIGINT NOT NULL,
-    theirs_red INTEGER NOT NULL,
-    theirs_red_amount BIGINT NOT NULL,
-    checked_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_invoice_check PRIMARY KEY (id),
-    CONSTRAINT uq_invoice_check_day UNIQUE (day)
-);
-
-CREATE TABLE invoice_difference (
-    day DATE NOT NULL,
-    kind VARCHAR(12) NOT NULL,
-    colour VARCHAR(4) NOT NULL,
-    invoice_id BIGINT,
-    bus_no VARCHAR(50) NOT NULL,
-    code VARCHAR(20) NOT NULL,
-    invoice_number VARCHAR(20) NOT NULL,
-    ours BIGINT,
-    theirs BIGINT,
-    state VARCHAR(10) NOT NULL,
-    found_at DATETIME NOT NULL,
-    decision VARCHAR(200),
-    decided_by BIGINT,
-    decided_by_name VARCHAR(60),
-    decided_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_invoice_difference PRIMARY KEY (id),
-    CONSTRAINT uq_invoice_difference_day_kind_colour_code_invoice_number_bus_no UNIQUE (day, kind, colour, code, invoice_number, bus_no)
-);
-
-CREATE INDEX ix_invoice_difference_state ON invoice_difference (state, day, id);
-
-CREATE TABLE invoice_paper (
-    invoice_id BIGINT NOT NULL,
-    open_marker INTEGER,
-    intent_id BIGINT NOT NULL,
-    void_intent_id BIGINT,
-    state VARCHAR(10) NOT NULL,
-    code VARCHAR(50) NOT NULL,
-    paper_number VARCHAR(20) NOT NULL,
-    reason VARCHAR(100),
-    made_by BIGINT NOT NULL,
-    made_by_name VARCHAR(60) NOT NULL,
-    made_at DATETIME NOT NULL,
-    voided_by_name VARCHAR(60),
-    voided_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_invoice_paper PRIMARY KEY (id),
-    CONSTRAINT uq_invoice_paper_invoice_id_open_marker UNIQUE (invoice_id, open_marker)
-);
-
-CREATE INDEX ix_invoice_paper_intent ON invoice_paper (intent_id);
-
-CREATE INDEX ix_invoice_paper_void ON invoice_paper (void_intent_id);
-
-CREATE TABLE machine_order (
-    prescription_id BIGINT NOT NULL,
-    settlement_id BIGINT NOT NULL,
-    store_id BIGINT NOT NULL,
-    number VARCHAR(32) NOT NULL,
-    window INTEGER NOT NULL,
-    machine_window VARCHAR(10) NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    note VARCHAR(200) NOT NULL,
-    alarm BOOLEAN NOT NULL,
-    payload_sealed BLOB NOT NULL,
-    made_at DATETIME NOT NULL,
-    sent_at DATETIME,
-    changed_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_machine_order PRIMARY KEY (id),
-    CONSTRAINT uq_machine_order_prescription_id UNIQUE (prescription_id)
-);
-
-CREATE INDEX ix_machine_order_alarm ON machine_order (alarm, changed_at);
-
-CREATE INDEX ix_machine_order_number ON machine_order (number);
-
-CREATE INDEX ix_machine_order_state ON machine_order (state, changed_at);
-
-CREATE TABLE mobile_bill_push (
-    push_id VARCHAR(40) NOT NULL,
-    encounter_id BIGINT NOT NULL,
-    person_id BIGINT NOT NULL,
-    digest VARCHAR(64) NOT NULL,
-    total BIGINT NOT NULL,
-    pushed_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_mobile_bill_push PRIMARY KEY (id),
-    CONSTRAINT uq_mobile_bill_push_push_id UNIQUE (push_id)
-);
-
-CREATE INDEX ix_mobile_bill_push_visit ON mobile_bill_push (encounter_id, id);
-
-CREATE TABLE mobile_order (
-    number VARCHAR(40) NOT NULL,
-    pay_ord_id VARCHAR(40),
-    cashier_url VARCHAR(500),
-    batch VARCHAR(40) NOT NULL,
-    secret_sealed BLOB,
-    total BIGINT NOT NULL,
-    fund BIGINT,
-    account BIGINT,
-    own BIGINT,
-    made_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_mobile_order PRIMARY KEY (id),
-    CONSTRAINT uq_mobile_order_number UNIQUE (number)
-);
-
-CREATE INDEX ix_mobile_order_peer ON mobile_order (pay_ord_id);
-
-CREATE TABLE prescription_drug_claim (
-    prescription_id BIGINT NOT NULL,
-    line_id BIGINT NOT NULL,
-    holder VARCHAR(40) NOT NULL,
-    told VARCHAR(60) NOT NULL,
-    quantity BIGINT NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    changed_at DATETIME NOT NULL,
-    changed_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_prescription_drug_claim_positive CHECK (quantity > 0),
-    CONSTRAINT pk_prescription_drug_claim PRIMARY KEY (id),
-    CONSTRAINT uq_prescription_drug_claim_line_id_holder UNIQUE (line_id, holder)
-);
-
-CREATE INDEX ix_prescription_drug_claim_holder ON prescription_drug_claim (holder);
-
-CREATE INDEX ix_prescription_drug_claim_prescription ON prescription_drug_claim (prescription_id, state);
-
-CREATE TABLE queue_call (
-    registration_id BIGINT NOT NULL,
-    flag VARCHAR(1) NOT NULL,
-    room VARCHAR(20) NOT NULL,
-    called_at DATETIME NOT NULL,
-    changed_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_queue_call PRIMARY KEY (id),
-    CONSTRAINT uq_queue_call_registration_id UNIQUE (registration_id)
-);
-
-CREATE TABLE statement_difference (
-    channel VARCHAR(20) NOT NULL,
-    number VARCHAR(64) NOT NULL,
-    kind VARCHAR(12) NOT NULL,
-    act VARCHAR(6) NOT NULL,
-    day DATE NOT NULL,
-    ours BIGINT,
-    theirs BIGINT,
-    our_state VARCHAR(12) NOT NULL,
-    intent_id BIGINT,
-    state VARCHAR(10) NOT NULL,
-    found_at DATETIME NOT NULL,
-    changed_at DATETIME NOT NULL,
-    decision VARCHAR(10) NOT NULL,
-    reason VARCHAR(200) NOT NULL,
-    settled_by_name VARCHAR(60) NOT NULL,
-    settled_at DATETIME,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_statement_difference PRIMARY KEY (id),
-    CONSTRAINT uq_statement_difference_channel_number_kind UNIQUE (channel, number, kind)
-);
-
-CREATE INDEX ix_statement_difference_day ON statement_difference (day, id);
-
-CREATE INDEX ix_statement_difference_state ON statement_difference (state, day, id);
-
-CREATE TABLE synced_entry (
-    interface VARCHAR(40) NOT NULL,
-    dictionary VARCHAR(20) NOT NULL,
-    code VARCHAR(60) NOT NULL,
-    digest VARCHAR(64) NOT NULL,
-    sent_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT pk_synced_entry PRIMARY KEY (id),
-    CONSTRAINT uq_synced_entry_interface_dictionary_code UNIQUE (interface, dictionary, code)
-);
-
-CREATE TABLE channel_statement_row (
-    statement_id BIGINT NOT NULL,
-    position INTEGER NOT NULL,
-    kind VARCHAR(6) NOT NULL,
-    number VARCHAR(64) NOT NULL,
-    peer_number VARCHAR(64) NOT NULL,
-    amount BIGINT NOT NULL,
-    happened_at DATETIME NOT NULL,
-    original VARCHAR(64) NOT NULL,
-    fee BIGINT NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT fk_channel_statement_row_statement_id FOREIGN KEY(statement_id) REFERENCES channel_statement (id),
-    CONSTRAINT pk_channel_statement_row PRIMARY KEY (id),
-    CONSTRAINT uq_channel_statement_row_statement_id_position UNIQUE (statement_id, position)
-);
-
-CREATE INDEX ix_channel_statement_row_number ON channel_statement_row (number);
-
-CREATE TABLE supplier_credit (
-    number VARCHAR(32) NOT NULL,
-    document_id BIGINT NOT NULL,
-    supplier_id BIGINT NOT NULL,
-    amount BIGINT NOT NULL,
-    invoice_id BIGINT,
-    made_at DATETIME NOT NULL,
-    made_by_name VARCHAR(60) NOT NULL,
-    id BIGINT NOT NULL,
-    CONSTRAINT ck_supplier_credit_amount CHECK (amount >= 0),
-    CONSTRAINT fk_supplier_credit_supplier_id FOREIGN KEY(supplier_id) REFERENCES supplier (id),
-    CONSTRAINT pk_supplier_credit PRIMARY KEY (id),
-    CONSTRAINT uq_supplier_credit_document_id_supplier_id UNIQUE (document_id, supplier_id)
-);
-
-CREATE INDEX ix_supplier_credit_payable ON supplier_credit (supplier_id, invoice_id);
-
 CREATE TABLE platform_return (
     delivery_id BIGINT NOT NULL,
     document_id BIGINT NOT NULL,
@@ -3240,44 +3238,12 @@ CREATE TABLE platform_return (
 
 CREATE INDEX ix_platform_return_delivery_id ON platform_return (delivery_id);
 
-CREATE TABLE _alembic_tmp_insurance_conversion (
-    settlement_id BIGINT NOT NULL,
-    live INTEGER,
-    claim_id BIGINT NOT NULL,
-    state VARCHAR(10) NOT NULL,
-    booked_id BIGINT,
-    approval_id BIGINT,
-    message VARCHAR(200),
-    channel VARCHAR(20) NOT NULL,
-    opened_at DATETIME NOT NULL,
-    opened_by BIGINT NOT NULL,
-    opened_by_name VARCHAR(60) NOT NULL,
-    changed_at DATETIME NOT NULL,
-    id BIGINT NOT NULL,
-    request_key VARCHAR(120),
-    CONSTRAINT pk_insurance_conversion PRIMARY KEY (id),
-    CONSTRAINT uq_insurance_conversion_claim_id UNIQUE (claim_id),
-    CONSTRAINT uq_insurance_conversion_request_key UNIQUE (request_key),
-    CONSTRAINT uq_insurance_conversion_settlement_id_live UNIQUE (settlement_id, live)
-);
+INSERT INTO alembic_version (version_num) VALUES ('0003') RETURNING version_num;
 
-INSERT INTO _alembic_tmp_insurance_conversion (settlement_id, live, claim_id, state, booked_id, approval_id, message, channel, opened_at, opened_by, opened_by_name, changed_at, id) SELECT insurance_conversion.settlement_id, insurance_conversion.live, insurance_conversion.claim_id, insurance_conversion.state, insurance_conversion.booked_id, insurance_conversion.approval_id, insurance_conversion.message, insurance_conversion.channel, insurance_conversion.opened_at, insurance_conversion.opened_by, insurance_conversion.opened_by_name, insurance_conversion.changed_at, insurance_conversion.id
-FROM insurance_conversion;
+UPDATE key_block SET next=(key_block.next + ?) WHERE key_block.name = ?;
 
-DROP TABLE insurance_conversion;
+INSERT INTO key_block (name, next) VALUES (?, ?);
 
-ALTER TABLE _alembic_tmp_insurance_conversion RENAME TO insurance_conversion;
-
-CREATE INDEX ix_insurance_conversion_state ON insurance_conversion (state, changed_at);
-
-CREATE INDEX ix_intent_channel ON intent (channel, purpose, id);
-
-ALTER TABLE intent_try ADD COLUMN cause VARCHAR(30);
-
-CREATE INDEX ix_intent_try_at ON intent_try (at, id);
-
-ALTER TABLE nhsa_fee_line ADD COLUMN back BOOLEAN NOT NULL;
-
-UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+UPDATE key_block SET next=(key_block.next + ?) WHERE key_block.name = ?;
 
 INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;

@@ -86,6 +86,12 @@ class Room:
             session.expunge(found)
             return found
 
+    def payload(self, prescription_id: int) -> str:
+        """What is frozen for the machine."""
+        with self.world.db.begin(write=False) as session:
+            found = session.scalars(select(MachineOrder).where(MachineOrder.prescription_id == prescription_id)).one()
+            return str(found.payload)
+
     def deliveries(self) -> list[tuple[str, str]]:
         """State and last error of everything that goes to the machine."""
         with self.world.db.begin(write=False) as session:

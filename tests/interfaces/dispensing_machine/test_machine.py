@@ -87,7 +87,7 @@ def test_a_call_that_arrives_late_is_not_sent_a_second_time(room: Room) -> None:
     _, made, _ = room.paid()
     room.work()
     room.work(seconds=15, rounds=2)
-    rows = mapping.read_rows("XMLPresInfo", room.order(made["id"]).payload)
+    rows = mapping.read_rows("XMLPresInfo", room.payload(made["id"]))
     room.books.take([contract.PrescriptionRow().load(row) for row in rows])  # now the slow request is there
     room.work(seconds=60, rounds=3)
     assert room.pushes() == [made["number"]] and room.order(made["id"]).state == "sent"

@@ -131,6 +131,7 @@ def test_the_gateway_lets_nobody_in_without_the_signature(db: Database, tmp_path
     own = Settings(access_key="AK1", secret_key=secrets.seal(db.sealer, "nhsa", "secret_key", "SK1"))
     port = bind(db, tmp_path, own=own)
     folder = port.folder / "nhsa"
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "gateway.json").write_text(json.dumps({"access_key": "AK1", "secret_key": "SK1"}))
     assert _identify(port).state == CONFIRMED
     headers = wire.gateway_headers(name="fsi", version="1.0.0", access_key="AK1", secret="SK1", at=db.clock.now())
@@ -159,6 +160,7 @@ def test_sm2_and_sm4_on_the_line(db: Database, tmp_path: Path) -> None:
                    sm4_key=secrets.seal(db.sealer, "nhsa", "sm4_key", sm4))
     port = bind(db, tmp_path, own=own)
     folder = port.folder / "nhsa"
+    folder.mkdir(parents=True, exist_ok=True)
     ours = db.sealer.ring.active(KEY)
     agreed = {"hospital_key": ours.public.hex(), "private_key": private.hex(), "sm4_key": sm4}
     (folder / "sm.json").write_text(json.dumps(agreed))

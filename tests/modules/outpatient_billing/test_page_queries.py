@@ -29,7 +29,7 @@ PAGES: dict[str, tuple[str, dict[str, int]]] = {
         f"{PHARMACY}/stores": 4, f"{PHARMACY}/windows?store_id={{store}}": 4,
         f"{PHARMACY}/queue?store_id={{store}}&state=charged": 6, f"{PHARMACY}/prescriptions/{{prescription}}": 12}),
     "退费与补打": ("cashier", {
-        f"{BILLING}/settlements?day=2026-03-02": 3, f"{BILLING}/settlements/{{settlement}}": 9}),
+        f"{BILLING}/settlements?day=2026-03-02": 3, f"{BILLING}/settlements/{{settlement}}": 10}),
     "日结交账": ("cashier", {f"{BILLING}/shifts?mine=true": 3, f"{BILLING}/shifts/{{shift}}": 12}),
     "票据号段": ("cashier", {f"{BILLING}/receipt-ranges": 5}),
     "执行确认": ("technician", {"/api/orders/requests?department_id={radiology}&state=charged": 5}),

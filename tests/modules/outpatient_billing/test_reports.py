@@ -96,8 +96,9 @@ def test_a_month_agrees_three_ways_to_the_fen(world: World, clock: ManualClock) 
                 assert closed.json["statement"]["unbalanced"] == []
                 shifts += Decimal(closed.json["statement"]["net"])
     names = [source.name for source in SOURCES if source.name not in (
-        "refunds", "zero-vouchers", "registrations-by-department", "registered-patients", "registration-counts")]
-    assert len(names) == 9
+        "refunds", "zero-vouchers", "registrations-by-department", "registered-patients", "registration-counts",
+        "registrations-by-hour")]
+    assert len(names) == 9, names
     for start, end in [(day, day) for day in days] + [(days[0], "2026-03-31"), ("2026-04-01", days[-1])]:
         nets = {name: _net(world, name, start, end) for name in names}
         assert len(set(nets.values())) == 1, (start, nets)
@@ -220,8 +221,8 @@ def test_every_report_leaves_as_typed_cells_and_readable_pages(world: World) -> 
             for column, value in zip(shown["columns"], row, strict=True):
                 if value is None or str(value).endswith(("计",)):
                     continue
-                kinds = {"money": (int, float), "int": (int,), "percent": (int, float), "datetime": (datetime,),
-                         "date": (datetime,)}
+                kinds = {"money": (int, float), "int": (int,), "percent": (int, float), "quantity": (int, float),
+                         "datetime": (datetime,), "date": (datetime,)}
                 assert isinstance(value, kinds.get(column["kind"], (str,))), (source.name, column["key"], value)
         pages = PdfReader(io.BytesIO(world.get("finance", path + "pdf").data)).pages
         for number, page in enumerate(pages, 1):

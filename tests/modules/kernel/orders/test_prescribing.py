@@ -29,7 +29,7 @@ DISPENSE = "/api/outpatient-pharmacy/prescriptions/{}/dispense"
 def _diagnoses(world: World) -> None:
     with world.db.begin() as session:
         session.add_all([Diagnosis(code=code, name=name, category="") for code, name in (
-            ("A15.000", "肺结核"), ("J18.900", "肺炎"), ("J20.900", "急性支气管炎"))])
+            ("A15.000", "肺结核"), ("J18.900", "肺炎"))])
 
 
 def visit(world: World, session: str = "session") -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""outpatient_hospital"""
+"""begin"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from his_server.db import types
 
-revision = '0001'
+revision = '0003'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -27,6 +27,23 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_batch')),
     sa.UniqueConstraint('drug_id', 'lot_no', 'expiry', 'pack_cost', 'pack_size', name=op.f('uq_batch_drug_id_lot_no_expiry_pack_cost_pack_size'))
     )
+    op.create_table('channel_statement',
+    sa.Column('channel', sa.String(length=20), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('row_count', sa.Integer(), nullable=False),
+    sa.Column('paid', types.Money(), nullable=False),
+    sa.Column('returned', types.Money(), nullable=False),
+    sa.Column('fees', types.Money(), nullable=False),
+    sa.Column('matched', sa.Integer(), nullable=False),
+    sa.Column('fetched_at', types.Instant(), nullable=False),
+    sa.Column('fetched_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_channel_statement')),
+    sa.UniqueConstraint('channel', 'day', name=op.f('uq_channel_statement_channel_day'))
+    )
+    with op.batch_alter_table('channel_statement', schema=None) as batch_op:
+        batch_op.create_index('ix_channel_statement_day', ['day', 'id'], unique=False)
+
     op.create_table('charge_item',
     sa.Column('code', sa.String(length=40), nullable=False),
     sa.Column('name', sa.String(length=120), nullable=False),
@@ -338,6 +355,18 @@ def upgrade() -> None:
         batch_op.create_index('ix_drug_return_prescription', ['prescription_id'], unique=False)
         batch_op.create_index('ix_drug_return_store', ['store_id', 'state', 'business_date'], unique=False)
 
+    op.create_table('ecard_reading',
+    sa.Column('raw_index', sa.String(length=64), nullable=False),
+    sa.Column('card_no_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('serial_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('expires_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_ecard_reading')),
+    sa.UniqueConstraint('raw_index', name=op.f('uq_ecard_reading_raw_index'))
+    )
+    with op.batch_alter_table('ecard_reading', schema=None) as batch_op:
+        batch_op.create_index('ix_ecard_reading_end', ['expires_at'], unique=False)
+
     op.create_table('electronic_invoice',
     sa.Column('intent_id', sa.BigInteger(), nullable=False),
     sa.Column('settlement_id', sa.BigInteger(), nullable=False),
@@ -522,6 +551,7 @@ def upgrade() -> None:
     sa.Column('state', sa.String(length=10), nullable=False),
     sa.Column('booked_id', sa.BigInteger(), nullable=True),
     sa.Column('approval_id', sa.BigInteger(), nullable=True),
+    sa.Column('request_key', sa.String(length=120), nullable=True),
     sa.Column('message', sa.String(length=200), nullable=True),
     sa.Column('channel', sa.String(length=20), nullable=False),
     sa.Column('opened_at', types.Instant(), nullable=False),
@@ -531,10 +561,45 @@ def upgrade() -> None:
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_insurance_conversion')),
     sa.UniqueConstraint('claim_id', name=op.f('uq_insurance_conversion_claim_id')),
+    sa.UniqueConstraint('request_key', name=op.f('uq_insurance_conversion_request_key')),
     sa.UniqueConstraint('settlement_id', 'live', name=op.f('uq_insurance_conversion_settlement_id_live'))
     )
     with op.batch_alter_table('insurance_conversion', schema=None) as batch_op:
         batch_op.create_index('ix_insurance_conversion_state', ['state', 'changed_at'], unique=False)
+
+    op.create_table('insurance_difference',
+    sa.Column('statement_id', sa.BigInteger(), nullable=False),
+    sa.Column('kind', sa.String(length=14), nullable=False),
+    sa.Column('peer_key', sa.String(length=64), nullable=False),
+    sa.Column('claim_id', sa.BigInteger(), nullable=True),
+    sa.Column('peer_number', sa.String(length=40), nullable=False),
+    sa.Column('peer_visit', sa.String(length=40), nullable=False),
+    sa.Column('message_id', sa.String(length=40), nullable=False),
+    sa.Column('member_no_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('refund', sa.Boolean(), nullable=False),
+    sa.Column('our_total', types.Money(), nullable=True),
+    sa.Column('our_fund', types.Money(), nullable=True),
+    sa.Column('our_account', types.Money(), nullable=True),
+    sa.Column('their_total', types.Money(), nullable=True),
+    sa.Column('their_fund', types.Money(), nullable=True),
+    sa.Column('their_account', types.Money(), nullable=True),
+    sa.Column('memo', sa.String(length=200), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('number', sa.String(length=40), nullable=True),
+    sa.Column('reason', sa.String(length=200), nullable=True),
+    sa.Column('message', sa.String(length=200), nullable=True),
+    sa.Column('found_at', types.Instant(), nullable=False),
+    sa.Column('proposed_by', sa.BigInteger(), nullable=True),
+    sa.Column('proposed_by_name', sa.String(length=60), nullable=True),
+    sa.Column('decided_by', sa.BigInteger(), nullable=True),
+    sa.Column('decided_by_name', sa.String(length=60), nullable=True),
+    sa.Column('decided_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_insurance_difference')),
+    sa.UniqueConstraint('statement_id', 'kind', 'peer_key', name=op.f('uq_insurance_difference_statement_id_kind_peer_key'))
+    )
+    with op.batch_alter_table('insurance_difference', schema=None) as batch_op:
+        batch_op.create_index('ix_insurance_difference_state', ['state', 'id'], unique=False)
 
     op.create_table('insurance_entry',
     sa.Column('list_type', sa.String(length=3), nullable=False),
@@ -575,6 +640,41 @@ def upgrade() -> None:
     with op.batch_alter_table('insurance_mapping', schema=None) as batch_op:
         batch_op.create_index('ix_insurance_mapping_national', ['national'], unique=False)
         batch_op.create_index('ix_insurance_mapping_state', ['state', 'id'], unique=False)
+
+    op.create_table('insurance_statement',
+    sa.Column('number', sa.String(length=40), nullable=False),
+    sa.Column('monthly', sa.Integer(), nullable=False),
+    sa.Column('begin_day', sa.Date(), nullable=False),
+    sa.Column('end_day', sa.Date(), nullable=False),
+    sa.Column('insurance', sa.String(length=6), nullable=False),
+    sa.Column('clearing', sa.String(length=6), nullable=False),
+    sa.Column('agency', sa.String(length=6), nullable=False),
+    sa.Column('revision', sa.Integer(), nullable=False),
+    sa.Column('live', sa.Integer(), nullable=True),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('pending', sa.String(length=10), nullable=True),
+    sa.Column('entries', sa.Integer(), nullable=False),
+    sa.Column('refunds', sa.Integer(), nullable=False),
+    sa.Column('total', types.Money(), nullable=False),
+    sa.Column('fund', types.Money(), nullable=False),
+    sa.Column('account', types.Money(), nullable=False),
+    sa.Column('cash', types.Money(), nullable=False),
+    sa.Column('hospital', types.Money(), nullable=False),
+    sa.Column('handover_no', sa.String(length=64), nullable=True),
+    sa.Column('message', sa.String(length=200), nullable=True),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('compared_at', types.Instant(), nullable=True),
+    sa.Column('confirmed_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_insurance_statement')),
+    sa.UniqueConstraint('monthly', 'begin_day', 'insurance', 'clearing', 'agency', 'live', name=op.f('uq_insurance_statement_monthly_begin_day_insurance_clearing_agency_live')),
+    sa.UniqueConstraint('number', name=op.f('uq_insurance_statement_number'))
+    )
+    with op.batch_alter_table('insurance_statement', schema=None) as batch_op:
+        batch_op.create_index('ix_insurance_statement_day', ['monthly', 'begin_day', 'id'], unique=False)
+        batch_op.create_index('ix_insurance_statement_pending', ['pending', 'changed_at'], unique=False)
 
     op.create_table('integrity_head',
     sa.Column('scope', sa.String(length=40), nullable=False),
@@ -618,6 +718,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('number', name=op.f('uq_intent_number'))
     )
     with op.batch_alter_table('intent', schema=None) as batch_op:
+        batch_op.create_index('ix_intent_channel', ['channel', 'purpose', 'id'], unique=False)
         batch_op.create_index('ix_intent_held_by', ['held_by_id'], unique=False)
         batch_op.create_index('ix_intent_person', ['person_id'], unique=False)
         batch_op.create_index('ix_intent_state', ['state', 'changed_at'], unique=False)
@@ -628,11 +729,13 @@ def upgrade() -> None:
     sa.Column('at', types.Instant(), nullable=False),
     sa.Column('outcome', sa.String(length=12), nullable=False),
     sa.Column('message', sa.String(length=200), nullable=True),
+    sa.Column('cause', sa.String(length=30), nullable=True),
     sa.Column('by_name', sa.String(length=60), nullable=False),
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_intent_try'))
     )
     with op.batch_alter_table('intent_try', schema=None) as batch_op:
+        batch_op.create_index('ix_intent_try_at', ['at', 'id'], unique=False)
         batch_op.create_index('ix_intent_try_intent', ['intent_id', 'at'], unique=False)
 
     op.create_table('interface_call',
@@ -677,17 +780,102 @@ def upgrade() -> None:
     with op.batch_alter_table('interface_call_term', schema=None) as batch_op:
         batch_op.create_index('ix_interface_call_term_call', ['call_id'], unique=False)
 
+    op.create_table('invoice_check',
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('message', sa.String(length=200), nullable=True),
+    sa.Column('ours_issued', sa.Integer(), nullable=False),
+    sa.Column('ours_amount', types.Money(), nullable=False),
+    sa.Column('ours_red', sa.Integer(), nullable=False),
+    sa.Column('ours_red_amount', types.Money(), nullable=False),
+    sa.Column('theirs_issued', sa.Integer(), nullable=False),
+    sa.Column('theirs_amount', types.Money(), nullable=False),
+    sa.Column('theirs_red', sa.Integer(), nullable=False),
+    sa.Column('theirs_red_amount', types.Money(), nullable=False),
+    sa.Column('checked_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_invoice_check')),
+    sa.UniqueConstraint('day', name=op.f('uq_invoice_check_day'))
+    )
+    op.create_table('invoice_difference',
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('kind', sa.String(length=12), nullable=False),
+    sa.Column('colour', sa.String(length=4), nullable=False),
+    sa.Column('invoice_id', sa.BigInteger(), nullable=True),
+    sa.Column('bus_no', sa.String(length=50), nullable=False),
+    sa.Column('code', sa.String(length=20), nullable=False),
+    sa.Column('invoice_number', sa.String(length=20), nullable=False),
+    sa.Column('ours', types.Money(), nullable=True),
+    sa.Column('theirs', types.Money(), nullable=True),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('found_at', types.Instant(), nullable=False),
+    sa.Column('decision', sa.String(length=200), nullable=True),
+    sa.Column('decided_by', sa.BigInteger(), nullable=True),
+    sa.Column('decided_by_name', sa.String(length=60), nullable=True),
+    sa.Column('decided_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_invoice_difference')),
+    sa.UniqueConstraint('day', 'kind', 'colour', 'code', 'invoice_number', 'bus_no', name=op.f('uq_invoice_difference_day_kind_colour_code_invoice_number_bus_no'))
+    )
+    with op.batch_alter_table('invoice_difference', schema=None) as batch_op:
+        batch_op.create_index('ix_invoice_difference_state', ['state', 'day', 'id'], unique=False)
+
     op.create_table('invoice_image',
     sa.Column('invoice_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('content', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('invoice_id', name=op.f('pk_invoice_image'))
     )
+    op.create_table('invoice_paper',
+    sa.Column('invoice_id', sa.BigInteger(), nullable=False),
+    sa.Column('open_marker', sa.Integer(), nullable=True),
+    sa.Column('intent_id', sa.BigInteger(), nullable=False),
+    sa.Column('void_intent_id', sa.BigInteger(), nullable=True),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('code', sa.String(length=50), nullable=False),
+    sa.Column('paper_number', sa.String(length=20), nullable=False),
+    sa.Column('reason', sa.String(length=100), nullable=True),
+    sa.Column('made_by', sa.BigInteger(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('voided_by_name', sa.String(length=60), nullable=True),
+    sa.Column('voided_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_invoice_paper')),
+    sa.UniqueConstraint('invoice_id', 'open_marker', name=op.f('uq_invoice_paper_invoice_id_open_marker'))
+    )
+    with op.batch_alter_table('invoice_paper', schema=None) as batch_op:
+        batch_op.create_index('ix_invoice_paper_intent', ['intent_id'], unique=False)
+        batch_op.create_index('ix_invoice_paper_void', ['void_intent_id'], unique=False)
+
     op.create_table('key_block',
     sa.Column('name', sa.String(length=30), nullable=False),
     sa.Column('next', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_key_block')),
     comment='Counter from which processes take blocks of integer keys'
     )
+    op.create_table('machine_order',
+    sa.Column('prescription_id', sa.BigInteger(), nullable=False),
+    sa.Column('settlement_id', sa.BigInteger(), nullable=False),
+    sa.Column('store_id', sa.BigInteger(), nullable=False),
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('window', sa.Integer(), nullable=False),
+    sa.Column('machine_window', sa.String(length=10), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('note', sa.String(length=200), nullable=False),
+    sa.Column('alarm', sa.Boolean(), nullable=False),
+    sa.Column('payload_sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('sent_at', types.Instant(), nullable=True),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_machine_order')),
+    sa.UniqueConstraint('prescription_id', name=op.f('uq_machine_order_prescription_id'))
+    )
+    with op.batch_alter_table('machine_order', schema=None) as batch_op:
+        batch_op.create_index('ix_machine_order_alarm', ['alarm', 'changed_at'], unique=False)
+        batch_op.create_index('ix_machine_order_number', ['number'], unique=False)
+        batch_op.create_index('ix_machine_order_state', ['state', 'changed_at'], unique=False)
+
     op.create_table('medication_check',
     sa.Column('task_id', sa.BigInteger(), nullable=False),
     sa.Column('outcome', sa.String(length=10), nullable=False),
@@ -696,6 +884,38 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_medication_check')),
     sa.UniqueConstraint('task_id', name=op.f('uq_medication_check_task_id'))
     )
+    op.create_table('mobile_bill_push',
+    sa.Column('push_id', sa.String(length=40), nullable=False),
+    sa.Column('encounter_id', sa.BigInteger(), nullable=False),
+    sa.Column('person_id', sa.BigInteger(), nullable=False),
+    sa.Column('digest', sa.String(length=64), nullable=False),
+    sa.Column('total', types.Money(), nullable=False),
+    sa.Column('pushed_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mobile_bill_push')),
+    sa.UniqueConstraint('push_id', name=op.f('uq_mobile_bill_push_push_id'))
+    )
+    with op.batch_alter_table('mobile_bill_push', schema=None) as batch_op:
+        batch_op.create_index('ix_mobile_bill_push_visit', ['encounter_id', 'id'], unique=False)
+
+    op.create_table('mobile_order',
+    sa.Column('number', sa.String(length=40), nullable=False),
+    sa.Column('pay_ord_id', sa.String(length=40), nullable=True),
+    sa.Column('cashier_url', sa.String(length=500), nullable=True),
+    sa.Column('batch', sa.String(length=40), nullable=False),
+    sa.Column('secret_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('total', types.Money(), nullable=False),
+    sa.Column('fund', types.Money(), nullable=True),
+    sa.Column('account', types.Money(), nullable=True),
+    sa.Column('own', types.Money(), nullable=True),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mobile_order')),
+    sa.UniqueConstraint('number', name=op.f('uq_mobile_order_number'))
+    )
+    with op.batch_alter_table('mobile_order', schema=None) as batch_op:
+        batch_op.create_index('ix_mobile_order_peer', ['pay_ord_id'], unique=False)
+
     op.create_table('nhsa_case',
     sa.Column('number', sa.String(length=40), nullable=False),
     sa.Column('kind', sa.String(length=10), nullable=False),
@@ -732,6 +952,7 @@ def upgrade() -> None:
     sa.Column('line_id', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.String(length=8), nullable=False),
     sa.Column('msgid', sa.String(length=30), nullable=False),
+    sa.Column('back', sa.Boolean(), nullable=False),
     sa.Column('body_sealed', sa.LargeBinary(), nullable=True),
     sa.Column('quantity_text', sa.String(length=24), nullable=False),
     sa.Column('amount', types.Money(), nullable=False),
@@ -1186,6 +1407,24 @@ def upgrade() -> None:
         batch_op.create_index('ix_prescription_person', ['person_id', 'issued_at'], unique=False)
         batch_op.create_index('ix_prescription_queue', ['store_id', 'state', 'charged_at'], unique=False)
 
+    op.create_table('prescription_drug_claim',
+    sa.Column('prescription_id', sa.BigInteger(), nullable=False),
+    sa.Column('line_id', sa.BigInteger(), nullable=False),
+    sa.Column('holder', sa.String(length=40), nullable=False),
+    sa.Column('told', sa.String(length=60), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('changed_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('quantity > 0', name=op.f('ck_prescription_drug_claim_positive')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_prescription_drug_claim')),
+    sa.UniqueConstraint('line_id', 'holder', name=op.f('uq_prescription_drug_claim_line_id_holder'))
+    )
+    with op.batch_alter_table('prescription_drug_claim', schema=None) as batch_op:
+        batch_op.create_index('ix_prescription_drug_claim_holder', ['holder'], unique=False)
+        batch_op.create_index('ix_prescription_drug_claim_prescription', ['prescription_id', 'state'], unique=False)
+
     op.create_table('print_record',
     sa.Column('document', sa.String(length=20), nullable=False),
     sa.Column('document_id', sa.BigInteger(), nullable=False),
@@ -1196,6 +1435,16 @@ def upgrade() -> None:
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_print_record')),
     sa.UniqueConstraint('document', 'document_id', 'copy_no', name=op.f('uq_print_record_document_document_id_copy_no'))
+    )
+    op.create_table('queue_call',
+    sa.Column('registration_id', sa.BigInteger(), nullable=False),
+    sa.Column('flag', sa.String(length=1), nullable=False),
+    sa.Column('room', sa.String(length=20), nullable=False),
+    sa.Column('called_at', types.Instant(), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_queue_call')),
+    sa.UniqueConstraint('registration_id', name=op.f('uq_queue_call_registration_id'))
     )
     op.create_table('read_feed',
     sa.Column('resource', sa.String(length=40), nullable=False),
@@ -1692,6 +1941,31 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_standin_ward_store')),
     sa.UniqueConstraint('ward_id', name=op.f('uq_standin_ward_store_ward_id'))
     )
+    op.create_table('statement_difference',
+    sa.Column('channel', sa.String(length=20), nullable=False),
+    sa.Column('number', sa.String(length=64), nullable=False),
+    sa.Column('kind', sa.String(length=12), nullable=False),
+    sa.Column('act', sa.String(length=6), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('ours', types.Money(), nullable=True),
+    sa.Column('theirs', types.Money(), nullable=True),
+    sa.Column('our_state', sa.String(length=12), nullable=False),
+    sa.Column('intent_id', sa.BigInteger(), nullable=True),
+    sa.Column('state', sa.String(length=10), nullable=False),
+    sa.Column('found_at', types.Instant(), nullable=False),
+    sa.Column('changed_at', types.Instant(), nullable=False),
+    sa.Column('decision', sa.String(length=10), nullable=False),
+    sa.Column('reason', sa.String(length=200), nullable=False),
+    sa.Column('settled_by_name', sa.String(length=60), nullable=False),
+    sa.Column('settled_at', types.Instant(), nullable=True),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_statement_difference')),
+    sa.UniqueConstraint('channel', 'number', 'kind', name=op.f('uq_statement_difference_channel_number_kind'))
+    )
+    with op.batch_alter_table('statement_difference', schema=None) as batch_op:
+        batch_op.create_index('ix_statement_difference_day', ['day', 'id'], unique=False)
+        batch_op.create_index('ix_statement_difference_state', ['state', 'day', 'id'], unique=False)
+
     op.create_table('statistics_grant',
     sa.Column('first_day', sa.Date(), nullable=False),
     sa.Column('last_day', sa.Date(), nullable=False),
@@ -1901,6 +2175,16 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_supplier')),
     sa.UniqueConstraint('code', name=op.f('uq_supplier_code'))
     )
+    op.create_table('synced_entry',
+    sa.Column('interface', sa.String(length=40), nullable=False),
+    sa.Column('dictionary', sa.String(length=20), nullable=False),
+    sa.Column('code', sa.String(length=60), nullable=False),
+    sa.Column('digest', sa.String(length=64), nullable=False),
+    sa.Column('sent_at', types.Instant(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_synced_entry')),
+    sa.UniqueConstraint('interface', 'dictionary', 'code', name=op.f('uq_synced_entry_interface_dictionary_code'))
+    )
     op.create_table('trace_code',
     sa.Column('code', sa.String(length=100), nullable=False),
     sa.Column('drug_id', sa.BigInteger(), nullable=False),
@@ -2013,6 +2297,24 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('antimicrobial_override', schema=None) as batch_op:
         batch_op.create_index('ix_antimicrobial_override_due', ['state', 'due_at'], unique=False)
+
+    op.create_table('channel_statement_row',
+    sa.Column('statement_id', sa.BigInteger(), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('kind', sa.String(length=6), nullable=False),
+    sa.Column('number', sa.String(length=64), nullable=False),
+    sa.Column('peer_number', sa.String(length=64), nullable=False),
+    sa.Column('amount', types.Money(), nullable=False),
+    sa.Column('happened_at', types.Instant(), nullable=False),
+    sa.Column('original', sa.String(length=64), nullable=False),
+    sa.Column('fee', types.Money(), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['statement_id'], ['channel_statement.id'], name=op.f('fk_channel_statement_row_statement_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_channel_statement_row')),
+    sa.UniqueConstraint('statement_id', 'position', name=op.f('uq_channel_statement_row_statement_id_position'))
+    )
+    with op.batch_alter_table('channel_statement_row', schema=None) as batch_op:
+        batch_op.create_index('ix_channel_statement_row_number', ['number'], unique=False)
 
     op.create_table('charge_item_price',
     sa.Column('item_id', sa.BigInteger(), nullable=False),
@@ -2459,6 +2761,23 @@ def upgrade() -> None:
         batch_op.create_index('ix_standin_ward_return_state', ['state', 'asked_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_standin_ward_return_stay_id'), ['stay_id'], unique=False)
 
+    op.create_table('supplier_credit',
+    sa.Column('number', sa.String(length=32), nullable=False),
+    sa.Column('document_id', sa.BigInteger(), nullable=False),
+    sa.Column('supplier_id', sa.BigInteger(), nullable=False),
+    sa.Column('amount', types.Money(), nullable=False),
+    sa.Column('invoice_id', sa.BigInteger(), nullable=True),
+    sa.Column('made_at', types.Instant(), nullable=False),
+    sa.Column('made_by_name', sa.String(length=60), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('amount >= 0', name=op.f('ck_supplier_credit_amount')),
+    sa.ForeignKeyConstraint(['supplier_id'], ['supplier.id'], name=op.f('fk_supplier_credit_supplier_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_supplier_credit')),
+    sa.UniqueConstraint('document_id', 'supplier_id', name=op.f('uq_supplier_credit_document_id_supplier_id'))
+    )
+    with op.batch_alter_table('supplier_credit', schema=None) as batch_op:
+        batch_op.create_index('ix_supplier_credit_payable', ['supplier_id', 'invoice_id'], unique=False)
+
     op.create_table('supplier_invoice',
     sa.Column('number', sa.String(length=40), nullable=False),
     sa.Column('supplier_id', sa.BigInteger(), nullable=False),
@@ -2757,11 +3076,29 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_goods_receipt_line')),
     sa.UniqueConstraint('receipt_id', 'position', name=op.f('uq_goods_receipt_line_receipt_id_position'))
     )
+    op.create_table('platform_return',
+    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
+    sa.Column('document_id', sa.BigInteger(), nullable=False),
+    sa.Column('quantity', types.Quantity(), nullable=False),
+    sa.Column('reason', sa.String(length=200), nullable=False),
+    sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.CheckConstraint('quantity > 0', name=op.f('ck_platform_return_positive')),
+    sa.ForeignKeyConstraint(['delivery_id'], ['platform_delivery.id'], name=op.f('fk_platform_return_delivery_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_platform_return')),
+    sa.UniqueConstraint('document_id', name=op.f('uq_platform_return_document_id'))
+    )
+    with op.batch_alter_table('platform_return', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_platform_return_delivery_id'), ['delivery_id'], unique=False)
+
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    with op.batch_alter_table('platform_return', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_platform_return_delivery_id'))
+
+    op.drop_table('platform_return')
     op.drop_table('goods_receipt_line')
     op.drop_table('goods_receipt_code')
     with op.batch_alter_table('standin_ward_return_line', schema=None) as batch_op:
@@ -2834,6 +3171,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_supplier_invoice_state')
 
     op.drop_table('supplier_invoice')
+    with op.batch_alter_table('supplier_credit', schema=None) as batch_op:
+        batch_op.drop_index('ix_supplier_credit_payable')
+
+    op.drop_table('supplier_credit')
     with op.batch_alter_table('standin_ward_return', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_standin_ward_return_stay_id'))
         batch_op.drop_index('ix_standin_ward_return_state')
@@ -2934,6 +3275,10 @@ def downgrade() -> None:
 
     op.drop_table('charge_item_search')
     op.drop_table('charge_item_price')
+    with op.batch_alter_table('channel_statement_row', schema=None) as batch_op:
+        batch_op.drop_index('ix_channel_statement_row_number')
+
+    op.drop_table('channel_statement_row')
     with op.batch_alter_table('antimicrobial_override', schema=None) as batch_op:
         batch_op.drop_index('ix_antimicrobial_override_due')
 
@@ -2959,6 +3304,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_trace_code_batch')
 
     op.drop_table('trace_code')
+    op.drop_table('synced_entry')
     op.drop_table('supplier')
     op.drop_table('store')
     op.drop_table('stocktake_line')
@@ -3001,6 +3347,11 @@ def downgrade() -> None:
         batch_op.drop_index('ix_statistics_grant_state')
 
     op.drop_table('statistics_grant')
+    with op.batch_alter_table('statement_difference', schema=None) as batch_op:
+        batch_op.drop_index('ix_statement_difference_state')
+        batch_op.drop_index('ix_statement_difference_day')
+
+    op.drop_table('statement_difference')
     op.drop_table('standin_ward_store')
     op.drop_table('standin_stay')
     with op.batch_alter_table('skin_test', schema=None) as batch_op:
@@ -3112,7 +3463,13 @@ def downgrade() -> None:
 
     op.drop_table('read_feed_row')
     op.drop_table('read_feed')
+    op.drop_table('queue_call')
     op.drop_table('print_record')
+    with op.batch_alter_table('prescription_drug_claim', schema=None) as batch_op:
+        batch_op.drop_index('ix_prescription_drug_claim_prescription')
+        batch_op.drop_index('ix_prescription_drug_claim_holder')
+
+    op.drop_table('prescription_drug_claim')
     with op.batch_alter_table('prescription', schema=None) as batch_op:
         batch_op.drop_index('ix_prescription_queue')
         batch_op.drop_index('ix_prescription_person')
@@ -3219,9 +3576,33 @@ def downgrade() -> None:
         batch_op.drop_index('ix_nhsa_case_settled')
 
     op.drop_table('nhsa_case')
+    with op.batch_alter_table('mobile_order', schema=None) as batch_op:
+        batch_op.drop_index('ix_mobile_order_peer')
+
+    op.drop_table('mobile_order')
+    with op.batch_alter_table('mobile_bill_push', schema=None) as batch_op:
+        batch_op.drop_index('ix_mobile_bill_push_visit')
+
+    op.drop_table('mobile_bill_push')
     op.drop_table('medication_check')
+    with op.batch_alter_table('machine_order', schema=None) as batch_op:
+        batch_op.drop_index('ix_machine_order_state')
+        batch_op.drop_index('ix_machine_order_number')
+        batch_op.drop_index('ix_machine_order_alarm')
+
+    op.drop_table('machine_order')
     op.drop_table('key_block')
+    with op.batch_alter_table('invoice_paper', schema=None) as batch_op:
+        batch_op.drop_index('ix_invoice_paper_void')
+        batch_op.drop_index('ix_invoice_paper_intent')
+
+    op.drop_table('invoice_paper')
     op.drop_table('invoice_image')
+    with op.batch_alter_table('invoice_difference', schema=None) as batch_op:
+        batch_op.drop_index('ix_invoice_difference_state')
+
+    op.drop_table('invoice_difference')
+    op.drop_table('invoice_check')
     with op.batch_alter_table('interface_call_term', schema=None) as batch_op:
         batch_op.drop_index('ix_interface_call_term_call')
 
@@ -3239,16 +3620,23 @@ def downgrade() -> None:
     op.drop_table('interface_call')
     with op.batch_alter_table('intent_try', schema=None) as batch_op:
         batch_op.drop_index('ix_intent_try_intent')
+        batch_op.drop_index('ix_intent_try_at')
 
     op.drop_table('intent_try')
     with op.batch_alter_table('intent', schema=None) as batch_op:
         batch_op.drop_index('ix_intent_state')
         batch_op.drop_index('ix_intent_person')
         batch_op.drop_index('ix_intent_held_by')
+        batch_op.drop_index('ix_intent_channel')
 
     op.drop_table('intent')
     op.drop_table('integrity_set')
     op.drop_table('integrity_head')
+    with op.batch_alter_table('insurance_statement', schema=None) as batch_op:
+        batch_op.drop_index('ix_insurance_statement_pending')
+        batch_op.drop_index('ix_insurance_statement_day')
+
+    op.drop_table('insurance_statement')
     with op.batch_alter_table('insurance_mapping', schema=None) as batch_op:
         batch_op.drop_index('ix_insurance_mapping_state')
         batch_op.drop_index('ix_insurance_mapping_national')
@@ -3258,6 +3646,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_insurance_entry_name')
 
     op.drop_table('insurance_entry')
+    with op.batch_alter_table('insurance_difference', schema=None) as batch_op:
+        batch_op.drop_index('ix_insurance_difference_state')
+
+    op.drop_table('insurance_difference')
     with op.batch_alter_table('insurance_conversion', schema=None) as batch_op:
         batch_op.drop_index('ix_insurance_conversion_state')
 
@@ -3298,6 +3690,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_electronic_invoice_cashier')
 
     op.drop_table('electronic_invoice')
+    with op.batch_alter_table('ecard_reading', schema=None) as batch_op:
+        batch_op.drop_index('ix_ecard_reading_end')
+
+    op.drop_table('ecard_reading')
     with op.batch_alter_table('drug_return', schema=None) as batch_op:
         batch_op.drop_index('ix_drug_return_store')
         batch_op.drop_index('ix_drug_return_prescription')
@@ -3350,5 +3746,9 @@ def downgrade() -> None:
 
     op.drop_table('charge_line')
     op.drop_table('charge_item')
+    with op.batch_alter_table('channel_statement', schema=None) as batch_op:
+        batch_op.drop_index('ix_channel_statement_day')
+
+    op.drop_table('channel_statement')
     op.drop_table('batch')
     # ### end Alembic commands ###
