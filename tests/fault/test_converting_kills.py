@@ -68,6 +68,7 @@ def held(database: Database, settlement_id: int) -> Decimal:
 
 
 @pytest.mark.requirement("N1", "YB-02", "DB-30")
+@pytest.mark.parametrize("db_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize(("moment", "converted"), [
     ("before settle", False), ("before 2207", False), ("after 2207", True), ("after settle", True),
     ("before booking", True), ("while booking", True), ("after booking", True), ("before return", True),

@@ -96,6 +96,7 @@ def _actor(world: World) -> Actor:
 
 
 @pytest.mark.requirement("H5", "YB-02", "DB-30")
+@pytest.mark.parametrize("db_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("moment", ["before 6202", "after 6202", "before booking", "notice"])
 def test_dies_while_settling(world: World, phone: Mobile, clock: ManualClock, keys_dir: Path, moment: str) -> None:
     person, number = phone.bill(quantity="8")
@@ -122,6 +123,7 @@ def test_dies_while_settling(world: World, phone: Mobile, clock: ManualClock, ke
 
 
 @pytest.mark.requirement("H5", "M1.14", "DB-30")
+@pytest.mark.parametrize("db_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("moment", ["before 6203", "after 6203"])
 def test_dies_while_refunding(world: World, phone: Mobile, clock: ManualClock, keys_dir: Path, moment: str) -> None:
     person, number = phone.bill(quantity="8")

@@ -208,6 +208,7 @@ def test_a_refund_mirrors_what_was_paid(world: World, phone: Mobile, clock: Manu
 
 
 @pytest.mark.requirement("H5", "FN-15")
+@pytest.mark.parametrize("db_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after", "garbage", "short", "duplicate", "refuse"])
 @pytest.mark.parametrize("where", ["6201", "6202", "6301", "6401", "6203"])
 def test_each_transaction_over_a_bad_line(world: World, phone: Mobile, clock: ManualClock, where: str, fault: str) -> None:
