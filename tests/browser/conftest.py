@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
+from sqlalchemy import select
 
 from his_server.registry import Hospital
 from his_server.search import search_keys, store_keys
@@ -57,8 +58,8 @@ def house(_front_end: None, browser: Browser, hospital: Hospital, _sqlite_templa
 def diagnoses(house: House) -> None:
     """What a doctor chooses from."""
     with house.world.db.begin() as session:
-        found = Diagnosis(code="J20.900", name="急性支气管炎", category="呼吸系统疾病")
-        session.add_all([found, DictionaryEntry(dictionary="usage", code="口服", name="口服")])
+        found = session.scalars(select(Diagnosis).where(Diagnosis.code == "J20.900")).one()  # the small hospital has it
+        session.add(DictionaryEntry(dictionary="usage", code="口服", name="口服"))
         session.flush()
         store_keys(session, diagnosis_search, found.id, search_keys(found.name, person=False, code=found.code))
 
