@@ -64,6 +64,13 @@ class Id(fields.Integer):
         super().__init__(strict=True, validate=validate.Range(1, MAX_ID, error="编号有误"), **options)
 
 
+class Revision(fields.Integer):
+    """The state of a record that somebody saw: a whole number that every database's integer column holds."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(0, 2**31 - 1, error="版本号有误，请刷新后重试"), **options)
+
+
 class QueryId(fields.Integer):
     """A key in a query string."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, Text, paged
+from his_server.wire import Choice, MoneyField, PageQuery, Revision, Text, paged
 
 OUTCOMES = ("ok", "refused", "unknown", "failed")
 
@@ -210,7 +210,7 @@ class GrantItem(Schema):
 class GrantsIn(Schema):
     """All that a partner may, in place of what it might before."""
 
-    revision = Id(required=True)
+    revision = Revision(required=True)
     grants = fields.List(fields.Nested(GrantItem), required=True, validate=validate.Length(max=200, error="最多 200 项"))
 
 
@@ -233,7 +233,7 @@ class PartnerIn(PartnerBase):
 class PartnerChange(PartnerBase):
     """A changed one."""
 
-    revision = Id(required=True)
+    revision = Revision(required=True)
     active = fields.Boolean(required=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, Text
+from his_server.wire import Choice, Id, Revision, Text
 from modules.kernel.patients.service.access import KINDS as PROTECTION_KINDS
 from modules.kernel.patients.service.identifiers import KINDS
 from modules.kernel.patients.service.recognising import CARD_KINDS
@@ -160,7 +160,7 @@ class CreateIn(PersonFields):
 class ChangeIn(PersonFields):
     """Changes of a file as it was at ``revision``."""
 
-    revision = Id(required=True)
+    revision = Revision(required=True)
 
 
 class UnmaskIn(Schema):

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text, paged
+from his_server.wire import (
+    Choice,
+    Id,
+    MoneyField,
+    PageQuery,
+    PriceField,
+    QuantityField,
+    QueryId,
+    Revision,
+    Text,
+    paged,
+)
 from modules.kernel.stock import rules
 
 
@@ -109,7 +120,7 @@ class PaperIn(Schema):
 class PaperChange(Schema):
     """New lines of a draft."""
 
-    revision = fields.Integer(required=True, strict=True)
+    revision = Revision(required=True)
     reason = Text(load_default="", max=200)
     lines = fields.List(fields.Nested(PaperLineIn), required=True, validate=_LINES)
 
