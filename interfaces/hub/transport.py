@@ -29,12 +29,13 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from his_server.clock import Clock
-from his_server.messaging.outbox import LostAnswer, NotSent
+from his_server.messaging.outbox import LostAnswer, NotSent, Refused
 from his_server.settings import Settings, SettingsError
 from interfaces.hub import simulating
 from interfaces.hub.limits import Gate
 from interfaces.hub.manifests import all_manifests
 from interfaces.hub.settings import LineSettings
+from modules.kernel.charging.ports import CONFIRMED, REFUSED, Outcome
 
 KEEP_SECONDS = 4
 """How long an idle connection is used again: shorter than what common servers wait before they hang up."""
@@ -42,6 +43,8 @@ MOST_IDLE = 16
 LARGEST = 64 * 1024 * 1024
 """Bytes of an answer; a longer one is none."""
 PIECE = 64 * 1024
+NOTHING_DONE = (400, 401, 403, 404, 405, 415)
+"""Statuses by which a server says that it didn't take the request up."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -52,6 +55,24 @@ class Answer:
     status: int
     headers: Headers
     body: bytes
+
+    def good(self, what: str) -> Answer:
+        """Itself, when its status is 200. ``what`` names the transaction.
+
+        :raises Refused: a status that says that nothing was done and nothing will be. :raises LostAnswer: any other.
+        """
+        if self.status in NOTHING_DONE:
+            raise Refused(f"{what}: HTTP {self.status}")
+        if self.status != 200:
+            raise LostAnswer(f"{what}: HTTP {self.status}")
+        return self
+
+    def coded(self, what: str, done: str) -> Outcome:
+        """What a JSON answer with ``code`` and ``msg`` says; ``done`` is the code of success. Raises as :meth:`good`."""
+        said = self.good(what).json()
+        if not isinstance(said, dict) or "code" not in said:
+            raise LostAnswer(f"{what}: 应答没有 code")
+        return Outcome(CONFIRMED if said["code"] == done else REFUSED, message=str(said.get("msg", "")))
 
     def json(self) -> Any:
         """The body as JSON. :raises LostAnswer: it is none, so it says nothing about what happened."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from his_server.messaging.outbox import LostAnswer, Refused
+from his_server.messaging.outbox import LostAnswer
 from interfaces.integration_platform import mapping
 from interfaces.integration_platform.contract import ACCEPTED, Message
 from interfaces.integration_platform.settings import Settings
@@ -23,12 +23,9 @@ class Platform:
         """One message. The platform de-duplicates by its id, so that a repeat does no harm."""
         text = mapping.message(message, self.hospital_code, self.settings.receiver)
         answer = self.line.exchange("POST", "/", mapping.envelope(message.action, text), HEADERS)
-        if answer.status in (400, 401, 403, 404, 405, 415):
-            raise Refused(f"HTTP {answer.status}")
-        if answer.status != 200:
-            raise LostAnswer(f"HTTP {answer.status}")
+        body = answer.good(message.action).body
         try:
-            code, target, said = mapping.read_acknowledgement(mapping.inner(answer.body, "HIPMessageServerResult"))
+            code, target, said = mapping.read_acknowledgement(mapping.inner(body, "HIPMessageServerResult"))
         except mapping.Garbled as error:
             raise LostAnswer(str(error)) from error
         if target != message.id:

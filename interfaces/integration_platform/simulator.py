@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from flask import Flask, Response, abort, jsonify, request
 
+from interfaces.hub.books import Books
 from interfaces.integration_platform import mapping
 from interfaces.integration_platform.contract import (
     ACCEPTED,
@@ -29,17 +29,7 @@ _TABLES = (
 
 def create(folder: Path) -> Flask:
     """The platform's service, and ``/registrations``, ``/messages`` of what it holds."""
-    app, path = Flask("integration-platform", static_folder=None), folder / "platform.db"
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def open_() -> sqlite3.Connection:
-        books = sqlite3.connect(path, timeout=30)
-        books.row_factory = sqlite3.Row
-        return books
-
-    with closing(open_()) as books, books:
-        for statement in _TABLES:
-            books.execute(statement)
+    app, books_of = Flask("integration-platform", static_folder=None), Books(folder, "platform", _TABLES)
 
     @app.post("/")
     def serve() -> Response:
@@ -50,17 +40,15 @@ def create(folder: Path) -> Flask:
             return _answer(REJECTED, "", f"报文不符合规范：{error}")
         if problem := said.wrong(action):
             return _answer(REJECTED, said.id, problem)
-        with closing(open_()) as books:
-            books.execute("BEGIN IMMEDIATE")
-            with books:
-                return _answer(*_take(books, action, said))
+        with books_of.work() as books:
+            return _answer(*_take(books, action, said))
 
     @app.get("/<table>")
     def look(table: str) -> Any:
         if table not in ("registrations", "messages"):
             abort(404)
         order = "at" if table == "messages" else "number"
-        with closing(open_()) as books:
+        with books_of.work() as books:
             return jsonify([dict(row) for row in books.execute(f"SELECT * FROM {table[:-1]} ORDER BY {order}")])
 
     return app

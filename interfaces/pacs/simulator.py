@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,54 +9,47 @@ from typing import Any
 from flask import Flask, jsonify, request
 from marshmallow import ValidationError
 
+from interfaces.hub.books import Books
 from interfaces.pacs.contract import RequestIn
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, action TEXT)",
+    "CREATE TABLE IF NOT EXISTS exam (request TEXT, line INTEGER, name TEXT, paid TEXT, PRIMARY KEY (request, line))",
+)
 
 
 def create(folder: Path) -> Flask:
     """The PACS's service, and ``/exams`` of what may be performed."""
-    app, path = Flask("pacs", static_folder=None), folder / "pacs.db"
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def open_() -> sqlite3.Connection:
-        books = sqlite3.connect(path, timeout=30)
-        books.row_factory = sqlite3.Row
-        return books
-
-    with closing(open_()) as books, books:
-        books.execute("CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, action TEXT)")
-        books.execute("CREATE TABLE IF NOT EXISTS exam (request TEXT, line INTEGER, name TEXT, paid TEXT, "
-                      "PRIMARY KEY (request, line))")
+    app, books_of = Flask("pacs", static_folder=None), Books(folder, "pacs", _TABLES)
 
     @app.post("/v1/exams/<any(confirm, cancel):action>")
     def take(action: str) -> Any:
         body = RequestIn().load(request.get_json())
-        with closing(open_()) as books:
-            books.execute("BEGIN IMMEDIATE")
-            with books:
-                if books.execute("SELECT 1 FROM message WHERE id = ?", (body["messageId"],)).fetchone():
-                    return jsonify(code="0", msg="重复消息，已处理过")
-                held = {row["line"]: Decimal(row["paid"]) for row in books.execute(
-                    "SELECT line, paid FROM exam WHERE request = ?", (body["requestNo"],))}
-                sign = 1 if action == "confirm" else -1
-                after = {line["lineNo"]: held.get(line["lineNo"], Decimal(0)) + sign * line["quantity"]
-                         for line in body["lines"]}
-                if min(after.values()) < 0:
-                    return jsonify(code="1", msg="项目未确费或数量不足，不能取消")
-                books.executemany(
-                    "INSERT INTO exam VALUES (?, ?, ?, ?) ON CONFLICT (request, line) DO UPDATE SET paid = excluded.paid",
-                    [(body["requestNo"], line["lineNo"], line["itemName"], str(after[line["lineNo"]]))
-                     for line in body["lines"]])
-                books.execute("INSERT INTO message VALUES (?, ?)", (body["messageId"], action))
+        with books_of.work() as books:
+            if books.execute("SELECT 1 FROM message WHERE id = ?", (body["messageId"],)).fetchone():
+                return jsonify(code="0", msg="重复消息，已处理过")
+            held = {row["line"]: Decimal(row["paid"]) for row in books.execute(
+                "SELECT line, paid FROM exam WHERE request = ?", (body["requestNo"],))}
+            sign = 1 if action == "confirm" else -1
+            after = {line["lineNo"]: held.get(line["lineNo"], Decimal(0)) + sign * line["quantity"]
+                     for line in body["lines"]}
+            if min(after.values()) < 0:
+                return jsonify(code="1", msg="项目未确费或数量不足，不能取消")
+            books.executemany(
+                "INSERT INTO exam VALUES (?, ?, ?, ?) ON CONFLICT (request, line) DO UPDATE SET paid = excluded.paid",
+                [(body["requestNo"], line["lineNo"], line["itemName"], str(after[line["lineNo"]]))
+                 for line in body["lines"]])
+            books.execute("INSERT INTO message VALUES (?, ?)", (body["messageId"], action))
         return jsonify(code="0", msg="成功")
 
     @app.get("/exams")
     def exams() -> Any:
-        with closing(open_()) as books:
+        with books_of.work() as books:
             return jsonify([dict(row) for row in books.execute("SELECT * FROM exam ORDER BY request, line")])
 
     @app.get("/messages")
     def messages() -> Any:
-        with closing(open_()) as books:
+        with books_of.work() as books:
             return jsonify([dict(row) for row in books.execute("SELECT * FROM message ORDER BY rowid")])
 
     @app.errorhandler(ValidationError)

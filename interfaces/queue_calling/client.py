@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from his_server.messaging.outbox import LostAnswer, Refused
 from interfaces.queue_calling.contract import DONE
 from interfaces.queue_calling.settings import Settings
-from modules.kernel.charging.ports import CONFIRMED, REFUSED, Outcome
+from modules.kernel.charging.ports import Outcome
 
 HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -43,11 +42,4 @@ class Calling:
     def _send(self, name: str, body: Mapping[str, Any]) -> Outcome:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         answer = self.line.exchange("POST", f"/{name}", text, HEADERS)
-        if answer.status in (400, 401, 403, 404, 405, 415):
-            raise Refused(f"{name}: HTTP {answer.status}")
-        if answer.status != 200:
-            raise LostAnswer(f"{name}: HTTP {answer.status}")
-        said = answer.json()
-        if not isinstance(said, dict) or "code" not in said:
-            raise LostAnswer(f"{name}: 应答没有 code")
-        return Outcome(CONFIRMED if said["code"] == DONE else REFUSED, message=str(said.get("msg", "")))
+        return answer.coded(name, DONE)

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, abort, jsonify, request
 from marshmallow import Schema, ValidationError, fields
 
+from interfaces.hub.books import Books
 from interfaces.queue_calling import contract
 from interfaces.queue_calling.contract import CANCELLED
 
 _LISTS = {"syncDept": ("depts", contract.DepartmentRow, "deptCode"),
           "syncDoctor": ("doctors", contract.DoctorRow, "doctorCode"),
           "syncDoctorDeptVisit": ("visits", contract.SlotRow, "visitId")}
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS entry (kind TEXT, code TEXT, row TEXT, PRIMARY KEY (kind, code))",
+    "CREATE TABLE IF NOT EXISTS waiting (number TEXT PRIMARY KEY, version INTEGER, flag TEXT, row TEXT, arrivals INTEGER)",
+)
 
 
 def create(folder: Path) -> Flask:
     """The calling system's service, and ``/queue`` of who waits."""
-    app, path = Flask("queue-calling", static_folder=None), folder / "queue.db"
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def open_() -> sqlite3.Connection:
-        books = sqlite3.connect(path, timeout=30)
-        books.row_factory = sqlite3.Row
-        return books
-
-    with closing(open_()) as books, books:
-        books.execute("CREATE TABLE IF NOT EXISTS entry (kind TEXT, code TEXT, row TEXT, PRIMARY KEY (kind, code))")
-        books.execute("CREATE TABLE IF NOT EXISTS waiting (number TEXT PRIMARY KEY, version INTEGER, flag TEXT, row TEXT, "
-                      "arrivals INTEGER)")
+    app, books_of = Flask("queue-calling", static_folder=None), Books(folder, "queue", _TABLES)
 
     def row_of(schema: type[Schema]) -> dict[str, Any]:
         found: dict[str, Any] = schema().load(request.get_json())
@@ -42,7 +34,7 @@ def create(folder: Path) -> Flask:
     def dictionary(name: str) -> Any:
         field, schema, key = _LISTS[name]
         given = Schema.from_dict({field: fields.List(fields.Nested(schema), required=True)})().load(request.get_json())
-        with closing(open_()) as books, books:
+        with books_of.work() as books:
             books.executemany("INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT (kind, code) DO UPDATE SET row = excluded.row",
                               [(name, row[key], json.dumps(row, default=str, ensure_ascii=False)) for row in given[field]])
         return jsonify(code="0", msg="成功")
@@ -50,7 +42,7 @@ def create(folder: Path) -> Flask:
     @app.post("/syncRegistered")
     def registered() -> Any:
         row = row_of(contract.RegisteredRow)
-        with closing(open_()) as books, books:
+        with books_of.work() as books:
             known = books.execute("SELECT 1 FROM entry WHERE kind = 'syncDept' AND code = ?", (row["deptCode"],)).fetchone()
             books.execute(
                 "INSERT INTO waiting VALUES (?, ?, ?, ?, 1) ON CONFLICT (number) DO UPDATE SET arrivals = arrivals + 1, "
@@ -63,7 +55,7 @@ def create(folder: Path) -> Flask:
     @app.post("/resign")
     def resign() -> Any:
         row = row_of(contract.ResignRow)
-        with closing(open_()) as books, books:
+        with books_of.work() as books:
             done = books.execute("UPDATE waiting SET flag = ?, version = max(version, ?) WHERE number = ? AND version <= ?",
                                  (CANCELLED, row["version"], row["registrationNo"], row["version"])).rowcount
             known = books.execute("SELECT 1 FROM waiting WHERE number = ?", (row["registrationNo"],)).fetchone()
@@ -71,13 +63,13 @@ def create(folder: Path) -> Flask:
 
     @app.get("/queue")
     def queue() -> Any:
-        with closing(open_()) as books:
+        with books_of.work() as books:
             return jsonify([{**dict(row), "row": json.loads(row["row"])}
                             for row in books.execute("SELECT * FROM waiting ORDER BY number")])
 
     @app.get("/entries/<kind>")
     def entries(kind: str) -> Any:
-        with closing(open_()) as books:
+        with books_of.work() as books:
             found = [json.loads(row["row"]) for row in
                      books.execute("SELECT row FROM entry WHERE kind = ? ORDER BY code", (kind,))]
         return jsonify(found) if found else abort(404)

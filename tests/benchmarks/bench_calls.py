@@ -208,13 +208,13 @@ def _whole_scans(wire: psycopg.Connection[Any], statements: list[Statement]) -> 
 
 
 def _line(name: str, times: dict[str, list[Any]]) -> tuple[str, Any]:
-    """The figures of a kind, and what is held to the limit: the ratio of medians, as a busy machine makes any p95."""
+    """The figures of a kind, and what is held to the limit: the ratio of the p95."""
     taken = {way: Timing(tuple(each), 1) for way, each in times.items()}
     p50, p95 = ({way: one.percentile(percent) for way, one in taken.items()} for percent in (50, 95))
-    ratio = p50["ours"] / max(p50["bare"], NOISE_MS / MOST_RATIO)
+    ratio = p95["ours"] / max(p95["bare"], NOISE_MS / MOST_RATIO)
     return (f"   {name:<24} p50 {p50['ours']:7.1f} bare {p50['bare']:7.1f} shortest {p50['shortest']:7.1f}   "
-            f"p95 {p95['ours']:7.1f} bare {p95['bare']:7.1f} shortest {p95['shortest']:7.1f} ms   ratio p50 {ratio:5.2f}, "
-            f"p95 {p95['ours'] / p95['bare']:5.2f}, to the shortest {p50['ours'] / p50['shortest']:5.2f}"), ratio
+            f"p95 {p95['ours']:7.1f} bare {p95['bare']:7.1f} shortest {p95['shortest']:7.1f} ms   ratio p95 {ratio:5.2f}, "
+            f"p50 {p50['ours'] / p50['bare']:5.2f}, to the shortest {p50['ours'] / p50['shortest']:5.2f}"), ratio
 
 
 @pytest.mark.requirement("A3")

@@ -104,6 +104,17 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
+def _until_children(pid: int, number: int) -> list[int]:
+    """The first web process may be ready before the second is forked."""
+    pause = threading.Event()
+    for _ in range(100):
+        if len(children := _children(pid)) >= number:
+            break
+        pause.wait(0.1)
+    assert len(children) == number
+    return children
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux")
 def test_run_serves_survives_a_killed_process_and_ends_with_its_worker(environment: dict[str, str],
                                                                        tmp_path: Path) -> None:
@@ -117,8 +128,7 @@ def test_run_serves_survives_a_killed_process_and_ends_with_its_worker(environme
             _wait_ready(port)
             assert _get(port, "/healthz") == (200, b"ok\n")
             assert _get(port, "/api/session")[0] == 401
-            children = _children(server.pid)
-            assert len(children) == 4, "two web processes, the worker and the simulators"
+            children = _until_children(server.pid, 4)  # two web processes, the worker and the simulators
             web = next(pid for pid in children
                        if not {b"worker", b"simulate"} & set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")))
             _wait_ready(simulators, "/_control")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import local
-from his_server.db import Database, now, of, today
+from his_server.db import Database, now, of, today, unless_taken
 from his_server.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from his_server.security import audit
 from modules.kernel.charging.ports import CONFIRMED, REFUSED
@@ -69,14 +69,8 @@ def assign(session: Session, actor: Actor, *, kind: str, code: str, list_type: s
         if current is not None:
             current.valid_to = day
         made = row(kind=kind, code=code, valid_from=day, valid_to=None, **values)
+    with unless_taken(session, Conflict("mapping.twice", "该项目正由他人对照，请刷新后重试")):
         session.add(made)
-    try:
-        with session.begin_nested():
-            session.flush()
-    except Exception as error:
-        if portable.is_unique_violation(error):
-            raise Conflict("mapping.twice", "该项目正由他人对照，请刷新后重试") from error
-        raise
     audit.record(session, actor, "mapping.assign", "insurance_mapping", made.id,
                  {"kind": kind, "code": code, "list_type": list_type, "national": national})
     return made

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
 from his_server.clock import local
-from his_server.db import Database, now, today
+from his_server.db import Database, now, today, unless_taken
 from his_server.errors import Conflict, Invalid, NotFound, Unavailable
 from his_server.security import audit
 from modules.insurance_office import rules
@@ -122,14 +122,8 @@ def _draft(session: Session, actor: Actor, found: Statement | None, days: tuple[
     made = Statement(number=f"{period}-{insurance}-{clearing}-{agency}-{revision}", monthly=int(monthly), begin_day=days[0],
                      end_day=days[1], insurance=insurance, clearing=clearing, agency=agency, revision=revision, live=1,
                      state="draft", made_at=at, changed_at=at, changed_by_name=actor.name, **figures)
-    session.add(made)
-    try:
-        with session.begin_nested():
-            session.flush()
-    except Exception as error:
-        if portable.is_unique_violation(error):
-            raise Conflict("statement.made", "对账单正由他人生成，请刷新查看") from error
-        raise
+    with unless_taken(session, Conflict("statement.made", "对账单正由他人生成，请刷新查看")):
+        session.add(made)
     return made
 
 

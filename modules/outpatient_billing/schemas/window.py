@@ -10,6 +10,7 @@ from marshmallow import Schema, fields, validate
 from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text, paged
 from modules.kernel.charging.ports import CHANNELS
 from modules.kernel.charging.rules import Pay
+from modules.kernel.charging.schemas import RefundLineIn, ReturnIn
 from modules.kernel.charging.service import Returns
 from modules.kernel.patients.schemas import WhoOut
 
@@ -85,21 +86,6 @@ class UnpaidOut(Schema):
 
     lines = fields.List(fields.Nested(UnpaidLineOut))
     total = MoneyField()
-
-
-class ReturnIn(Schema):
-    """How much goes back to a payment; ``as_cash`` pays it out in cash (needs a permission)."""
-
-    payment_id = Id(required=True)
-    amount = MoneyField(required=True, positive=True)
-    as_cash = fields.Boolean(load_default=False)
-
-
-class RefundLineIn(Schema):
-    """A quantity of a line, in its charged unit."""
-
-    line_id = Id(required=True)
-    quantity = QuantityField(required=True, positive=True)
 
 
 class RefundIn(Schema):

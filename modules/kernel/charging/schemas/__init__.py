@@ -88,18 +88,12 @@ def pays(rows: list[dict[str, Any]]) -> list[Pay]:
     return [Pay(r["method"], r["covers"], r["intent_id"], r["tendered"]) for r in rows]
 
 
-class ClaimOut(Schema):
-    """A claim: who pays how much, and how far it is."""
+class SplitOut(Schema):
+    """Who pays how much."""
 
-    id = fields.Integer()
-    state = fields.String()
-    message = fields.String(allow_none=True)
-    number = fields.String()
-    insurance = fields.String()
     total = MoneyField()
     fund = MoneyField()
     account = MoneyField()
-    shared_account = MoneyField()
     cash = MoneyField()
     hospital = MoneyField()
     own_expense = MoneyField()
@@ -107,6 +101,17 @@ class ClaimOut(Schema):
     self_first = MoneyField()
     in_scope = MoneyField()
     balance = MoneyField(allow_none=True)
+
+
+class ClaimOut(SplitOut):
+    """A claim: who pays how much, and how far it is."""
+
+    id = fields.Integer()
+    state = fields.String()
+    message = fields.String(allow_none=True)
+    number = fields.String()
+    insurance = fields.String()
+    shared_account = MoneyField()
     settlement_id = fields.Integer(allow_none=True)
     settlement_number = fields.String(allow_none=True)
     receipt_numbers = fields.List(fields.String())
@@ -136,7 +141,7 @@ class ConversionReturnOut(Schema):
     state = fields.String()
 
 
-class ConversionOut(Schema):
+class ConversionOut(SplitOut):
     """A conversion: who pays how much, ``back`` what the patient gets back, and how far it is."""
 
     id = fields.Integer()
@@ -145,16 +150,6 @@ class ConversionOut(Schema):
     state = fields.String()
     message = fields.String(allow_none=True)
     insurance = fields.String()
-    total = MoneyField()
-    fund = MoneyField()
-    account = MoneyField()
-    cash = MoneyField()
-    hospital = MoneyField()
-    own_expense = MoneyField()
-    over_limit = MoneyField()
-    self_first = MoneyField()
-    in_scope = MoneyField()
-    balance = MoneyField(allow_none=True)
     back = MoneyField()
     returns = fields.List(fields.Nested(ConversionReturnOut))
     booked_id = fields.Integer(allow_none=True)

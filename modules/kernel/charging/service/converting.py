@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import local
-from his_server.db import Database, now, numbering, of, today
+from his_server.db import Database, now, numbering, of, today, unless_taken
 from his_server.errors import Conflict, NotFound
 from his_server.messaging import outbox
 from his_server.money import ZERO
@@ -344,13 +344,8 @@ def _receipts(session: Session, actor: Actor, booked: int, original: Settlement)
                   "reverses_receipt_id": old.id},
                  {**common, "id": keys.next(), "number": numbers[2 * n + 1], "colour": "blue", "amount": old.amount,
                   "reverses_receipt_id": None}]
-    try:
-        with session.begin_nested():
-            portable.insert_many(session, Receipt, rows)
-    except Exception as error:
-        if portable.is_unique_violation(error):
-            raise Conflict("charging.receipt_reversed", "该票据正被他人冲红，请刷新后重试") from error
-        raise
+    with unless_taken(session, Conflict("charging.receipt_reversed", "该票据正被他人冲红，请刷新后重试")):
+        portable.insert_many(session, Receipt, rows)
     return [row["id"] for row in rows]
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
-from his_server.db import Database, now, of
+from his_server.db import Database, now, of, unless_taken
 from his_server.errors import Conflict, Forbidden, Invalid, NotFound
 from his_server.money import ZERO, cash_rounding
 from his_server.security import audit
@@ -92,14 +92,8 @@ def open_case(session: Session, actor: Actor, settlement_id: int, quantities: Ma
             "reason": reason, "approver": approver, "to_jiao": to_jiao, "actor": insured.who(actor),
             "returns": {str(k): str(a) for k, a in (returns.amounts if returns else {}).items()},
             "as_cash": sorted(returns.as_cash) if returns else []}, ensure_ascii=False))
-    session.add(case)
-    try:
-        with session.begin_nested():
-            session.flush()
-    except Exception as error:
-        if portable.is_unique_violation(error):
-            raise Conflict("insurance.refund_open", "该结算有一笔医保退费正在办理，请先办完再退") from error
-        raise
+    with unless_taken(session, Conflict("insurance.refund_open", "该结算有一笔医保退费正在办理，请先办完再退")):
+        session.add(case)
     audit.record(session, actor, "insurance.refund", "settlement", settlement_id,
                  {"total": str(total), "reason": reason})
     return case
@@ -281,7 +275,7 @@ class _Book:
             (Settlement.id == case.settlement_id) | (Settlement.reverses_id == case.settlement_id))
         rows = session.execute(
             select(Payment, PaymentState).join(PaymentState, PaymentState.payment_id == Payment.id)
-            .where(Payment.settlement_id.in_(mine), Payment.amount > 0).order_by(Payment.id)).all()
+            .where(Payment.settlement_id.in_(mine)).order_by(Payment.id)).all()  # also 0.04 yuan that round to no cash
         self.insurers = [p for p, s in rows if p.method in rules.INSURED and s.returned < s.covered]
         self.own = [rules.Paid(p.id, p.method, p.amount, s.covered, s.returned, p.intent_id) for p, s in rows
                     if p.method not in rules.INSURED]

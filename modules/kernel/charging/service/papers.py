@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
 from his_server.clock import local
-from his_server.db import Database, now
+from his_server.db import Database, now, unless_taken
 from his_server.errors import Conflict, NotFound, Unavailable
 from his_server.security import audit
 from modules.kernel.charging.models import ElectronicInvoice, Intent, InvoicePaper
@@ -55,14 +55,8 @@ def exchange(database: Database, actor: Actor, invoice_id: int) -> InvoicePaper:
         paper = InvoicePaper(invoice_id=invoice_id, open_marker=1, intent_id=intent.id, state="printing", code=due.code,
                              paper_number=due.paper_number, made_by=actor.user_id, made_by_name=actor.name,
                              made_at=now(session))
-        session.add(paper)
-        try:
-            with session.begin_nested():
-                session.flush()
-        except Exception as error:
-            if portable.is_unique_violation(error):
-                raise Conflict("invoice.paper_there", "该电子票据正由他人换开纸质票据，请刷新查看") from error
-            raise
+        with unless_taken(session, Conflict("invoice.paper_there", "该电子票据正由他人换开纸质票据，请刷新查看")):
+            session.add(paper)
         audit.record(session, actor, "invoice.paper", "electronic_invoice", invoice_id, {"paper": due.paper_number})
         number, at, named = intent.number, found.made_at, (found.code or "", found.invoice_number or "")
         intent_id, paper_id, operator = intent.id, paper.id, actor.name

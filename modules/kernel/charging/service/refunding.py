@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import Actor
-from his_server.db import now, numbering, of, today
+from his_server.db import now, numbering, of, today, unless_taken
 from his_server.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from his_server.messaging import outbox
 from his_server.money import ZERO
@@ -217,13 +217,8 @@ def _receipts(session: Session, actor: Actor, refund_id: int, lines: Mapping[int
             made.ids.append(blue)
             rows.append({**common, "id": blue, "number": numbers[1], "colour": "blue", "amount": remaining,
                          "reverses_receipt_id": None})
-    try:
-        with session.begin_nested():
-            portable.insert_many(session, Receipt, rows)
-    except Exception as error:
-        if portable.is_unique_violation(error):
-            raise Conflict("charging.receipt_reversed", "该票据正被他人冲红，请刷新后重试") from error
-        raise
+    with unless_taken(session, Conflict("charging.receipt_reversed", "该票据正被他人冲红，请刷新后重试")):
+        portable.insert_many(session, Receipt, rows)
     return made
 
 

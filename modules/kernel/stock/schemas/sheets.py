@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from his_server.wire import MAX_ID, Id, MoneyField, PageQuery, QuantityField, QueryId, Text, paged
@@ -49,10 +51,17 @@ class LinesQuery(Schema):
     limit = fields.Integer(load_default=2000, validate=validate.Range(1, 5000, error="每次 1 至 5000 行"))
 
 
+class Position(fields.Integer):
+    """A line of a sheet."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(1, 10**6, error="行号有误"), **options)
+
+
 class CountIn(Schema):
     """A count in smallest units; ``add``: one more scan."""
 
-    position = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10**6, error="行号有误"))
+    position = Position(required=True)
     quantity = QuantityField(required=True, low="0")
     add = fields.Boolean(load_default=False)
 
@@ -133,8 +142,8 @@ class PostedOut(Schema):
 class MergeIn(Schema):
     """Lots to merge into one of them."""
 
-    positions = fields.List(fields.Integer(strict=True), required=True, validate=validate.Length(1, 50, error="请选择批号"))
-    into = fields.Integer(required=True, strict=True)
+    positions = fields.List(Position(), required=True, validate=validate.Length(1, 50, error="请选择批号"))
+    into = Position(required=True)
 
 
 SheetPage = paged(SheetOut)

@@ -59,9 +59,26 @@ line = st.tuples(st.decimals(min_value="0.0001", max_value="400", places=4), st.
 def test_any_order_of_insured_refunds_returns_the_original(
         world: World, tmp_path: Path, bill: list[tuple[Decimal, int, str]], day: int, by_scan: bool, data: st.DataObject
         ) -> None:
+    order = data.draw(st.permutations([place for place, (_, quantity, _) in enumerate(bill) for _ in range(quantity)]))
+    parts = []
+    while order:
+        size = data.draw(st.integers(1, len(order)))
+        parts, order = [*parts, order[:size]], order[size:]
+    _charged_and_refunded(world, tmp_path, bill, day, by_scan, parts, data.draw(st.integers(0, 10**8)))
+
+
+@pytest.mark.requirement("M1.14", "FN-04")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_a_part_that_rounds_to_no_cash_at_all_goes_back(world: World, tmp_path: Path) -> None:
+    """0.04 yuan: nothing was handed over, the refund must still find the payment that covers it."""
+    _charged_and_refunded(world, tmp_path, [(Decimal("0.04"), 1, "03")], 1, False, [[0]], 1)
+
+
+def _charged_and_refunded(world: World, tmp_path: Path, bill: list[tuple[Decimal, int, str]], day: int, by_scan: bool,
+                          parts: list[list[int]], serial: int) -> None:
+    """Settle a bill by insurance and refund all of it in ``parts`` (places in the bill, once for each unit)."""
     if not isinstance(world.db.ports["insurance"], Insurer):  # the kernel's mechanism is at stake: hundreds of refunds
         world.db.ports["insurance"] = Insurer(tmp_path / "insurer.db")
-    serial = data.draw(st.integers(0, 10**8))
     actor = Actor(user_id=60_000 + serial, login=f"c{serial}", name="收费员", permissions=frozenset())
     number = make.id_no(day, serial % 100)
     with world.db.begin() as session:
@@ -90,15 +107,11 @@ def test_any_order_of_insured_refunds_returns_the_original(
         own = [Pay("scan", claim.cash, paid.id)]
     intent, settled = insured.settle(world.db, actor, claim.id, credential=card, payments=own, to_jiao=True)
     assert intent.state == "used" and settled is not None
-    units = [key for key, (_, quantity, _) in zip(ids, bill, strict=True) for _ in range(quantity)]
-    order = data.draw(st.permutations(units))
-    while order:
-        size = data.draw(st.integers(1, len(order)))
-        part, order = order[:size], order[size:]
+    for part in parts:
         with world.db.begin() as session:
             session.info["actor"] = actor
-            case = insured_refunds.open_case(session, actor, settled.id, {k: Decimal(part.count(k)) for k in set(part)},
-                                             reason="退费").id
+            case = insured_refunds.open_case(session, actor, settled.id, {
+                ids[place]: Decimal(part.count(place)) for place in set(part)}, reason="退费").id
         done = insured_refunds.advance(world.db, actor, case, collected=True)
         assert done.state == "done"
         payments.recover(world.db)
