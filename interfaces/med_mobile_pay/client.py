@@ -127,7 +127,7 @@ class Orders:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self.cashier = caller.settings.cashier
+        self.cashier, self.in_statements = caller.settings.cashier, caller.settings.in_statements
 
     def offer(self, bill: Bill, payer: Payer) -> Offer:
         """6201; a repeat under the same number answers with the same order."""

@@ -29,7 +29,8 @@ class Settings(LineSettings):
     ``user_id`` of SM2 signatures differs by vendor. ``cashier``: the login in whose name the channel settles, with
     receipts of its own. ``org_code`` orgCodg, ``org_id`` orgId, ``fee_type`` feeType, ``treatments`` our kinds → medType.
     ``own_code`` as the list code of a line that nobody mapped yet. ``push_path``: where bills are announced (our contract;
-    empty: not at all). ``shift_at``: when the channel's shift is closed each day.
+    empty: not at all). ``in_statements``: whether the centre's 3201 counts mobile orders too; the insurance office asks
+    before the channel is opened.
     """
 
     app_id: str = ""
@@ -48,6 +49,7 @@ class Settings(LineSettings):
     caty: str = "A03"
     push_path: str = "/org/local/api/hos/push_bill"
     skew_seconds: int = 600
+    in_statements: bool = False
 
     def __post_init__(self) -> None:
         if strange := set(self.paths) - set(PATHS):

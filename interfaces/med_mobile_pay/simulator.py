@@ -282,6 +282,14 @@ def net(folder: Path) -> tuple[Decimal, Decimal]:
     return insurer, sum((Decimal(r["own"]) - Decimal(r["back"]) for r in rows if r["stas"] != "4"), ZERO)
 
 
+def orders(folder: Path) -> list[tuple[str, Decimal, Decimal, Decimal, Decimal, bool]]:
+    """Every order that was paid: our number, total, fund, account, own part, whether the insurer's part is back."""
+    with closing(_open(folder)) as books:
+        rows = books.execute("SELECT * FROM orders WHERE stas IN ('4', '5', '6', '7', '8', '9', '10', '11') ORDER BY id")
+        return [(r["ours"], Decimal(r["total"]), Decimal(r["fund"]), Decimal(r["account"]), Decimal(r["own"]),
+                 bool(r["insurer_back"])) for r in rows]
+
+
 def pushed(folder: Path) -> list[tuple[str, Decimal]]:
     """Every announced bill: pushId and amount."""
     with closing(_open(folder)) as books:

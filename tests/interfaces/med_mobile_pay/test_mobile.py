@@ -319,3 +319,19 @@ def test_the_list_of_orders_and_who_may(world: World, phone: Mobile, sign_in: Ca
     with pytest.raises(LostAnswer):
         phone.misbehave("drop_before", where="6301")
         world.db.ports["med_mobile"].query(order["number"])
+
+
+@pytest.mark.requirement("H5", "N4")
+@pytest.mark.parametrize("counted", [False, True])
+def test_statements_for_the_centre_hold_mobile_orders_where_it_counts_them(
+        world: World, phone: Mobile, clock: ManualClock, sign_in: Callable[..., Any], counted: bool) -> None:
+    world.db.ports["med_mobile"].in_statements = counted
+    person, number = phone.bill()
+    order = world.ok(phone.offer(person, number))
+    phone.notify(phone.phone(order))
+    assert phone.act(order, "query")["state"] == "used"
+    day = clock.today()
+    clock.move(days=1)
+    made = sign_in("insurance").post("/api/insurance-office/statements", json={"day": day.isoformat()},
+                                     headers={"Idempotency-Key": "statement-of-a-day"})
+    assert (made.status_code, len(made.json["ids"])) == (201, int(counted)), made.json

@@ -32,10 +32,12 @@ class Offer(Outcome):
 class MobilePort(Protocol):
     """The mobile payment platform. Repeating a call with the same number does nothing twice.
 
-    ``cashier`` is the login of the account in whose name the channel settles: its shift, its receipts.
+    ``cashier`` is the login of the account in whose name the channel settles: its shift, its receipts. ``in_statements``:
+    the centre counts these settlements in its own reconciliation (3201), under the numbers that we were told.
     """
 
     cashier: str
+    in_statements: bool
 
     def offer(self, bill: Bill, payer: Payer) -> Offer:
         """Upload a bill for its payer (6201)."""
