@@ -146,6 +146,8 @@ def worker(threads: int, child_of: int | None) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     threads_running = run_threads(found.database, found.hospital, found.everything, stop, threads)
+    if child_of is None:
+        running.notify("READY=1")  # systemd waits for it: an update learns of a worker that can't start
     while not stop.wait(1.0):
         if child_of is not None and os.getppid() != child_of:
             stop.set()

@@ -24,9 +24,12 @@ from his_server.cli.context import House, house
 from his_server.db import migrate as migrations
 from his_server.settings import Settings
 
-KEPT = Path("/var/lib/his-server/packages")
+KEPT = Path("/var/cache/his-server/packages")
+"""Not below the data folder: that belongs to the service's account, and root installs what lies here."""
 SYSTEMD = Path("/run/systemd/system")
 INSTALL = {".deb": ["dpkg", "-i"], ".rpm": ["rpm", "-U", "--oldpackage", "--replacepkgs"]}
+ASK_VERSION = {".deb": ["dpkg-deb", "-f", "FILE", "Version"], ".rpm": ["rpm", "-qp", "--nosignature", "--qf", "%{VERSION}",
+                        "FILE"]}
 
 
 class Failed(Exception):
@@ -37,7 +40,7 @@ class Failed(Exception):
 @click.argument("package", required=False, type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--installed", is_flag=True, help="程序文件已由安装包换好：扩展数据库、交接进程、检查（安装包脚本调用）")
 @click.option("--previous", type=click.Path(path_type=Path, dir_okay=False, exists=True),
-              help="失败时装回的安装包（默认取上次保存的）")
+              help="失败时装回的、正在使用的版本的安装包（默认取上次更新保存的）")
 @click.option("--timeout", default=120, show_default=True, type=click.IntRange(10), help="等新进程就绪的秒数")
 def update(package: Path | None, installed: bool, previous: Path | None, timeout: int) -> None:
     """更新到新版本：业务不停、不丢请求；新版本不就绪则退回原版本"""
@@ -148,28 +151,42 @@ def _restart_worker() -> str:
 
 
 def from_package(package: Path, previous: Path | None) -> None:
-    """Install a package; on failure install the previous one again. :raises Failed: with what was done."""
+    """Install a package; on failure install the previous one again. :raises Failed: with what was done.
+
+    A running hospital isn't touched without a way back: the package of the release that runs, kept by the last update or
+    named by ``previous``.
+    """
     command = INSTALL.get(package.suffix)
     if command is None or os.geteuid() != 0:
         raise Failed("请以 root 身份给出 .deb 或 .rpm 安装包")
-    kept = next(iter(sorted(KEPT.glob(f"*{package.suffix}"))), None)
-    fallback = previous or kept
+    candidates = [previous] if previous else sorted(KEPT.glob(f"*{package.suffix}"))
+    fallback = next((path for path in candidates if path.suffix == package.suffix and version_of(path) == __version__), None)
     settings = house().settings
     were = running.masters(settings)
+    if fallback is None and (were or previous):
+        raise Failed(f"没有改动：正在使用的是版本 {__version__}，更新失败时须装回它的安装包，请用 --previous 指出"
+                     + (f"（{previous.name} 不是这个版本）" if previous else ""))
     done = subprocess.run([*command, str(package)], check=False)
     now = running.masters(settings)
-    wrong = done.returncode != 0 or len(now) < len(were) or {m.version for m in now} & {m.version for m in were if m in now}
-    if not wrong:
+    if done.returncode == 0 and len(now) >= len(were) and not {master.pid for master in now} & {master.pid for master in were}:
         _keep(package)
-        click.echo("已更新。上一版本停用后可执行 his-server migrate --contract；"
-                   f"退回：his-server update {fallback or '上一版本的安装包'}")
+        click.echo("已更新。确认不再退回后可执行 his-server migrate --contract"
+                   + (f"；退回：his-server update {fallback}" if fallback else ""))
         return
     if fallback is None:
-        raise Failed("更新没有完成，原进程继续服务；没有上一版本的安装包可装回（--previous）")
+        raise Failed("安装没有完成，原因见上；当时没有运行中的服务")
     back = subprocess.run([*command, str(fallback)], check=False)
-    if back.returncode:
-        raise Failed(f"更新没有完成，也没能装回 {fallback.name}；原进程仍在内存里服务，请勿重启，立即联系维护人员")
-    raise Failed(f"更新没有完成，已装回 {fallback.name}，业务没有中断")
+    left = running.masters(settings)
+    if back.returncode or len(left) < len(were) or any(master.version != __version__ for master in left):
+        raise Failed(f"更新没有完成，装回 {fallback.name} 也没有完成；原进程仍在内存里服务，请勿重启，立即联系维护人员")
+    raise Failed(f"更新没有完成，原因见上；已装回 {fallback.name}，业务没有中断")
+
+
+def version_of(package: Path) -> str:
+    """The release that a package file holds; empty where the file can't be read as one."""
+    done = subprocess.run([part if part != "FILE" else str(package) for part in ASK_VERSION[package.suffix]],
+                          capture_output=True, text=True, check=False)
+    return done.stdout.strip().partition("-")[0] if done.returncode == 0 else ""
 
 
 def _keep(package: Path) -> None:

@@ -1,7 +1,8 @@
 """Runs inside a verification root, as the account `his`, with the packages' own Python: real work against the installed server.
 
 `smoke.py journey` makes a small hospital in the installed database and works a journey through HTTP: registration, prescription,
-settlement, dispensing, and reads it back. `smoke.py load STOP OUT` repeats journeys and reads on several threads, a new connection
+settlement, dispensing, and reads it back. `smoke.py administrators` signs the three first administrators in with what setup gave them,
+changes their passwords and writes the compliance suite's file of accounts. `smoke.py load STOP OUT` repeats journeys and reads on several threads, a new connection
 per request as the gateway makes them, until the file STOP appears, and writes what it counted to OUT. `--base` names the gateway.
 """
 
@@ -135,14 +136,36 @@ def load(world: World, stop: Path, threads: int) -> None:
     Caller.failures += refused
 
 
+def administrators(base: str) -> None:
+    """First sign-in of each administrator: one-time code and a new password."""
+    import base64
+    import secrets
+
+    from his_server.compliance.client import Account, Http, Visitor
+
+    lines = []
+    given = Path("/var/lib/his-server/first-accounts").read_text(encoding="utf-8").splitlines()
+    for role, (login, password, seed) in zip(("sysadmin", "secadmin", "auditadmin"), (line.split("\t") for line in given), strict=True):
+        account = Account(login, password, base64.b32decode(seed + "=" * (-len(seed) % 8)))
+        Visitor(Http(base)).sign_in(account, "Gai#7" + secrets.token_hex(8) + "Qz")
+        assert account.password != password, f"{login} wasn't asked to change the first password"
+        lines.append(f'[{role}]\nlogin = "{login}"\npassword = "{account.password}"\ntotp = "{seed}"\n')
+    target = Path("/srv/out/administrators.toml")
+    target.touch(mode=0o600)
+    target.write_text("\n".join(lines), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["journey", "load"])
+    parser.add_argument("what", choices=["journey", "load", "administrators"])
     parser.add_argument("stop", nargs="?", type=Path)
     parser.add_argument("out", nargs="?", type=Path)
     parser.add_argument("--base", default="http://127.0.0.1:8000")
     parser.add_argument("--threads", type=int, default=3)
     asked = parser.parse_args()
+    if asked.what == "administrators":
+        administrators(asked.base)
+        return
     world = hospital(asked.base)
     journey(world, "龘𠮷")
     if asked.what == "load":

@@ -1,0 +1,384 @@
+"""The steps that a package goes through in a clean root (run.py); each returns what it found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from clean_root import DIST, PYTHON, Root, stub
+
+MODULES = ("outpatient_billing", "outpatient_pharmacy", "medical_technology", "drug_warehouse", "finance", "insurance_office", "infusion")
+
+ANSWERS = """hospital = "验证医院"
+hospital_code = "H32060200006"
+database_url = ""
+system_administrator = "zhangsan 张三"
+security_administrator = "lisi 李四"
+audit_administrator = "wangwu 王五"
+server_name = "his.test"
+tls_certificate = "/srv/tls/server.pem"
+tls_key = "/srv/tls/server.key"
+recovery_private = "/srv/recovery.key"
+recovery_passphrase = "离线-恢复-口令-2026"
+accounts_to = "/var/lib/his-server/first-accounts"
+"""
+
+
+WORDS = {"his": "Zheng-7342-shu", "assessor": "Ping-5518-cha"}
+"""Passwords of the accounts in the root's own PostgreSQL."""
+
+
+class Verification:
+    """The steps of one target."""
+
+    def __init__(self, root: Root, old: Path, new: Path, broken: Path) -> None:
+        self.root, self.old, self.new, self.broken = root, old, new, broken
+        self.results: list[dict[str, object]] = []
+        self.version = {path: path.name.replace("his-server_", "").replace("his-server-", "").split("-")[0]
+                        for path in (old, new, broken)}
+
+    def steps(self) -> list[Callable[[], object]]:
+        found: list[Callable[[], object]] = [self.installs, self.refuses_unsafe_answers, self.sets_up, self.starts, self.is_hardened, self.journey]
+        if self.root.arch == "amd64":
+            found += [self.gateway_one_process, self.gateway_each_module]
+        found += [self.updates_under_load, self.downgrades_under_load, self.failed_update_leaves_the_old, self.update_comes_back_by_itself,
+                  self.update_and_back_by_command, self.daily_commands, self.backs_up_and_restores, self.passes_the_suite,
+                  self.notices_tampering, self.goes_away]
+        return found
+
+    def installs(self) -> object:
+        """Install without network and without Python; nothing is enabled or started, no key, no account."""
+        if self.root.kind == "rpm":
+            self.root.install(stub())
+        self.root.install(self.old)
+        root = self.root.path
+        assert not (root / "var/lib/his-server/keys").exists() and self.root.run("systemctl is-active his-web", check=False)[0] != 0
+        modes = self.root.run("stat -c '%a %U %G %n' /etc/his-server /etc/his-server/his-server.toml /var/lib/his-server /opt/his-server/app")[1]
+        assert "750 root his /etc/his-server\n" in modes and "640 root his" in modes and "750 his his /var/lib" in modes, modes
+        writable = self.root.run("find /opt/his-server -not -type l \\( -perm /022 -o -not -user root \\) | head")[1]
+        assert not writable, writable
+        size = sum(path.stat().st_size for path in (root / "opt/his-server").rglob("*") if path.is_file() and not path.is_symlink())
+        return {"package_mb": round(self.old.stat().st_size / 1e6, 1), "installed_mb": round(size / 1e6, 1)}
+
+    def answers(self, **changed: str) -> None:
+        text = ANSWERS
+        for name, value in changed.items():
+            text = "".join(f'{name} = "{value}"\n' if line.startswith(f"{name} =") else line for line in text.splitlines(keepends=True))
+        path = self.root.path / "srv/answers.toml"
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def refuses_unsafe_answers(self) -> object:
+        """Shared accounts, weak passphrases, keys open to others are refused, and nothing is made."""
+        refused = []
+        for changed in ({"system_administrator": "admin 张三"}, {"audit_administrator": "lisi 李四"}, {"recovery_passphrase": "short"}):
+            self.answers(**changed)
+            status, said = self.root.run("his-server setup --answers /srv/answers.toml", check=False)
+            assert status == 1 and "Traceback" not in said, said
+            refused.append(said.strip()[-80:])
+        self.answers()
+        (self.root.path / "srv/answers.toml").chmod(0o644)
+        assert self.root.run("his-server setup --answers /srv/answers.toml", check=False)[0] == 1
+        assert not (self.root.path / "var/lib/his-server/keys").exists()
+        return refused
+
+    def makes_database(self) -> None:
+        """A PostgreSQL of this root: the product's own account, and the assessor's."""
+        self.root.run("systemctl restart postgresql")
+        orders = [f"CREATE ROLE his LOGIN PASSWORD '{WORDS['his']}'", f"CREATE ROLE assessor SUPERUSER LOGIN PASSWORD '{WORDS['assessor']}'",
+                  *(f"CREATE DATABASE {name} OWNER his ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' TEMPLATE template0"
+                    for name in ("his", "restored"))]
+        path = self.root.path / "srv/database.sql"
+        path.write_text(";\n".join(orders) + ";\n")
+        self.root.run("setpriv --reuid=postgres --regid=postgres --init-groups psql -v ON_ERROR_STOP=1 -f /srv/database.sql", timeout=120)
+
+    def address(self, account: str, name: str = "his") -> str:
+        """The database's address for an account; SQLite's file where the product keeps its data itself."""
+        if self.root.database == "postgresql":
+            return f"postgresql+psycopg://{account}:{WORDS[account]}@127.0.0.1/{name}"
+        return "sqlite:////var/lib/his-server/his.db"
+
+    def sets_up(self) -> object:
+        """Keys, tables, three administrators; their passwords are in a file of the account's own, on no screen."""
+        if self.root.database == "postgresql":
+            self.makes_database()
+            self.answers(database_url=self.address("his"))
+        else:
+            self.answers()
+        said = self.root.run("his-server setup --answers /srv/answers.toml")[1]
+        accounts = (self.root.path / "var/lib/his-server/first-accounts").read_text().split()
+        assert accounts[0] == "zhangsan" and accounts[1] not in said
+        shown = self.root.run("stat -c '%a %U' /var/lib/his-server/first-accounts /var/lib/his-server/keys/master.key /srv/recovery.key")[1]
+        assert shown.split()[::2] == ["600", "600", "600"], shown
+        return None
+
+    def starts(self) -> object:
+        begun = time.monotonic()
+        self.root.run("systemctl enable --now his-server.target")
+        self.ready()
+        seconds = round(time.monotonic() - begun, 1)
+        active = self.root.run("systemctl is-active his-web his-worker")[1].split()
+        assert active == ["active", "active"], active
+        memory = self.root.run("for p in $(pgrep -u his); do echo $(tr '\\0' ' ' </proc/$p/cmdline | cut -c1-90 | sed 's/.*his_server //') "
+                               "$(awk '/^Pss:/{print $2}' /proc/$p/smaps_rollup); done", check=False)[1]
+        return {"start_seconds": seconds, "pss_kb": memory.splitlines()}
+
+    def ready(self, version: Path | None = None) -> None:
+        until = time.monotonic() + 180
+        said = ""
+        while time.monotonic() < until:
+            _, said = self.root.run(f"{PYTHON} -I -c \"import urllib.request as u; a=u.urlopen('http://127.0.0.1:8000/readyz', timeout=20); "
+                                    "print(a.headers['X-His-Release'], a.status)\"", check=False)
+            if said.strip().endswith(" 200") and (version is None or said.startswith(self.version[version] + " ")):
+                return
+            time.sleep(0.5)
+        raise AssertionError(said + self.root.run("journalctl -u his-web -n 40 --no-pager", check=False)[1])
+
+    def is_hardened(self) -> object:
+        """systemd's own score, and what verify finds in the units (it ends with 0 whatever it finds)."""
+        scores = {}
+        for unit in ("his-web.service", "his-worker.service", "his-module@x.service"):
+            said = self.root.run(f"systemd-analyze security {unit} --no-pager | tail -1", check=False)[1]
+            scores[unit] = said.strip()[-60:]
+        odd = self.root.run("systemd-analyze verify /lib/systemd/system/his-web.service /lib/systemd/system/his-worker.service 2>&1 | grep his- || true")[1]
+        assert not odd.strip(), odd
+        return scores
+
+    def smoke(self, arguments: str) -> str:
+        return f"cd /srv/repo && setpriv --reuid=his --regid=his --init-groups {PYTHON} -s -B packaging/verify/smoke.py {arguments}"
+
+    def journey(self) -> object:
+        self.root.run("chown -R his:his /srv/repo; mkdir -p /srv/out; chown his /srv/out")
+        return json.loads(self.root.run(self.smoke("journey"), timeout=1800)[1].strip().splitlines()[-1])
+
+    def gateway_one_process(self) -> object:
+        """The gateway with TLS in front, all modules in one process."""
+        self.gateway()
+        return json.loads(self.root.run(self.smoke("journey --base https://127.0.0.1"))[1].strip().splitlines()[-1])
+
+    def gateway(self) -> None:
+        self.root.run("his-server gateway-map --out /etc/his-server/gateway-map.conf; rm -f /etc/nginx/sites-enabled/default; "
+                      "printf 'include /etc/his-server/gateway.conf;\\n' > /etc/nginx/conf.d/his.conf; nginx -t && systemctl restart nginx")
+
+    def gateway_each_module(self) -> object:
+        """Each module as a service of its own; the same journey, each path answered by its own service."""
+        names = [name for name in MODULES if (self.root.path / f"opt/his-server/app/modules/{name}").is_dir()]
+        for n, name in enumerate(names):
+            (self.root.path / f"etc/his-server/modules/{name}.env").write_text(
+                f"HIS_MODULES={name}\nWEB_OPTIONS=--bind 127.0.0.1:{8101 + n} --workers 1 --threads 4\n")
+        self.root.run("systemctl start " + " ".join(f"his-module@{name}" for name in names), timeout=900)
+        self.gateway()
+        shown = self.root.run("cat /etc/his-server/gateway-map.conf")[1]
+        assert all(f"his_{name};" in shown for name in names if name in ("outpatient_billing", "outpatient_pharmacy")), shown
+        done = json.loads(self.root.run(self.smoke("journey --base https://127.0.0.1"))[1].strip().splitlines()[-1])
+        # and a service without a module doesn't answer its paths
+        other = self.root.run(f"{PYTHON} -I -c \"import urllib.request as u,urllib.error as e\ntry: u.urlopen('http://127.0.0.1:8101/api/outpatient-pharmacy/queue')\n"
+                              "except e.HTTPError as x: print(x.code)\"", check=False)[1].strip()
+        self.root.run("systemctl stop " + " ".join(f"his-module@{name}" for name in names) + "; rm /etc/his-server/modules/*.env")
+        self.gateway()
+        return {**done, "services": len(names), "other_module_answers": other}
+
+    def under_load(self, act: Callable[[], object], base: str) -> dict[str, object]:
+        stop, out = self.root.path / "srv/out/stop", self.root.path / "srv/out/load.json"
+        for path in (stop, out, out.with_suffix(".ready")):
+            path.unlink(missing_ok=True)
+        client = subprocess.Popen(self.root.command(self.smoke(f"load /srv/out/stop /srv/out/load.json --base {base}")), stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE)
+        until = time.monotonic() + 600
+        while not out.with_suffix(".ready").exists() and time.monotonic() < until and client.poll() is None:
+            time.sleep(0.3)
+        time.sleep(3)
+        begun = time.monotonic()
+        try:
+            act()
+            seconds = round(time.monotonic() - begun, 1)
+            time.sleep(3)
+        finally:
+            stop.write_text("")
+            said = client.communicate(timeout=600)[1].decode(errors="replace")
+        assert out.exists(), said[-2000:]
+        found = json.loads(out.read_text())
+        assert found["failed"] == 0, found
+        return {**found, "seconds": seconds}
+
+    @property
+    def base(self) -> str:
+        return "https://127.0.0.1" if self.root.arch == "amd64" else "http://127.0.0.1:8000"
+
+    def updates_under_load(self) -> object:
+        before = self.root.run("systemctl show -p MainPID --value his-web")[1].strip()
+        found = self.under_load(lambda: self.root.install(self.new), self.base)
+        self.ready(self.new)
+        after = self.root.run("systemctl show -p MainPID --value his-web; systemctl is-active his-web his-worker")[1].split()
+        assert after[0] != before and after[1:] == ["active", "active"], after
+        return found
+
+    def downgrades_under_load(self) -> object:
+        found = self.under_load(lambda: self.root.install(self.old), self.base)
+        self.ready(self.old)
+        return found
+
+    def failed_update_leaves_the_old(self) -> object:
+        """A release that can't start doesn't take over; the old one serves on; with the cause gone the update goes through."""
+        settings = self.root.path / "etc/his-server/his-server.toml"
+        text = settings.read_text()
+        settings.write_text("no_such_setting = 1\n" + text)
+        status, said = self.root.install(self.new, check=False)
+        assert status != 0, said
+        self.ready(self.old)
+        settings.write_text(text)
+        self.root.install(self.old)
+        self.ready(self.old)
+        return said.strip().splitlines()[-3:]
+
+    def update_comes_back_by_itself(self) -> object:
+        """``his-server update`` to a release that never gets ready, under load: nothing is touched without a way back; with one the
+        running release is installed again by the command itself, and nobody noticed."""
+        shutil.copy(self.broken, self.root.path / "srv" / self.broken.name)
+        status, said = self.root.run(f"his-server update /srv/{self.broken.name}", check=False)
+        assert status == 1 and "没有改动" in said and "--previous" in said, said
+        ended: list[tuple[int, str]] = []
+        found = self.under_load(lambda: ended.append(self.root.run(
+            f"his-server update --previous /srv/{self.old.name} /srv/{self.broken.name}", check=False, timeout=1800)), self.base)
+        status, said = ended[0]
+        assert status == 1 and f"已装回 {self.old.name}，业务没有中断" in said and "broken on purpose" in said + self.journal(), said
+        self.ready(self.old)
+        assert self.version_installed() == self.version[self.old]
+        return {**found, "said": said.strip().splitlines()[-1]}
+
+    def update_and_back_by_command(self) -> object:
+        """``his-server update`` forward, and back again before the contraction with the package that it kept."""
+        forward = self.root.run(f"his-server update --previous /srv/{self.old.name} /srv/{self.new.name}", timeout=1800)[1]
+        self.ready(self.new)
+        assert "已更新" in forward and self.version_installed() == self.version[self.new], forward
+        back = self.root.run(f"his-server update /srv/{self.old.name}", timeout=1800)[1]
+        self.ready(self.old)
+        assert "已更新" in back and self.version_installed() == self.version[self.old], back
+        kept = self.root.run("stat -c '%U %n' /var/cache/his-server/packages/*")[1].strip()
+        assert kept == f"root /var/cache/his-server/packages/{self.old.name}", kept
+        assert self.root.run("systemctl is-active his-web his-worker")[1].split() == ["active", "active"]
+        return back.strip().splitlines()[-1]
+
+    def version_installed(self) -> str:
+        """What the package system says."""
+        asked = "dpkg-query -W -f '${Version}' his-server" if self.root.kind == "deb" else "rpm -q --qf '%{VERSION}' his-server"
+        return self.root.run(asked)[1].strip().partition("-")[0]
+
+    def journal(self) -> str:
+        """The end of what the web service wrote."""
+        return self.root.run("journalctl -u his-web -n 60 --no-pager -o cat", check=False)[1]
+
+    def daily_commands(self) -> object:
+        """The commands of docs/operations as they are written there."""
+        shown = {}
+        for line, wanted in (
+                ("his-server balance", ""), ("his-server audit verify", ""), ("his-server keys selftest", ""),
+                ("his-server keys manifest verify", ""), ("his-server migrate --check", "最新"),
+                ("his-server backup create --to /backup --keep 14", "已备份并核对"),
+                ("his-server backup verify /backup/*.hisbackup --tables", "通过"),
+                ("systemctl reload his-web", ""), ("systemctl restart his-worker", ""),
+                ("systemctl status his-web his-worker 'his-module@*' --no-pager", "active (running)"),
+                ("journalctl -u his-web -u his-worker -u 'his-module@*' -o cat --since today | head -3", "{"),
+                ("his-server migrate --contract", "数据库版本"), ("logrotate -d /etc/logrotate.d/his-server", ""),
+                ("curl -s http://127.0.0.1:8000/healthz", "ok"), ("curl -si http://127.0.0.1:8000/readyz", "X-His-Release"),
+                ("curl -s http://127.0.0.1:8000/metrics", "his_responses_total")):
+            if line.startswith(("curl", "logrotate")) and self.root.arch != "amd64":
+                continue
+            if "/backup " in line or line.endswith("/backup"):
+                self.root.run("mkdir -p /backup && chown his:his /backup")
+            said = self.root.run(line, timeout=1800)[1]
+            assert wanted in said, (line, said[-500:])
+            shown[line] = said.strip().splitlines()[-1][:120] if said.strip() else ""
+        self.ready(self.old)
+        return shown
+
+    def passes_the_suite(self) -> object:
+        """The compliance suite from the installed package, on the installed product: it runs to its end and signs a report that holds.
+        What it judges is the report's matter (copied beside the packages), not this step's."""
+        root = self.root
+        root.run(self.smoke("administrators") + "; cp /srv/out/administrators.toml /srv/administrators.toml; "
+                 "chown root:root /srv/administrators.toml; chmod 600 /srv/administrators.toml", timeout=1800)
+        root.run("rm -rf /srv/report", check=False)
+        status, said = root.run(
+            f"COMPLIANCE_DATABASE='{self.address('assessor')}' his-server compliance run --profile all --base http://127.0.0.1:8000 "
+            "--app-dir /opt/his-server/app --data-dir /var/lib/his-server --log-dir /var/log/his-server --accounts /srv/administrators.toml "
+            "--out /srv/report --key /srv/assessor.pem --allow-disturbing", check=False, timeout=3600)
+        assert status in (0, 1) and "报告：" in said, said[-3000:]
+        checked = root.run("his-server compliance verify /srv/report/report.json --public /srv/assessor.pub.pem")[1]
+        assert "通过" in checked, checked
+        report = json.loads((root.path / "srv/report/report.json").read_text(encoding="utf-8"))
+        folder = DIST / f"compliance-{self.root.path.name}"
+        shutil.copytree(root.path / "srv/report", folder, dirs_exist_ok=True)
+        self.ready(self.old)
+        return {"counts": report["counts"], "bad": {one["id"]: one["reason"][:200] for one in report["results"] if one["verdict"] == "不符合"},
+                "interrupted": [one["id"] for one in report["results"] if "检查中断" in one["reason"]], "report": folder.name}
+
+    def backs_up_and_restores(self) -> object:
+        """Sealed backup; a damaged one refused; restored to an empty place with the offline key alone; the same figures."""
+        root = self.root
+        root.run("mkdir -p /srv/backup /srv/restored && chown his:his /srv/backup /srv/restored && chmod 700 /srv/restored; "
+                 "printf '离线-恢复-口令-2026' > /srv/pass; cp /srv/recovery.key /srv/recovery-his.key; chmod 600 /srv/pass /srv/recovery-his.key; "
+                 "chown his /srv/pass /srv/recovery-his.key")
+        made = root.run("his-server backup create --to /srv/backup")[1]
+        name = next((root.path / "srv/backup").glob("*.hisbackup")).name
+        data = bytearray((root.path / "srv/backup" / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (root.path / "srv/backup/bad.hisbackup").write_bytes(data)
+        root.run("chown his /srv/backup/bad.hisbackup")
+        where = f" HIS_DATABASE_URL='{self.address('his', 'restored')}'" if root.database == "postgresql" else ""
+        his = f"setpriv --reuid=his --regid=his --init-groups env HIS_DATA_DIR=/srv/restored{where} "
+        key = "--recovery-key /srv/recovery-his.key --passphrase-file /srv/pass"
+        status, said = root.run(f"{his} his-server restore --keys-only {key} /srv/backup/bad.hisbackup", check=False)
+        assert status == 1 and "没有改动任何数据" in said, said
+        root.run(f"{his} his-server restore --keys-only {key} /srv/backup/{name}")
+        restored = root.run(f"{his} his-server restore {key} /srv/backup/{name}", timeout=1800)[1]
+        assert "与备份一致" in restored, restored
+        again = root.run(f"{his} his-server restore {key} /srv/backup/{name}", check=False)
+        assert again[0] == 1 and "不是空的" in again[1]
+        return {"created": made.strip(), "restored": restored.strip().splitlines()[-1]}
+
+    def notices_tampering(self) -> object:
+        """One changed file of the program, its Python or a library: the start is refused (MP-19)."""
+        said = []
+        for name in ("app/his_server/app.py", "python/lib/python3.13/json/__init__.py"):
+            path = self.root.path / "opt/his-server" / name
+            text = path.read_text()
+            path.write_text(text + "\n# changed\n")
+            status, out = self.root.run("his-server run --bind 127.0.0.1:8999", check=False, timeout=300)
+            assert status == 1 and "不符" in out, out
+            said.append(out.strip()[:120])
+            path.write_text(text)
+        return said
+
+    def goes_away(self) -> object:
+        """Removed: no process, port, unit or program file; data and settings stay. Purged (deb): settings too, data stay."""
+        root = self.root
+        if root.kind == "deb":
+            root.run("dpkg -r his-server")
+        else:
+            root.run("rpm -e his-server")
+        assert root.run("pgrep -u his", check=False)[1].strip() == "", "a process is left"
+        left = [name for name in ("opt/his-server", "usr/bin/his-server", "lib/systemd/system/his-web.service", "run/his-server",
+                                  "var/cache/his-server") if (root.path / name).exists() or (root.path / name).is_symlink()]
+        assert not left, left
+        data = "var/lib/his-server/" + ("his.db" if root.database == "sqlite" else "keys/database.sealed")
+        assert (root.path / data).exists() and (root.path / "var/lib/his-server/keys/master.key").exists()
+        assert not list((root.path / "etc/systemd/system").rglob("his-*")), "an enabled unit is left"
+        if root.kind == "deb":
+            assert (root.path / "etc/his-server/his-server.toml").exists()
+            root.run("dpkg -P his-server")
+            assert not (root.path / "etc/his-server").exists() and (root.path / data).exists()
+        left = root.run("find / -xdev \\( -name '*his-server*' -o -name 'his-web*' -o -name 'his-worker*' -o -name 'his-module*' \\) "
+                        "-not -path '/proc/*' -not -path '/srv/*' -not -path '/var/lib/dpkg/*' | sort", check=False)[1].split()
+        kept = {"/var/lib/his-server", "/var/log/his-server"} | ({"/etc/his-server"} if root.kind == "rpm" else set())
+        odd = [path for path in left if not any(path == one or path.startswith(one + "/") for one in kept)]
+        # rpm keeps edited settings beside, named .rpmsave
+        assert not [path for path in odd if not path.endswith(".rpmsave")], odd
+        root.run("userdel his; rm -rf /var/lib/his-server /var/log/his-server /etc/his-server /etc/logrotate.d/his-server*")
+        lost = root.run("find / -xdev \\( -nouser -o -nogroup \\) -not -path '/srv/*' -not -path '/backup*' | head -5", check=False)[1].strip()
+        assert not lost, lost
+        return {"left": left}
