@@ -11,7 +11,7 @@ from crypto.files import read_private, write_private
 from his_server import backup as backups
 from his_server.backup import envelope
 from his_server.cli.checks import find
-from his_server.cli.context import House, house
+from his_server.cli.context import House, become_owner, house
 from his_server.clock import local
 from his_server.security import audit
 from his_server.security.cli import OPERATOR
@@ -66,9 +66,10 @@ def create(folder: Path, keep: int | None, without_recovery_key: bool) -> None:
 @click.option("--tables", is_flag=True, help="逐表列出行数、摘要和合计")
 def verify(path: Path, recovery_key: Path | None, passphrase_file: Path | None, tables: bool) -> None:
     """核对一份备份能否打开、是否完整"""
+    private = _private(recovery_key, passphrase_file)
     found = _loaded()
     try:
-        contents = backups.verify(found.database.sealer.provider, _key(found, path, recovery_key, passphrase_file), path)
+        contents = backups.verify(found.database.sealer.provider, _key(found, path, private), path)
     except (CryptoError, OSError, backups.Refused) as error:
         raise click.ClickException(str(error)) from error
     for name, table in contents.tables.items() if tables else []:
@@ -121,9 +122,10 @@ def restore(path: Path, recovery_key: Path | None, passphrase_file: Path | None,
     if keys_only:
         _restore_keys(path, recovery_key, passphrase_file)
         return
+    private = _private(recovery_key, passphrase_file)
     found = _loaded()
     try:
-        contents = backups.restore(found.database, _key(found, path, recovery_key, passphrase_file), path, click.echo)
+        contents = backups.restore(found.database, _key(found, path, private), path, click.echo)
     except (CryptoError, OSError, backups.Refused) as error:
         raise click.ClickException(str(error)) from error
     findings = find(found.database, found.everything.checks)
@@ -137,20 +139,21 @@ def restore(path: Path, recovery_key: Path | None, passphrase_file: Path | None,
 
 
 def _restore_keys(path: Path, recovery_key: Path | None, passphrase_file: Path | None) -> None:
-    if recovery_key is None:
+    private = _private(recovery_key, passphrase_file)
+    if private is None:
         raise click.ClickException("取出密钥须用离线恢复私钥：--recovery-key")
     from crypto import get_provider
 
     found = house()
     found.everything  # noqa: B018  # all tables are known from here on; their totals are counted
     settings = found.settings
+    become_owner(settings.data_dir)
     provider = get_provider("openssl")
     targets = {"ring.json": settings.key_ring_path, "master.key": settings.master_key_path}
     for target in targets.values():
         if target.exists():
             raise click.ClickException(f"{target} 已存在，不覆盖。若是新装的服务器且没有数据，请先把它移走")
     try:
-        private = pem.private_from_pem(provider, read_private(recovery_key), _passphrase(passphrase_file))
         contents = backups.verify(provider, envelope.key_by_recovery(provider, private, path), path)
         for name, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -167,12 +170,22 @@ def _loaded() -> House:
     return found
 
 
-def _key(found: House, path: Path, recovery_key: Path | None, passphrase_file: Path | None) -> bytes:
+def _key(found: House, path: Path, private: bytes | None) -> bytes:
     sealer = found.database.sealer
+    return envelope.key_by_ring(sealer, path) if private is None else envelope.key_by_recovery(sealer.provider, private, path)
+
+
+def _private(recovery_key: Path | None, passphrase_file: Path | None) -> bytes | None:
+    """The offline private key, None where none is named: read first, with the caller's rights, because the medium is root's and
+    not the service account's, which we become. :raises click.ClickException: file or passphrase are wrong."""
     if recovery_key is None:
-        return envelope.key_by_ring(sealer, path)
-    private = pem.private_from_pem(sealer.provider, read_private(recovery_key), _passphrase(passphrase_file))
-    return envelope.key_by_recovery(sealer.provider, private, path)
+        return None
+    from crypto import get_provider
+
+    try:
+        return pem.private_from_pem(get_provider("openssl"), read_private(recovery_key), _passphrase(passphrase_file))
+    except CryptoError as error:
+        raise click.ClickException(f"恢复私钥或它的口令不能用：{error}") from error
 
 
 def _passphrase(file: Path | None, confirm: bool = False) -> str:

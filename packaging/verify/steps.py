@@ -289,7 +289,7 @@ class Verification:
             if line.startswith(("curl", "logrotate")) and self.root.arch != "amd64":
                 continue
             if "/backup " in line or line.endswith("/backup"):
-                self.root.run("mkdir -p /backup && chown his:his /backup")
+                self.root.run("install -d -o his -g his -m 700 /backup")
             said = self.root.run(line, timeout=1800)[1]
             assert wanted in said, (line, said[-500:])
             shown[line] = said.strip().splitlines()[-1][:120] if said.strip() else ""
@@ -320,9 +320,7 @@ class Verification:
     def backs_up_and_restores(self) -> object:
         """Sealed backup; a damaged one refused; restored to an empty place with the offline key alone; the same figures."""
         root = self.root
-        root.run("mkdir -p /srv/backup /srv/restored && chown his:his /srv/backup /srv/restored && chmod 700 /srv/restored; "
-                 "printf '离线-恢复-口令-2026' > /srv/pass; cp /srv/recovery.key /srv/recovery-his.key; chmod 600 /srv/pass /srv/recovery-his.key; "
-                 "chown his /srv/pass /srv/recovery-his.key")
+        root.run("install -d -o his -g his -m 700 /srv/backup /srv/restored; printf '离线-恢复-口令-2026' > /srv/pass; chmod 600 /srv/pass")
         made = root.run("his-server backup create --to /srv/backup")[1]
         name = next((root.path / "srv/backup").glob("*.hisbackup")).name
         data = bytearray((root.path / "srv/backup" / name).read_bytes())
@@ -330,11 +328,13 @@ class Verification:
         (root.path / "srv/backup/bad.hisbackup").write_bytes(data)
         root.run("chown his /srv/backup/bad.hisbackup")
         where = f" HIS_DATABASE_URL='{self.address('his', 'restored')}'" if root.database == "postgresql" else ""
-        his = f"setpriv --reuid=his --regid=his --init-groups env HIS_DATA_DIR=/srv/restored{where} "
-        key = "--recovery-key /srv/recovery-his.key --passphrase-file /srv/pass"
+        his = f"HIS_DATA_DIR=/srv/restored{where} "
+        key = "--recovery-key /srv/recovery.key --passphrase-file /srv/pass"
         status, said = root.run(f"{his} his-server restore --keys-only {key} /srv/backup/bad.hisbackup", check=False)
         assert status == 1 and "没有改动任何数据" in said, said
         root.run(f"{his} his-server restore --keys-only {key} /srv/backup/{name}")
+        owners = root.run("stat -c %U /srv/restored/keys /srv/restored/keys/ring.json /srv/restored/keys/master.key")[1].split()
+        assert owners == ["his"] * 3, owners
         restored = root.run(f"{his} his-server restore {key} /srv/backup/{name}", timeout=1800)[1]
         assert "与备份一致" in restored, restored
         again = root.run(f"{his} his-server restore {key} /srv/backup/{name}", check=False)
