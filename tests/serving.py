@@ -55,10 +55,13 @@ class House:
     up: threading.Event = field(default_factory=threading.Event)
     """Set while the server answers, as far as we know."""
     callers: list[Caller] = field(default_factory=list)
+    program: Path | None = None
+    """The folder whose program is served; None: the one of this process."""
 
     def environment(self) -> dict[str, str]:
         """What the processes are started with."""
-        return {**os.environ, "HIS_DATA_DIR": str(self.data_dir), "HIS_SECURE_COOKIES": "0",
+        program = {} if self.program is None else {"PYTHONPATH": str(self.program)}
+        return {**os.environ, **program, "HIS_DATA_DIR": str(self.data_dir), "HIS_SECURE_COOKIES": "0",
                 "HIS_SIMULATE_PAYMENTS": "1", "HIS_LOG_LEVEL": "ERROR",
                 "HIS_DATABASE_URL": self.world.db.url.render_as_string(hide_password=False)}
 
@@ -69,7 +72,8 @@ class House:
         """Start gunicorn and wait until it listens. :raises AssertionError: it didn't (with what it said)."""
         command = [sys.executable, "-m", "his_server", "run", "--bind", f"127.0.0.1:{self.port}", "--workers",
                    str(processes), "--threads", str(threads)]
-        web = subprocess.Popen(command, env=self.environment(), stderr=subprocess.PIPE, start_new_session=True)
+        web = subprocess.Popen(command, env=self.environment(), cwd=self.program, stderr=subprocess.PIPE,
+                               start_new_session=True)
         said = threading.Event()
         threading.Thread(target=self._listen, args=(web, said), daemon=True).start()
         self.web = web
@@ -89,7 +93,7 @@ class House:
         """Start the worker."""
         with self._log("worker").open("ab") as log:
             self.worker = subprocess.Popen([sys.executable, "-m", "his_server", "worker"], stderr=log,
-                                           env=self.environment(), start_new_session=True)
+                                           env=self.environment(), cwd=self.program, start_new_session=True)
 
     def children(self) -> list[int]:
         """The gunicorn processes that answer requests."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import http.client
 import json
@@ -89,7 +90,9 @@ class Http:
             kept = getattr(self._local, "connection", None)
             connection = kept or self._connect()
             try:
-                connection.request(method, self.prefix + path, body, dict(headers))
+                # a body that is too large is answered, and the line closed, before all of it is sent
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError) if body else contextlib.nullcontext():
+                    connection.request(method, self.prefix + path, body, dict(headers))
                 with connection.getresponse() as answer:
                     return Answer(answer.status, tuple((k.lower(), v) for k, v in answer.getheaders()), answer.read())
             except (OSError, http.client.HTTPException):

@@ -67,7 +67,7 @@ def _bill(session: Session, encounter_id: int, caller: Caller) -> tuple[dict[str
     if not person.id_no:
         return None  # nobody the platform could find
     return ({"pushType": "1", "hosId": caller.settings.org_code, "hospPatientId": person.outpatient_no,
-             "patientIdcardType": person.id_type or "01", "patientIdcardNo": person.id_no, "patientName": person.name[:40],
+             "patientIdcardType": person.id_type or "01", "patientIdcardNo": person.id_no, "patientName": person.legal_name[:40],
              "hospOrderId": visit.visit_no, "deptName": department, "doctorName": doctor,
              "regDt": mapping.second(visit.started_at), "payFee": total,
              "pushContent": f"您有 {len(lines)} 项费用待缴，共 {total} 元"},

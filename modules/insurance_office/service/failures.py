@@ -39,7 +39,7 @@ def retry(database: Database, actor: Actor, intent_id: int) -> dict[str, Any]:
         person = session.get(Person, claim.person_id)
         if person is None:
             raise NotFound("failure.person", "没有这个病人，请刷新后重试")
-        id_no, name, person_id = person.id_no or "", person.name, person.id
+        id_no, name, person_id = person.id_no or "", person.legal_name, person.id
         insurance, use_account = claim.insurance, claim.use_account
     if not id_no:
         raise Conflict("failure.no_id", "病人档案没有证件号，不能代为试算，请病人到窗口出示医保凭证")

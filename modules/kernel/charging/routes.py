@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response, current_app
 from sqlalchemy import select
 
-from his_server.db import today
 from his_server.http import Call, Routes
 from modules.kernel.charging import queries, schemas
 from modules.kernel.charging.models import Receipt, RefundCase, Settlement
@@ -27,7 +26,7 @@ from modules.kernel.charging.service import (
     payments,
 )
 from modules.kernel.charging.settings import approval_from
-from modules.kernel.patients.queries import brief
+from modules.kernel.patients.queries import briefs
 from modules.kernel.patients.rules import mask_name, mask_number
 
 routes = Routes("kernel.charging", "/api/charging", tag="charging")
@@ -56,9 +55,8 @@ def identify(call: Call) -> dict[str, Any]:
     with call.database.begin() as session:
         session.info["actor"] = call.actor
         found = members.find(session, call.actor, member)
-        day = today(session)
         return {"name": mask_name(member.name), "masked_id": mask_number(member.id_no),
-                "insurances": member.insurances, "items": [brief(call.actor, p, day) for p in found.persons],
+                "insurances": member.insurances, "items": briefs(session, call.actor, found.persons),
                 "linked": found.linked, "form": found.form}
 
 

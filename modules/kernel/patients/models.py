@@ -31,6 +31,8 @@ class Person(Keyed):
         "work_region", "work_detail", "work_phone", "contact_name", "contact_relation", "contact_phone", "mother_id",
         "merged_into_id")
     name: Mapped[str] = mapped_column(String(100))
+    name_kept_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The name while the file is 封存; ``name`` says so meanwhile, to every list, report and interface (PR-06)."""
     sex: Mapped[str] = mapped_column(String(1), default="0")
     birth_date: Mapped[date | None]
     birth_date_known: Mapped[bool] = mapped_column(default=True)
@@ -72,6 +74,7 @@ class Person(Keyed):
     created_by: Mapped[int] = mapped_column(BigInteger, default=0)
     revision: Mapped[int] = mapped_column(default=1)
 
+    name_kept = SealedText()
     id_no = SealedText()
     phone = SealedText()
     insurance_no = SealedText()
@@ -82,6 +85,12 @@ class Person(Keyed):
     work_detail = SealedText()
     work_phone = SealedText()
     contact_phone = SealedText()
+
+    @property
+    def legal_name(self) -> str:
+        """The name itself, also while the file is 封存: for what the law wants in it (invoice, insurance), and for
+        those who may open the file."""
+        return self.name_kept or self.name
 
 
 class PersonIdentifier(Keyed):

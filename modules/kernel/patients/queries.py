@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
@@ -86,6 +86,17 @@ def _brief(session: Session, actor: Actor, ids: Iterable[int]) -> list[dict[str,
     return shown
 
 
+def briefs(session: Session, actor: Actor, people: Sequence[Person]) -> list[dict[str, Any]]:
+    """Persons that were found by a card, as lists show them.
+
+    :raises Forbidden: there are some, and the file of each is 封存.
+    """
+    shown = _brief(session, actor, [person.id for person in people])
+    if people and not shown:
+        raise access.locked()
+    return shown
+
+
 def brief(actor: Actor, person: Person, day: date) -> dict[str, Any]:
     """A person as lists show it."""
     return _shown(actor, person, person.id_no, person.phone, day)
@@ -130,7 +141,7 @@ def detail(session: Session, actor: Actor, person: Person) -> dict[str, Any]:
     day = today(session)
     return {
         **{field: getattr(person, field) for field in plain},
-        "name": person.name if actor.can(NAMES) else rules.mask_name(person.name),
+        "name": person.legal_name if actor.can(NAMES) else rules.mask_name(person.legal_name),
         "contact_name": rules.mask_name(person.contact_name) if person.contact_name else None,
         "age": rules.age(person.birth_date, day) if person.birth_date else None,
         "masked_id": number("id_no"), "masked_phone": number("phone"), "masked_insurance_no": number("insurance_no"),

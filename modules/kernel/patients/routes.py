@@ -90,6 +90,7 @@ def add_number(call: Call, person_id: int) -> dict[str, Any]:
 @routes.post("/identifiers/<int:identifier_id>/end", permission=EDIT, body=schemas.EndIn)
 def end_number(call: Call, identifier_id: int) -> dict[str, Any]:
     """停用号码（挂失等）"""
+    access.open_file(call.session, call.actor, service.holder(call.session, identifier_id), "identifiers")
     ended = service.end_identifier(call.session, call.actor, identifier_id, call.body["reason"])
     return {"id": ended.id, "active": ended.active}
 
@@ -117,9 +118,7 @@ def unmerge(call: Call) -> Any:
 def recognise(call: Call) -> dict[str, Any]:
     """读卡识别病人"""
     found = service.recognise(call.session, call.actor, **call.body)
-    day = today(call.session)
-    return {"items": [queries.brief(call.actor, p, day) for p in found.persons], "linked": found.linked,
-            "form": found.form}
+    return {"items": queries.briefs(call.session, call.actor, found.persons), "linked": found.linked, "form": found.form}
 
 
 @routes.post("/<int:person_id>/protection", permission=access.DECIDE, body=schemas.ProtectIn, status=201)

@@ -154,8 +154,14 @@ def _facts(plain: str, today: date) -> IdFacts:
     return IdFacts(plain, born, "1" if int(plain[16]) % 2 else "2")
 
 
+CONCEALED = "（已封存）"
+"""What stands for the name of somebody whose file is 封存."""
+
+
 def mask_name(name: str) -> str:
     """The first character and a star for each further one, at most three: 张*, 欧**. Cuts by code point."""
+    if name == CONCEALED:
+        return name
     return name[:1] + "*" * min(max(len(name) - 1, 0), 3)
 
 

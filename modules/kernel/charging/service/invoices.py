@@ -263,7 +263,7 @@ def _request(session: Session, invoice: ElectronicInvoice) -> InvoiceRequest:
     insured = paid[rules.FUND] + paid[rules.HOSPITAL] + paid[rules.ACCOUNT] > 0
     return InvoiceRequest(
         number=session.get_one(Intent, invoice.intent_id).number, kind=invoice.kind, issued_at=invoice.made_at,
-        payer=person.name, payer_id=person.id_no, outpatient_no=person.outpatient_no, sex=person.sex,
+        payer=person.legal_name, payer_id=person.id_no, outpatient_no=person.outpatient_no, sex=person.sex,
         age=age(person.birth_date, invoice.business_date) if person.birth_date else "", department=department or "",
         payee=invoice.cashier_name, total=invoice.amount, fund=paid[rules.FUND] + paid[rules.HOSPITAL],
         account=paid[rules.ACCOUNT], cash=cash, channels=tuple(own), lines=lines, visit_no=visit.visit_no,

@@ -37,6 +37,6 @@ def check(session: Session, person_id: int, member: Member) -> None:
     if person.id_no and member.id_no:
         same = person.id_no.upper() == member.id_no.upper()
     else:
-        same = person.name == member.name
+        same = person.legal_name == member.name
     if not same:
         raise Conflict("insurance.other_person", "医保凭证与所选病人不是同一人，不能医保结算；请核对病人，或由本人出示凭证")

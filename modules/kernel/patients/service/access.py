@@ -22,6 +22,7 @@ from his_server.module import Finding
 from his_server.security import audit, integrity
 from modules.kernel.patients import ports
 from modules.kernel.patients.models import EmergencyAccess, Person, PersonProtection
+from modules.kernel.patients.service import concealing
 from modules.kernel.patients.service.merging import family
 
 log = logging.getLogger("his.patients")
@@ -43,9 +44,7 @@ def open_file(session: Session, actor: Actor, person_id: int, part: str = "file"
     ids = family(session, person_id)
     if not ids:
         raise NotFound("patients.none", "没有这位病人，请重新查找")
-    rows = session.scalars(select(PersonProtection).where(PersonProtection.person_id.in_(ids),
-                                                          PersonProtection.in_force == 1)).all()
-    why = _refusal(session, actor, ids, rows)
+    why = _refusal(session, actor, ids)
     if why is None:
         audit.record(session, actor, "patient.view", "person", person_id, {"part": part})
         return
@@ -54,14 +53,28 @@ def open_file(session: Session, actor: Actor, person_id: int, part: str = "file"
     raise why
 
 
-def _refusal(session: Session, actor: Actor, ids: Sequence[int], rows: Sequence[PersonProtection]) -> Forbidden | None:
+def locked() -> Forbidden:
+    """The refusal of whoever asks for a file that is 封存."""
+    return Forbidden("patients.locked", "该病人的资料已封存，任何人不得调阅、修改和导出；确有需要请联系医务部门")
+
+
+def _refusal(session: Session, actor: Actor, ids: Sequence[int]) -> Forbidden | None:
+    """Why the actor may not open the files. Of each person's decisions the newest counts, whatever ``in_force`` says: that
+    column has no MAC, because it changes. A name that is kept sealed without a locking decision: one was taken away."""
     sealer = of(session).sealer
-    if any(not integrity.holds(sealer, row) for row in rows):
+    found = session.execute(
+        select(Person.name_kept_sealed, PersonProtection)
+        .outerjoin(PersonProtection, PersonProtection.person_id == Person.id).where(Person.id.in_(ids))
+        .order_by(PersonProtection.decided_at, PersonProtection.id)).all()
+    decisions = [row for _, row in found if row is not None]
+    newest = {row.person_id: row for row in decisions}
+    rows = list(newest.values())
+    if (any(not integrity.holds(sealer, row) or (row.in_force == 1) != (newest[row.person_id] is row) for row in decisions)
+            or (any(kept is not None for kept, _ in found) and not any(row.locked for row in rows))):
         log.critical("a protection of person %d was altered", ids[0])
         return Forbidden("integrity.violation", "该病人的保护设置校验未通过，暂不能打开，请立即联系信息科核查")
     if any(row.locked for row in rows):
-        return None if actor.can(LOCKED) else Forbidden(
-            "patients.locked", "该病人的资料已封存，任何人不得调阅、修改和导出；确有需要请联系医务部门")
+        return None if actor.can(LOCKED) else locked()
     everybody = of(session).ports.get(ports.NEED_TO_KNOW) == "all" and bool(TREATING & set(actor.roles))
     if not everybody and all(row.level < RESTRICTED for row in rows):
         return None
@@ -123,6 +136,7 @@ def protect(session: Session, actor: Actor, person_id: int, *, level: int, kinds
         raise Conflict("patients.merged", "该档案已并入另一份档案，请在那份档案上设置")
     former = session.scalar(select(PersonProtection).where(PersonProtection.person_id == person_id,
                                                            PersonProtection.in_force == 1))
+    (concealing.conceal if locked else concealing.restore)(session, family(session, person_id))
     if former is not None:
         former.in_force = former.id
         session.flush()

@@ -64,7 +64,9 @@ def existing(session: Session, person_ids: Iterable[int], message: str, code: st
 
 
 def summary(person: Person) -> str:
-    """One masked line about a person."""
+    """One masked line about a person; of one whose file is 封存 only the outpatient number."""
+    if person.name_kept_sealed is not None:
+        return f"{person.name}，门诊号 {person.outpatient_no}"
     sex = {"1": "男", "2": "女"}.get(person.sex, "性别未知")
     born = f"{person.birth_date.year}年生" if person.birth_date else "出生日期未知"
     return "，".join(filter(None, (
@@ -113,6 +115,14 @@ def add_identifier(session: Session, actor: Actor, person_id: int, kind: str, nu
         person.revision += 1
     audit.record(session, actor, "patient.identifier_add", "person", person.id, {"kind": kind, "identifier": row.id})
     return row
+
+
+def holder(session: Session, identifier_id: int) -> int:
+    """Whose number it is. :raises NotFound: there is no such number."""
+    found = session.scalar(select(PersonIdentifier.person_id).where(PersonIdentifier.id == identifier_id))
+    if found is None:
+        raise NotFound("patients.no_identifier", "没有这个号码，请刷新后重试")
+    return found
 
 
 def end_identifier(session: Session, actor: Actor, identifier_id: int, reason: str) -> PersonIdentifier:

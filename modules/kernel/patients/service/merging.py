@@ -19,6 +19,7 @@ from his_server.errors import Conflict, NotFound, invalid
 from his_server.messaging import outbox
 from his_server.security import audit
 from modules.kernel.patients.models import Person, PersonMerge, PersonProtection
+from modules.kernel.patients.service import concealing
 
 
 def survivors(session: Session, person_ids: Iterable[int]) -> dict[int, Person]:
@@ -70,6 +71,8 @@ def merge(session: Session, actor: Actor, survivor_id: int, merged_id: int, reas
             raise Conflict("patients.merged", "其中一份档案刚被他人合并，请刷新后核对")
     merged = people[merged_id]
     moved = list(session.scalars(select(Person.id).where(Person.merged_into_id == merged_id).order_by(Person.id)))
+    if people[survivor_id].name_kept_sealed is not None:
+        concealing.conceal(session, [merged_id, *moved])
     for child in session.scalars(select(Person).where(Person.id.in_(moved))):
         child.merged_into_id = survivor_id
     merged.merged_into_id = survivor_id
@@ -91,6 +94,8 @@ def unmerge(session: Session, actor: Actor, merge_id: int, reason: str) -> Perso
     found = session.get(PersonMerge, merge_id)
     if found is None:
         raise NotFound("patients.no_merge", "没有这次合并记录，请刷新后重试")
+    if session.get_one(Person, found.merged_id).name_kept_sealed is not None:
+        raise Conflict("patients.protected", "该病人的资料已封存，请医务部门先解除封存再撤销合并")
     if not portable.guarded_update(session, PersonMerge, (PersonMerge.id == merge_id) & PersonMerge.undone_at.is_(None),
                                    {"undone_at": now(session), "undone_by": actor.user_id,
                                     "undone_by_name": actor.name, "undo_reason": reason}):

@@ -94,6 +94,8 @@ def update_person(session: Session, actor: Actor, person_id: int, revision: int,
                                    {"revision": revision + 1}):
         raise Conflict("patients.changed", "该病人信息刚被他人修改，请刷新后核对再保存")
     values = _checked(session, changes, person)
+    if person.name_kept is not None and values.pop("name", person.name) not in (person.name, person.name_kept):
+        raise Conflict("patients.locked", "该病人的资料已封存，姓名不能修改，请医务部门先解除封存")
     changed = {field for field, value in values.items() if getattr(person, field) != value}
     before = {kind: getattr(person, kind) for kind in ("id_no", "phone", "insurance_no")}
     renamed = "name" in changed

@@ -14,7 +14,8 @@ from his_server.security import seals
 from his_server.security.audit import AuditRow
 from his_server.settings import SettingsError
 from modules.kernel.patients import ports
-from modules.kernel.patients.models import EmergencyAccess, PersonProtection
+from modules.kernel.patients.models import EmergencyAccess, Person, PersonProtection
+from modules.kernel.patients.rules import CONCEALED
 from modules.kernel.patients.service import access
 from modules.kernel.patients.settings import Settings
 from tests.factories.hospital import World
@@ -160,6 +161,14 @@ def test_a_label_changed_with_sql_is_found_and_opens_nothing(world: World, db: D
     with db.engine.begin() as connection:
         connection.execute(update(table).where(table.c.in_force == 1).values(in_force=7))
     assert findings() == ["patients.protection"]
+    for who in ("other", "doctor"):  # nor does one that was put out of force
+        assert code(world.get(who, f"/api/patients/{patient}")) == "integrity.violation"
+    protect(world, patient, level=5, locked=True)  # the next decision is good again
+    assert code(world.get("other", f"/api/patients/{patient}")) == "patients.locked"
+    with db.engine.begin() as connection:  # a former decision put back in the place of the newest
+        connection.execute(delete(table).where(table.c.in_force == 1))
+        connection.execute(update(table).where(table.c.in_force == 7).values(in_force=1))
+    assert code(world.get("other", f"/api/patients/{patient}")) == "integrity.violation"
     with db.engine.begin() as connection:
         connection.execute(delete(table))
     assert findings().count("person_protection") == 2
@@ -178,3 +187,64 @@ def test_protected_files_are_not_merged_away(world: World, patient: int) -> None
         assert world.post("chief", f"/api/patients/{patient}/protection", {"level": 3, "reason": "院内决定", **bad}
                           ).status_code == 422
     assert world.post("chief", "/api/patients/999999/protection", {"level": 3, "reason": "院内决定"}).status_code == 404
+
+
+def shown(world: World, *texts: str) -> set[str]:
+    """Where one of the texts stands in an answer to a GET that a role of the small hospital may ask."""
+    found = set()
+    paths = world.get("chief", "/api/openapi.json").json["paths"]
+    for path, about in paths.items():
+        if "get" not in about or "{" in path or path.startswith("/api/live"):
+            continue
+        for who in world.clients:
+            text = world.get(who, path).get_data(as_text=True)
+            found |= {f"{who} {path}" for one in texts if one in text}
+    return found
+
+
+@pytest.mark.requirement("PR-06")
+def test_a_locked_persons_name_is_in_no_list_and_comes_back(world: World, db: Database, patient: int) -> None:
+    encounter = world.ok(world.get("doctor", f"/api/orders/visits?department_id={world.ids['clinic']}"))["items"][0]["id"]
+    world.prescribe(encounter)
+    world.ok(world.pay_all(patient))
+    world.clients["both"] = signed_in_client(world.app, db, "medical_affairs", "registrar", name="周全")
+    path, card = f"/api/patients/{patient}", {"kind": "id_card", "id_no": "320602198001011235"}
+    edit = {"id_type": "01", "id_no": card["id_no"]}
+    world.ok(world.clients["registrar"].put(path, json={"revision": world.ok(world.get("both", path))["revision"], **edit}))
+    before = world.ok(world.get("registrar", f"{path}/timeline"))["items"]
+    names = ("标记人", "标**")
+    everywhere = shown(world, *names)
+    assert len(everywhere) > 5, everywhere
+    protect(world, patient, locked=True, kinds=["dispute"])
+    protect(world, patient, locked=True, kinds=["dispute", "vip"])  # decided again: the name is still the name
+    assert shown(world, *names) == set()
+    assert {place for place in everywhere if "/api/patients" not in place} == shown(world, CONCEALED)  # the rows stay
+    assert code(world.post("registrar", "/api/patients/recognise", card)) == "patients.locked"
+    file = world.ok(world.get("both", path))
+    assert file["name"] == "标记人"
+    again = world.clients["both"].put(path, json={"revision": file["revision"], "name": "标记人", "work_unit": "厂"})
+    renamed = world.clients["both"].put(path, json={"revision": world.ok(again)["revision"], "name": "别名"})
+    assert (renamed.status_code, renamed.json["code"]) == (409, "patients.locked")
+    with db.begin(write=False) as session:
+        person = session.get_one(Person, patient)
+        assert (person.name, person.legal_name) == (CONCEALED, "标记人")
+        assert "标记人".encode() not in bytes(person.name_kept_sealed or b"")
+    protect(world, patient, locked=False)
+    assert shown(world, *names) == everywhere
+    after = world.ok(world.get("registrar", f"{path}/timeline"))["items"]
+    assert [row["field"] for row in after] == ["work_unit", *(row["field"] for row in before)]  # hiding is no renaming
+
+
+@pytest.mark.requirement("PR-06", "HS-08")
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+def test_a_locked_file_stays_one_with_what_was_merged_into_it(world: World, patient: int) -> None:
+    other = world.ok(world.post("registrar", "/api/patients", {"name": "另一人"}))["id"]
+    protect(world, patient, locked=True)
+    body = {"survivor_id": patient, "merged_id": other, "reason": "同一人"}
+    merged = world.ok(world.post("registrar", "/api/patients/merge", body))
+    assert "另一人" not in world.get("registrar", f"/api/patients/{other}").get_data(as_text=True)
+    undo = {"merge_id": merged["id"], "reason": "不是同一人"}
+    assert world.post("registrar", "/api/patients/unmerge", undo).json["code"] == "patients.protected"
+    protect(world, patient, locked=False)
+    world.ok(world.post("registrar", "/api/patients/unmerge", undo))
+    assert world.ok(world.get("registrar", f"/api/patients/{other}"))["name"] == "另一人"
