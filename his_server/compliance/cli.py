@@ -35,6 +35,13 @@ def compliance() -> None:
     help="独立数据库账户的连接地址（不是应用自己的账户）；也可用环境变量 COMPLIANCE_DATABASE",
     envvar="COMPLIANCE_DATABASE",
 )
+@click.option(
+    "--empty-database",
+    "empty",
+    default="",
+    help="恢复演练用的空数据库地址（内嵌库不必给）；也可用环境变量 COMPLIANCE_EMPTY_DATABASE",
+    envvar="COMPLIANCE_EMPTY_DATABASE",
+)
 @click.option("--app-dir", type=FOLDER, help="程序目录")
 @click.option("--data-dir", type=FOLDER, help="数据目录")
 @click.option("--log-dir", type=FOLDER, help="日志目录")
@@ -63,6 +70,7 @@ def run(
     base: str,
     ca: Path | None,
     url: str | None,
+    empty: str,
     app_dir: Path | None,
     data_dir: Path | None,
     log_dir: Path | None,
@@ -100,6 +108,7 @@ def run(
             accounts=read_accounts(accounts_file) if accounts_file else {},
             command=command_of(line) if line else None,
             disturb=allow_disturbing,
+            empty=empty,
             hospital_code=hospital_code,
         )
     except (NotRun, CryptoError, ValueError, OSError) as error:

@@ -90,7 +90,7 @@ def run(target: Target, entries: Sequence[Entry], say: Callable[[str], None] = l
             done[entry.id] = derived(entry, done)
             say(f"{entry.id} {done[entry.id].verdict} {entry.title}")
     if left:
-        say(f"未能停用的测试账户：{'、'.join(left)}")
+        say(f"未能停用的测试账户与目录：{'、'.join(left)}")
     return [done[entry.id] for entry in entries]
 
 

@@ -81,11 +81,17 @@ class Target:
     accounts: Mapping[str, Account] = field(default_factory=dict)
     command: Command | None = None
     disturb: bool = False
+    empty: str = ""
+    """URL of a database without tables, for a restore."""
     hospital_code: str = "H32060200006"
     mark: str = field(default_factory=lambda: "hgcs" + secrets.token_hex(3))
     secrets: set[str] = field(default_factory=set)
     """What must never stand in a report."""
     made: list[Account] = field(default_factory=list)
+    endings: list[Callable[[], bool]] = field(default_factory=list)
+    """What must be done at the end, and says whether it succeeded."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What checks made and share."""
     _signed_in: dict[str, Visitor] = field(default_factory=dict)
     _given: int = 0
 
@@ -268,8 +274,13 @@ class Target:
         return int(self.register(**values).good("建立测试病人")["id"])
 
     def tidy(self) -> list[str]:
-        """Disable every account that was made; what couldn't be ended is told."""
+        """Disable every account that was made and stop what was put into the catalogues; what couldn't be ended is told."""
         left = []
+        for ending in self.endings:
+            done = False
+            with contextlib.suppress(OSError, NotRun):
+                done = ending()
+            left += [] if done else [f"{self.mark}（目录）"]
         for account in self.made:
             answer = None
             with contextlib.suppress(OSError, NotRun):

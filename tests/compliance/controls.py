@@ -23,9 +23,10 @@ from his_server.security import (
 from his_server.security import settings as security_settings
 from modules.discipline import service as statistics
 from modules.kernel.orders import rules as order_rules
+from modules.kernel.orders.service import prescribing
 from modules.kernel.patients import rules as patient_rules
 from modules.kernel.patients import service
-from modules.kernel.patients.service import access
+from modules.kernel.patients.service import access, concealing
 from tests.compliance.breaking import (
     Break,
     always,
@@ -77,6 +78,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
         both(put(integrity.Head, "check", always(None)), put(integrity, "row_holds", always(True))),
     ),
     ("MP-08", "altered decisions count", put(integrity, "holds", always(True))),
+    ("PR-06", "names stay in lists", put(concealing, "conceal", always(None))),
     ("MP-11", "a nonce works twice", put(signin, "spend", always(True))),
     ("MP-12", "a phone number in a name", planted("department", "name", "{phone}")),
     ("MP-13", "a plain digest for an index", plain_index),
@@ -296,6 +298,11 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ),
     ("RX-02", "a month without a reason", put(order_rules, "MAX_DAYS", 60)),
     ("RX-06", "six drugs on one prescription", put(order_rules, "MAX_DRUGS", 60)),
+    ("RX-03", "ninety days", put(order_rules, "LONG_DAYS_MOST", 90)),
+    ("RX-04", "no drug is a narcotic", put(order_rules, "NARCOTIC", frozenset())),
+    ("RX-05", "nine days of poison", put(order_rules, "TOXIC_DAYS", 9)),
+    ("RX-08", "everybody has every right", put(order_rules, "antimicrobial_level", always(3))),
+    ("RX-11", "nothing is refused", put(prescribing, "_refuse_unlawful", always(None))),
     ("YB-01", "a fund that doesn't add up", raised("insurance_claim", "fund")),
     (
         "YB-08",

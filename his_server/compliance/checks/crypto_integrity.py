@@ -100,7 +100,7 @@ def label(target: Target, seen: Evidence) -> None:
     for what, values in (("把五级改为一级", {"level": 1}), ("把决定改为失效", {"in_force": 7})):
         with target.db.altered("person_protection", {"person_id": person}, **values):
             answer = looker.get(f"/api/patients/{person}")
-            seen.see(answer.status == 403, f"{what}后仍打不开", f"{answer.status} {answer.code}", vital="in_force" not in values)
+            seen.see(answer.status == 403, f"{what}后仍打不开", f"{answer.status} {answer.code}")
             if target.command is not None:
                 done = target.his("balance", "--check", "patients.protection") if "in_force" in values else None
                 if done is not None:

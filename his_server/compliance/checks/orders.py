@@ -11,8 +11,8 @@ from his_server.compliance.client import Answer, Visitor
 from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import Target
 
-LONGEST, MOST = 7, 5
-"""Days of an ordinary prescription; drugs on one (处方管理办法 6, 19)."""
+LONGEST, URGENT, MOST = 7, 3, 5
+"""Days of an ordinary and of an emergency prescription; drugs on one (处方管理办法 6, 19)."""
 LETTERS = "abcdefghijlmpqstxyz"
 
 
@@ -24,6 +24,7 @@ class Visit:
     doctor: Visitor
     person: int
     encounter: int
+    department: int
 
     def drugs(self, count: int) -> list[dict[str, Any]]:
         """Ordinary drugs in stock. :raises NotRun: there are too few."""
@@ -59,7 +60,7 @@ class Visit:
 
 
 @contextmanager
-def visit(target: Target, **values: Any) -> Iterator[Visit]:
+def visit(target: Target, *, emergency: bool = False, **values: Any) -> Iterator[Visit]:
     """Register a patient and put him before the doctor of the accounts file. :raises NotRun: no clinic or no doctor."""
     if "doctor" not in target.accounts or "cashier" not in target.accounts:
         raise NotRun("账户文件中没有 doctor（今天出诊）和 cashier（有票段）的账户")
@@ -68,10 +69,10 @@ def visit(target: Target, **values: Any) -> Iterator[Visit]:
     open_ones = [
         one
         for one in sessions
-        if one["state"] == "open" and one["free"] > 0 and one.get("price") is not None and one["level"] != "急诊"
+        if one["state"] == "open" and one["free"] > 0 and one.get("price") is not None and (one["level"] == "急诊") == emergency
     ]
     if not open_ones:
-        raise NotRun("今天没有可挂的号")
+        raise NotRun("今天没有可挂的" + ("急诊号" if emergency else "号"))
     price = (
         open_ones[0]["price"][:-2]
         if open_ones[0]["price"].endswith("00") and len(open_ones[0]["price"].partition(".")[2]) == 4
@@ -87,11 +88,14 @@ def visit(target: Target, **values: Any) -> Iterator[Visit]:
         },
     ).good("挂号")
     doctor = target.staff("doctor")
-    found = [one["id"] for one in doctor.get("/api/orders/visits").good("候诊")["items"] if one["person_id"] == person]
-    if not found:
-        raise NotRun("医生的候诊列表中没有测试病人")
+    waiting = doctor.get(f"/api/orders/visits?department_id={open_ones[0]['department_id']}").good("候诊")
+    found = [one["id"] for one in waiting["items"] if one["person_id"] == person]
     try:
-        yield Visit(target, doctor, person, found[0])
+        if not found:
+            raise NotRun("医生的候诊列表中没有测试病人")
+        if waiting.get("night"):
+            raise NotRun("现在是夜间（只能开 3 日以内的急诊处方），请在白天运行")
+        yield Visit(target, doctor, person, found[0], open_ones[0]["department_id"])
     finally:
         cashier.post(f"/api/outpatient-billing/registrations/{made['registration_id']}/cancel", {"reason": "合规测试"})
 
@@ -107,7 +111,14 @@ def days(target: Target, seen: Evidence) -> None:
         seen.see(long.status == 422, f"{LONGEST + 1} 天没有理由被拒绝", f"{long.status} {reason}")
         chronic = before.prescribe(drugs, LONGEST + 1, chronic_reason="慢性病病情稳定")
         seen.see(chronic.status == 201, f"{LONGEST + 1} 天有慢病理由可以开", f"{chronic.status} {chronic.code}")
-    seen.lacks("急诊 3 日（须急诊号）")
+    try:
+        with visit(target, emergency=True) as urgent:
+            for asked, good in ((URGENT, True), (URGENT + 1, False)):
+                answer = urgent.prescribe(drugs, asked)
+                fits = answer.status == 201 if good else answer.status == 422
+                seen.see(fits, f"急诊处方 {asked} 天{'可以开' if good else '被拒绝'}", f"{answer.status} {answer.code}")
+    except NotRun as error:
+        seen.lacks(f"急诊 3 日（{error}）")
 
 
 @check("RX-06", "http", "accounts")

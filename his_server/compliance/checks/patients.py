@@ -122,7 +122,7 @@ def _lists_without(target: Target, seen: Evidence) -> None:
             seen.see(shown, "封存前今日名单中有该病人（检查有效）", f"{len(shown)} 处")
             _protect(target, today.person, level=5, locked=True)
             left = _showing(target, name, today.person)
-            seen.see(not left, "封存后各岗位的名单与报表中不再出现该病人", left or "未出现", vital=False)
+            seen.see(not left, "封存后各岗位的名单与报表中不再出现该病人", left or "未出现")
     except NotRun as error:
         seen.lacks(f"今日名单与报表（{error}）")
 

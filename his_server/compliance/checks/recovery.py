@@ -56,10 +56,10 @@ def backup(target: Target, seen: Evidence) -> None:
         damaged.write_bytes(content)
         bad = target.his("backup", "verify", str(damaged))
         seen.see(bad.code != 0, "损坏一比特的备份核对不通过", bad.out[-120:])
-        if target.db.dialect != "sqlite":
-            seen.lacks("恢复到空数据库（须另给一个空库，请按 docs/operations 演练）")
+        if target.db.dialect != "sqlite" and not target.empty:
+            seen.lacks("恢复到空数据库（须另给一个空库：--empty-database）")
             return
-        empty = f"sqlite:///{folder}/restored.db"
+        empty = target.empty or f"sqlite:///{folder}/restored.db"
         refused = target.his("restore", str(damaged), environment={"HIS_DATABASE_URL": empty})
         seen.see(refused.code != 0, "损坏的备份拒绝恢复", refused.out[-120:])
         began = time.monotonic()
