@@ -43,6 +43,8 @@ PUBLIC = "public"
 """Permission of the few routes that need no session (sign-in, health)."""
 SIGNED_IN = "signed_in"
 """Permission of routes that every signed-in person may use."""
+KEYED = frozenset({"value", "steps"})
+"""Effects that make value: an Idempotency-Key is required."""
 
 
 @dataclass
@@ -53,7 +55,10 @@ class Call:
     actor: Actor
     body: Any = None
     query: dict[str, Any] = field(default_factory=dict)
+    again: bool | None = None
+    """Whether :meth:`begin` found that an earlier request under the same key had begun this; None: it hasn't begun."""
     _session: Session | None = None
+    _route: Route | None = None
 
     @property
     def session(self) -> Session:
@@ -61,6 +66,26 @@ class Call:
         if self._session is None:
             raise RuntimeError("this route opens its own units of work")
         return self._session
+
+    def begin(self, work: Callable[..., Any], ask: Callable[[], Any] | None = None) -> Any:
+        """The first unit of work of a ``steps`` route, ``work(session)``, once per Idempotency-Key. What it returns (JSON, a
+        row's id) is kept in the same transaction: a repeat after a lost answer gets it and goes on from where things are.
+
+        ``ask``: what an outside system has to say before, with no unit of work open; ``work`` gets it as a second argument.
+        :raises AppError: as ``ask``, ``work`` and :func:`perform`.
+        """
+        assert self._route is not None
+        body, made, told = request.get_data(), None, ()
+        if ask is not None:
+            key = request.headers["Idempotency-Key"]
+            made = _stored(self, key, idempotency.request_hash(request.method, request.path, body))
+            told = () if made else (ask(),)
+        try:
+            made = made or perform(lambda call: work(call.session, *told), self._route, self, None, {}, body)
+        finally:
+            self._session = None
+        self.again = "Idempotent-Replay" in made.headers
+        return json.loads(made.get_data())
 
 
 @dataclass(frozen=True)
@@ -84,7 +109,8 @@ class Routes:
     """The routes of one module under one prefix.
 
     ``effect``: ``read`` (read-only unit of work), ``write``, ``value`` (makes value: Idempotency-Key required,
-    answer stored and replayed), ``manual`` (opens its own units of work; network calls allowed between them).
+    answer stored and replayed), ``manual`` (opens its own units of work; network calls allowed between them), ``steps``
+    (manual and makes value: key required, the first unit of work is :meth:`Call.begin`).
     """
 
     def __init__(self, name: str, prefix: str, tag: str) -> None:
@@ -144,6 +170,7 @@ def _handler(view: Callable[..., Any], route: Route) -> Callable[..., Any]:
             actor=actor,
             query=load(query, query_args()) if query else {},
             body=load(body, _json_body()) if body else None,
+            _route=route,
         )
         try:
             return _run(view, route, call, out, path)
@@ -176,6 +203,8 @@ def _check_path(path: Mapping[str, Any]) -> None:
 def _run(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Any:
     if route.effect == "manual":
         return _manual(view, route, call, out, path)
+    if route.effect == "steps":
+        return _steps(view, route, call, out, path)
     return perform(view, route, call, out, path, request.get_data() if route.effect == "value" else b"")
 
 
@@ -186,9 +215,8 @@ def perform(view: Callable[..., Any], route: Route, call: Call, out: Schema | No
 
     :raises Invalid: the key is missing. :raises Conflict: it was used for another request.
     """
-    key = request.headers.get("Idempotency-Key", "") if route.effect == "value" else ""
-    if route.effect == "value" and not 8 <= len(key) <= 80:
-        raise Invalid("idempotency.missing", "缺少提交编号（Idempotency-Key），请刷新页面后重试")
+    key = request.headers.get("Idempotency-Key", "") if route.effect in KEYED else ""
+    _check_key(route)
     digest = idempotency.request_hash(request.method, request.path, body) if key else ""
     attempt = 1
     while True:
@@ -218,6 +246,11 @@ def perform(view: Callable[..., Any], route: Route, call: Call, out: Schema | No
         attempt += 1
 
 
+def _check_key(route: Route) -> None:
+    if route.effect in KEYED and not 8 <= len(request.headers.get("Idempotency-Key", "")) <= 80:
+        raise Invalid("idempotency.missing", "缺少提交编号（Idempotency-Key），请刷新页面后重试")
+
+
 def _manual(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Response:
     """A view with units of work of its own. Nobody repeats it: an earlier one may be saved already."""
     try:
@@ -230,12 +263,22 @@ def _manual(view: Callable[..., Any], route: Route, call: Call, out: Schema | No
                                                   "再继续，不要直接重复提交") from error
 
 
+def _steps(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any]) -> Response:
+    """A refusal after the first unit of work refuses nothing: what has begun is there, and a repeat goes on with it."""
+    try:
+        return perform_alone(view, route, call, out, path, b"")
+    except AppError as error:
+        if call.again is None or error.code == "database.interrupted":
+            raise
+        raise Unavailable("steps.unfinished", f"已经开始办理，尚未办完：{error.message}。请再按一次继续，不会重复办理",
+                          error.errors) from error
+
+
 def perform_alone(view: Callable[..., Any], route: Route, call: Call, out: Schema | None, path: dict[str, Any], _body: bytes
                   ) -> Response:
     """A view with units of work of its own that makes value: the key has to be there, what it is good for is the view's
     business. :raises Invalid: the key is missing."""
-    if route.effect == "value" and not 8 <= len(request.headers.get("Idempotency-Key", "")) <= 80:
-        raise Invalid("idempotency.missing", "缺少提交编号（Idempotency-Key），请补上后重试")
+    _check_key(route)
     return _manual(view, route, call, out, path)
 
 

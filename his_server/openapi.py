@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
 from his_server import __version__, wire
-from his_server.http import PUBLIC, Route
+from his_server.http import KEYED, PUBLIC, Route
 from his_server.registry import Hospital
 
 _CONVERTER = re.compile(r"<(?:(?P<kind>\w+)(?:\([^)]*\))?:)?(?P<name>\w+)>")
@@ -60,7 +60,7 @@ def _operation(route: Route) -> dict[str, Any]:
     ]
     if route.query:
         parameters.append({"in": "query", "schema": route.query})  # the plugin spreads it over its fields
-    if route.effect == "value":
+    if route.effect in KEYED:
         parameters.append({"in": "header", "name": "Idempotency-Key", "required": True,
                            "schema": {"type": "string", "minLength": 8, "maxLength": 80}})
     ok: dict[str, Any] = {"description": "完成"}

@@ -8,6 +8,7 @@ from his_server.db import today
 from his_server.http import Call, Routes
 from modules.insurance_office import queries, schemas, service
 from modules.insurance_office.models import Difference
+from modules.kernel.masterdata.models import InsuranceMapping
 
 routes = Routes("insurance_office", "/api/insurance-office", tag="insurance_office")
 STATEMENTS = "insurance_office.statements"
@@ -43,11 +44,17 @@ def _shown(call: Call, statement_id: int) -> dict[str, Any]:
         return queries.statement(session, statement_id)
 
 
-@routes.post("/statements/<int:statement_id>/upload", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="manual")
+def _act(call: Call, statement_id: int, act: str) -> dict[str, Any]:
+    call.begin(lambda session: service.open_act(session, call.actor, statement_id, act))
+    if not call.again:
+        service.act(call.database, call.actor, statement_id, act)
+    return _shown(call, statement_id)
+
+
+@routes.post("/statements/<int:statement_id>/upload", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="steps")
 def upload(call: Call, statement_id: int) -> dict[str, Any]:
     """上传对账单"""
-    service.upload(call.database, call.actor, statement_id)
-    return _shown(call, statement_id)
+    return _act(call, statement_id, "upload")
 
 
 @routes.post("/statements/<int:statement_id>/compare", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="manual")
@@ -57,18 +64,16 @@ def compare(call: Call, statement_id: int) -> dict[str, Any]:
     return _shown(call, statement_id)
 
 
-@routes.post("/statements/<int:statement_id>/confirm", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="manual")
+@routes.post("/statements/<int:statement_id>/confirm", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="steps")
 def confirm(call: Call, statement_id: int) -> dict[str, Any]:
     """确认对账单（不可撤回）"""
-    service.confirm(call.database, call.actor, statement_id)
-    return _shown(call, statement_id)
+    return _act(call, statement_id, "confirm")
 
 
-@routes.post("/statements/<int:statement_id>/delete", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="manual")
+@routes.post("/statements/<int:statement_id>/delete", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="steps")
 def delete(call: Call, statement_id: int) -> dict[str, Any]:
     """删除已上传、未确认的对账单"""
-    service.delete(call.database, call.actor, statement_id)
-    return _shown(call, statement_id)
+    return _act(call, statement_id, "delete")
 
 
 @routes.post("/statements/<int:statement_id>/query", permission=STATEMENTS, out=schemas.StatementDetailOut, effect="manual")
@@ -100,9 +105,10 @@ def propose(call: Call, difference_id: int) -> Difference:
     return service.propose(call.session, call.actor, difference_id, **call.body)
 
 
-@routes.post("/differences/<int:difference_id>/approve", permission=APPROVE, out=schemas.DifferenceDoneOut, effect="manual")
+@routes.post("/differences/<int:difference_id>/approve", permission=APPROVE, out=schemas.DifferenceDoneOut, effect="steps")
 def approve(call: Call, difference_id: int) -> Difference:
     """同意冲正：先查询再冲正（2601），重复执行不会重复冲正"""
+    call.begin(lambda session: service.open_approval(session, call.actor, difference_id).id)
     return service.approve(call.database, call.actor, difference_id)
 
 
@@ -164,10 +170,15 @@ def upload_mappings(call: Call) -> dict[str, int]:
     return service.upload_mappings(call.database, call.actor, call.body["ids"])
 
 
-@routes.post("/mappings/<int:mapping_id>/withdraw", permission=MAPPINGS, out=schemas.AssignedOut, effect="manual")
+@routes.post("/mappings/<int:mapping_id>/withdraw", permission=MAPPINGS, out=schemas.AssignedOut, effect="steps")
 def withdraw_mapping(call: Call, mapping_id: int) -> Any:
     """撤销目录对照（3302）"""
-    return service.withdraw_mapping(call.database, call.actor, mapping_id)
+    call.begin(lambda session, _: service.withdraw_mapping(session, call.actor, mapping_id).id,
+               lambda: service.unmap(call.database, mapping_id))
+    with call.database.begin(write=False) as session:
+        found = session.get_one(InsuranceMapping, mapping_id)
+        session.expunge(found)
+        return found
 
 
 @routes.post("/catalogue/refresh", permission=MAPPINGS, body=schemas.CatalogueIn, out=schemas.FetchedOut, effect="manual")

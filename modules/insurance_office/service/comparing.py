@@ -161,26 +161,32 @@ def decline(session: Session, actor: Actor, difference_id: int, *, reason: str) 
     return found
 
 
-def approve(database: Database, actor: Actor, difference_id: int) -> Difference:
-    """Approve another person's proposal: the centre is asked what the message made, and it is reversed.
+def open_approval(session: Session, actor: Actor, difference_id: int) -> Difference:
+    """Approve another person's proposal, to be committed before :func:`approve`. :raises Forbidden: one's own proposal."""
+    port(of(session))
+    found = _difference(session, difference_id)
+    if found.proposed_by == actor.user_id:
+        raise Forbidden("difference.own", "不能审批自己提出的冲正，请由他人审批")
+    if not portable.guarded_update(
+            session, Difference, (Difference.id == difference_id) & Difference.state.in_(("proposed", "reversing")), {
+                "state": "reversing", "number": f"DZ{difference_id}", "decided_by": actor.user_id,
+                "decided_by_name": actor.name, "decided_at": now(session)}):
+        raise _done(found)
+    audit.record(session, actor, "difference.approve", "insurance_difference", difference_id,
+                 {"message_id": found.message_id})
+    return found
 
-    Harmless to repeat where the answer got lost. :raises Forbidden: one's own proposal.
-    """
+
+def approve(database: Database, actor: Actor, difference_id: int) -> Difference:
+    """The centre is asked what the message made, and it is reversed. Harmless to repeat where the answer got lost; what is
+    settled stays so."""
     adapter = port(database)
-    with database.begin() as session:
-        session.info["actor"] = actor
+    with database.begin(write=False) as session:
         found = _difference(session, difference_id)
-        if found.proposed_by == actor.user_id:
-            raise Forbidden("difference.own", "不能审批自己提出的冲正，请由他人审批")
-        number = f"DZ{difference_id}"
-        if not portable.guarded_update(
-                session, Difference, (Difference.id == difference_id) & Difference.state.in_(("proposed", "reversing")), {
-                    "state": "reversing", "number": number, "decided_by": actor.user_id, "decided_by_name": actor.name,
-                    "decided_at": now(session)}):
-            raise _done(found)
-        audit.record(session, actor, "difference.approve", "insurance_difference", difference_id,
-                     {"message_id": found.message_id})
-        member_no, message_id, refund = found.member_no or "", found.message_id, found.refund
+        member_no, message_id, refund, number = found.member_no or "", found.message_id, found.refund, found.number or ""
+        session.expunge(found)
+    if found.state != "reversing":
+        return found
     try:
         answer = adapter.undo_stray(number, member_no, message_id, refund=refund)
         state, message = answer.state, answer.message

@@ -123,8 +123,11 @@ def _mapped(row: InsuranceMapping, ours: Any) -> Mapped:
                   unit="" if ours is None else ours.pack_unit if drug else ours.unit)
 
 
-def withdraw_mapping(database: Database, actor: Actor, mapping_id: int) -> InsuranceMapping:
-    """Take an uploaded mapping back (3302); lines are no longer uploaded under it. :raises Conflict: it isn't uploaded."""
+def unmap(database: Database, mapping_id: int) -> None:
+    """Have the insurer take an uploaded mapping back (3302), before :func:`withdraw_mapping`.
+
+    :raises Conflict: it isn't uploaded, or the insurer refuses. :raises Unavailable: no answer.
+    """
     adapter = port(database)
     with database.begin(write=False) as session:
         row = session.get(InsuranceMapping, mapping_id)
@@ -141,16 +144,15 @@ def withdraw_mapping(database: Database, actor: Actor, mapping_id: int) -> Insur
         raise Unavailable("catalog.no_answer", "医保中心没有应答，请稍后重新撤销（不会重复）") from error
     if answer.state != CONFIRMED:
         raise Conflict("mapping.refused", f"医保中心没有撤销：{answer.message}")
-    with database.begin() as session:
-        session.info["actor"] = actor
-        portable.guarded_update(session, InsuranceMapping, (InsuranceMapping.id == mapping_id)
-                                & (InsuranceMapping.state == "uploaded"),
-                                {"state": "withdrawn", "changed_at": now(session), "changed_by_name": actor.name})
-        audit.record(session, actor, "mapping.withdraw", "insurance_mapping", mapping_id)
-        kept = session.get_one(InsuranceMapping, mapping_id)
-        session.refresh(kept)
-        session.expunge(kept)
-        return kept
+
+
+def withdraw_mapping(session: Session, actor: Actor, mapping_id: int) -> InsuranceMapping:
+    """A mapping that the insurer took back: lines are no longer uploaded under it."""
+    portable.guarded_update(session, InsuranceMapping, (InsuranceMapping.id == mapping_id)
+                            & (InsuranceMapping.state == "uploaded"),
+                            {"state": "withdrawn", "changed_at": now(session), "changed_by_name": actor.name})
+    audit.record(session, actor, "mapping.withdraw", "insurance_mapping", mapping_id)
+    return session.get_one(InsuranceMapping, mapping_id)
 
 
 def refresh_catalogue(database: Database, actor: Actor, list_type: str) -> int:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
 from his_server.clock import local
-from his_server.db import Database, now, today, unless_taken
+from his_server.db import Database, now, of, today, unless_taken
 from his_server.errors import Conflict, Invalid, NotFound, Unavailable
 from his_server.security import audit
 from modules.insurance_office import rules
@@ -139,49 +139,51 @@ def told(found: Statement) -> tuple[Scope, Totals]:
 # Handing in
 
 
-def upload(database: Database, actor: Actor, statement_id: int) -> Statement:
-    """Hand a statement in. :raises Conflict: it is no draft, or the ledger has moved since it was made."""
-    def fresh(session: Session, found: Statement) -> None:
-        scope = found.insurance, found.clearing, found.agency
-        if found.monthly:
-            if days_missing(session, found.begin_day, found.end_day, scope):
-                raise Conflict("statement.days_missing", "有日对账单尚未确认，请先完成日对账再上传月结")
-        elif rules.totals(rows_of(session, found.begin_day, found.end_day, scope)) != _totals(found):
-            raise Conflict("statement.stale", "生成后账上又有变化，请重新生成后再上传")
-    scope, totals = told(_read(database, statement_id))
-    return _act(database, actor, statement_id, "upload",
-                lambda found: port(database).upload(found.number, bool(found.monthly), scope, totals), fresh)
+def open_act(session: Session, actor: Actor, statement_id: int, act: str) -> int:
+    """Write down that a statement is to be handed in (``upload``), taken back unconfirmed (``delete``; a new revision can be
+    made then) or confirmed for good (``confirm``); to be committed before :func:`act`. Returns its id.
+
+    :raises Conflict: its state doesn't allow it; to upload: the ledger has moved since it was made; to confirm: differences
+    are open.
+    """
+    port(of(session))
+    found = _get(session, statement_id)
+    if found.state in _BEFORE[act] and act in _CHECKS:
+        _CHECKS[act](session, found)
+    if not portable.guarded_update(
+            session, Statement, (Statement.id == statement_id) & Statement.state.in_(_BEFORE[act])
+            & (Statement.pending.is_(None) | ((Statement.pending == act) & (Statement.changed_at < now(session) - STALE))),
+            {"pending": act, "changed_at": now(session), "changed_by_name": actor.name}):
+        raise _refused(found, act)
+    audit.record(session, actor, f"statement.{act}", "insurance_statement", statement_id, {"number": found.number})
+    return found.id
 
 
-def delete(database: Database, actor: Actor, statement_id: int) -> Statement:
-    """Take an unconfirmed statement back from the centre; a new revision can be made then."""
-    return _act(database, actor, statement_id, "delete", lambda found: port(database).delete(found.number))
+def act(database: Database, actor: Actor, statement_id: int, act: str) -> Statement:
+    """Tell the centre what was written down, and record what came of it."""
+    found, centre = _read(database, statement_id), port(database)
+    calls: dict[str, Callable[[], Outcome]] = {
+        "upload": lambda: centre.upload(found.number, bool(found.monthly), *told(found)),
+        "delete": lambda: centre.delete(found.number), "confirm": lambda: centre.confirm(found.number)}
+    return _called(database, actor, statement_id, act, calls[act])
 
 
-def confirm(database: Database, actor: Actor, statement_id: int) -> Statement:
-    """Confirm a statement for good. :raises Conflict: it wasn't compared, or differences are open."""
-    def decided(session: Session, found: Statement) -> None:
-        if session.scalar(select(func.count()).select_from(Difference).where(
-                Difference.statement_id == found.id, Difference.state.in_(OPEN))):
-            raise Conflict("statement.differences", "还有差异没有处理，请先在差异清单中处理")
-    return _act(database, actor, statement_id, "confirm", lambda found: port(database).confirm(found.number), decided)
+def _unmoved(session: Session, found: Statement) -> None:
+    scope = found.insurance, found.clearing, found.agency
+    if found.monthly:
+        if days_missing(session, found.begin_day, found.end_day, scope):
+            raise Conflict("statement.days_missing", "有日对账单尚未确认，请先完成日对账再上传月结")
+    elif rules.totals(rows_of(session, found.begin_day, found.end_day, scope)) != _totals(found):
+        raise Conflict("statement.stale", "生成后账上又有变化，请重新生成后再上传")
 
 
-def _act(database: Database, actor: Actor, statement_id: int, act: str, call: Callable[[Statement], Outcome],
-         check: Callable[[Session, Statement], None] | None = None) -> Statement:
-    port(database)
-    with database.begin() as session:
-        session.info["actor"] = actor
-        found = _get(session, statement_id)
-        if found.state in _BEFORE[act] and check is not None:
-            check(session, found)
-        if not portable.guarded_update(
-                session, Statement, (Statement.id == statement_id) & Statement.state.in_(_BEFORE[act])
-                & (Statement.pending.is_(None) | ((Statement.pending == act) & (Statement.changed_at < now(session) - STALE))),
-                {"pending": act, "changed_at": now(session), "changed_by_name": actor.name}):
-            raise _refused(found, act)
-        audit.record(session, actor, f"statement.{act}", "insurance_statement", statement_id, {"number": found.number})
-    return _called(database, actor, statement_id, act, lambda: call(_read(database, statement_id)))
+def _without_differences(session: Session, found: Statement) -> None:
+    if session.scalar(select(func.count()).select_from(Difference).where(
+            Difference.statement_id == found.id, Difference.state.in_(OPEN))):
+        raise Conflict("statement.differences", "还有差异没有处理，请先在差异清单中处理")
+
+
+_CHECKS = {"upload": _unmoved, "confirm": _without_differences}
 
 
 def _refused(found: Statement, act: str) -> Conflict:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from his_server.http import Call, Routes
 from modules.kernel.charging import queries, schemas
-from modules.kernel.charging.models import Receipt, RefundCase, Settlement
+from modules.kernel.charging.models import InvoiceDifference, Receipt, RefundCase, Settlement
 from modules.kernel.charging.schemas import papers as papers_wire
 from modules.kernel.charging.service import (
     Returns,
@@ -178,20 +178,17 @@ def withdraw_mobile(call: Call, claim_id: int) -> dict[str, Any]:
 
 
 @routes.post("/insurance/refunds", permission=REFUND_INSURED, body=schemas.OpenCaseIn, out=schemas.CaseOut,
-             effect="manual", status=201)
+             effect="steps", status=201)
 def refund_insured(call: Call) -> dict[str, Any]:
     """医保退费：先撤销医保结算，其余费用重新结算，个人部分原路退回"""
     body = call.body
     amounts = {row["payment_id"]: row["amount"] for row in body["returns"]}
     returns = Returns(amounts, frozenset(r["payment_id"] for r in body["returns"] if r["as_cash"])) if amounts else None
-    with call.database.begin() as session:
-        session.info["actor"] = call.actor
-        case = insured_refunds.open_case(
-            session, call.actor, body["settlement_id"], {r["line_id"]: r["quantity"] for r in body["lines"]},
-            reason=body["reason"], returns=returns, approval_from=approval_from(), to_jiao=_to_jiao())
-        key = case.id
-    insured_refunds.advance(call.database, call.actor, key)
-    return _case(call, key)
+    case = call.begin(lambda session: insured_refunds.open_case(
+        session, call.actor, body["settlement_id"], {r["line_id"]: r["quantity"] for r in body["lines"]},
+        reason=body["reason"], returns=returns, approval_from=approval_from(), to_jiao=_to_jiao()).id)
+    insured_refunds.advance(call.database, call.actor, case)
+    return _case(call, case)
 
 
 @routes.get("/insurance/refunds", permission=REFUND_INSURED, query=schemas.CaseQuery, out=schemas.CasesOut)
@@ -257,12 +254,10 @@ def take_over(call: Call, intent_id: int) -> dict[str, Any]:
 
 
 @routes.post("/intents/<int:intent_id>/decide", permission=DECIDE, body=schemas.DecideIn, out=schemas.IntentDetailOut,
-             effect="manual")
+             effect="steps")
 def decide(call: Call, intent_id: int) -> dict[str, Any]:
     """人工认定结果（须写明依据）"""
-    with call.database.begin() as session:
-        session.info["actor"] = call.actor
-        intents.decide(session, call.actor, intent_id, **call.body)
+    call.begin(lambda session: intents.decide(session, call.actor, intent_id, **call.body).id)
     intents.go_on(call.database, intent_id)
     return _intent(call, intent_id)
 
@@ -287,12 +282,10 @@ def invoice_image(call: Call, invoice_id: int) -> Response:
     return Response(invoices.image(call.database, invoice_id), mimetype="image/png")
 
 
-@routes.post("/invoices/<int:invoice_id>/again", permission=INVOICES, effect="manual", status=204)
+@routes.post("/invoices/<int:invoice_id>/again", permission=INVOICES, effect="steps", status=204)
 def issue_again(call: Call, invoice_id: int) -> None:
     """重开失败的电子票据"""
-    with call.database.begin() as session:
-        session.info["actor"] = call.actor
-        invoices.again(session, call.actor, invoice_id)
+    call.begin(lambda session: invoices.again(session, call.actor, invoice_id).id)
     invoices.send(call.database, invoice_id, call.actor)
 
 
@@ -302,17 +295,20 @@ def invoice_papers(call: Call, invoice_id: int) -> dict[str, Any]:
     return queries.papers(call.session, invoice_id)
 
 
-@routes.post("/invoices/<int:invoice_id>/papers", permission=INVOICES, out=papers_wire.PaperOut, effect="manual", status=201)
+@routes.post("/invoices/<int:invoice_id>/papers", permission=INVOICES, out=papers_wire.PaperOut, effect="steps", status=201)
 def exchange_paper(call: Call, invoice_id: int) -> Any:
     """换开纸质票据"""
-    return papers.exchange(call.database, call.actor, invoice_id)
+    paper = call.begin(lambda session, due: papers.open_exchange(session, call.actor, invoice_id, due).id,
+                       lambda: papers.due(call.database, invoice_id))
+    return papers.follow(call.database, paper) if call.again else papers.exchange(call.database, call.actor, paper)
 
 
 @routes.post("/papers/<int:paper_id>/void", permission=INVOICES, body=papers_wire.VoidPaperIn, out=papers_wire.PaperOut,
-             effect="manual")
+             effect="steps")
 def void_paper(call: Call, paper_id: int) -> Any:
     """收回并作废纸质票据（之后才能冲红）"""
-    return papers.void(call.database, call.actor, paper_id, call.body["reason"])
+    call.begin(lambda session: papers.open_void(session, call.actor, paper_id, call.body["reason"]).id)
+    return papers.follow(call.database, paper_id) if call.again else papers.void(call.database, call.actor, paper_id)
 
 
 @routes.get("/invoice-checks", permission=CHECK_INVOICES, query=papers_wire.ChecksQuery, out=papers_wire.ChecksOut)
@@ -335,10 +331,15 @@ def invoice_differences(call: Call) -> dict[str, Any]:
 
 
 @routes.post("/invoice-differences/<int:difference_id>/settle", permission=CHECK_INVOICES,
-             body=papers_wire.SettleDifferenceIn, out=papers_wire.DifferenceOut, effect="manual")
+             body=papers_wire.SettleDifferenceIn, out=papers_wire.DifferenceOut, effect="steps")
 def settle_difference(call: Call, difference_id: int) -> Any:
     """处理差异：写明核实结果，或向平台查询取回"""
-    return invoice_checks.settle(call.database, call.actor, difference_id, **call.body)
+    call.begin(lambda session, said: invoice_checks.settle(session, call.actor, difference_id, said).id,
+               lambda: invoice_checks.finding(call.database, call.actor, difference_id, **call.body))
+    with call.database.begin(write=False) as session:
+        found = session.get_one(InvoiceDifference, difference_id)
+        session.expunge(found)
+        return found
 
 
 # Outpatient deposits of the old system: none is ever taken here (R2)

@@ -114,11 +114,16 @@ def void_supplement(call: Call, line_id: int) -> None:
     ledger.void_supplement(call.session, call.actor, line_id)
 
 
-@routes.post("/payment-intents", permission=CHARGE, body=schemas.IntentIn, out=schemas.IntentOut, effect="manual",
+@routes.post("/payment-intents", permission=CHARGE, body=schemas.IntentIn, out=schemas.IntentOut, effect="steps",
              status=201)
 def take_payment(call: Call) -> Intent:
     """扫码收款（先登记、再请求渠道、再记录结果）"""
-    return ledger.take_payment(call.database, call.actor, **call.body)
+    body = dict(call.body)
+    code = body.pop("auth_code")
+    begun = call.begin(lambda session: ledger.begin_payment(session, call.actor, **body).id)
+    if call.again:
+        return ledger.query_payment(call.database, begun, call.actor)
+    return ledger.send_payment(call.database, call.actor, begun, code)
 
 
 @routes.get("/payment-intents", permission=CHARGE, query=schemas.IntentsQuery, out=schemas.IntentsOut)
@@ -133,14 +138,11 @@ def query_payment(call: Call, intent_id: int) -> Intent:
     return ledger.query_payment(call.database, intent_id)
 
 
-@routes.post("/payment-intents/<int:intent_id>/return", permission=CHARGE, out=schemas.IntentOut, effect="manual")
+@routes.post("/payment-intents/<int:intent_id>/return", permission=CHARGE, out=schemas.IntentOut, effect="steps")
 def return_payment(call: Call, intent_id: int) -> Intent:
     """退回未使用的扫码收款"""
-    with call.database.begin() as session:
-        session.info["actor"] = call.actor
-        back = ledger.return_unused(session, call.actor, intent_id)
-        session.expunge(back)
-    return ledger.send_refund(call.database, back.id)
+    back = call.begin(lambda session: ledger.return_unused(session, call.actor, intent_id).id)
+    return ledger.send_refund(call.database, back)
 
 
 @routes.post("/payment-intents/<int:intent_id>/send", permission=REFUND, out=schemas.IntentOut, effect="manual")

@@ -19,14 +19,12 @@ CONVERT = "outpatient_billing.convert"
 
 
 @routes.post("/registrations/<int:registration_id>/cancel-insured", permission=REGISTER,
-             body=schemas.CancelRegistrationIn, out=CaseOut, effect="manual")
+             body=schemas.CancelRegistrationIn, out=CaseOut, effect="steps")
 def cancel_insured_registration(call: Call, registration_id: int) -> dict[str, Any]:
     """退号（挂号费由医保支付的）"""
-    with call.database.begin() as session:
-        session.info["actor"] = call.actor
-        case = service.cancel_insured_registration(
-            session, call.actor, registration_id, reason=call.body["reason"], to_jiao=to_jiao(),
-            returns=schemas.returns_of(call.body["returns"])).id
+    case = call.begin(lambda session: service.cancel_insured_registration(
+        session, call.actor, registration_id, reason=call.body["reason"], to_jiao=to_jiao(),
+        returns=schemas.returns_of(call.body["returns"])).id)
     insured_refunds.advance(call.database, call.actor, case)
     with call.database.begin(write=False) as session:
         return ledger_queries.case(session, case)

@@ -157,8 +157,8 @@ def test_what_only_the_centre_has_is_reversed_by_two_people(office: World, clock
     office.ok(office.post("office", f"{path}/propose", {"reason": "医院无此结算，疑为超时"}))
     assert office.post("office2", f"{path}/propose", {"reason": "医院无此结算"}).status_code == 409
     assert [one["id"] for one in office.ok(office.get("finance", f"{API}/reversals?state=proposed"))["items"]] == [row["id"]]
-    with pytest.raises(Forbidden):  # with both permissions: still not by whoever proposed it
-        service.approve(office.db, Actor(user_id=office.ids["user_office"], login="office", name="钱医保"), row["id"])
+    with pytest.raises(Forbidden), office.db.begin() as session:  # with both permissions: still not by whoever proposed it
+        service.open_approval(session, Actor(user_id=office.ids["user_office"], login="office", name="钱医保"), row["id"])
     centre.lost = 1
     lost = office.ok(office.post("finance", f"{path}/approve"))
     assert lost["state"] == "reversing" and "没有应答" in lost["message"]

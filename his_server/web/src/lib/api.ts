@@ -73,7 +73,7 @@ async function errorOf(response: Response): Promise<ApiError> {
   try {
     const body = (await response.json()) as Partial<ErrorBody>
     if (body && typeof body.message === 'string') {
-      return new ApiError({ code: 'unknown', trace_id: trace, ...body, status: response.status } as ErrorBody)
+      return new ApiError({ code: 'unknown', trace_id: trace, ...body, status: response.status } as ErrorBody, body.code === 'steps.unfinished')
     }
   } catch {
     // Not our JSON: a proxy's page. The generic text below says what to do.
@@ -115,7 +115,7 @@ async function once(method: string, url: string, body: unknown, options: Options
 /**
  * Sends a request and gives the response when it is a success.
  * A lost answer (no connection, timeout, 502/503/504) is asked for again with the same key up to three times:
- * only for GET and for writes that carry an Idempotency-Key.
+ * only for GET and for writes that carry an Idempotency-Key. Our own 503 is none, unless the database broke off.
  * Throws ApiError; an abort by the caller's signal throws DOMException "AbortError".
  */
 export async function send(method: string, path: string, body?: unknown, options: Options = {}): Promise<Response> {
@@ -128,16 +128,19 @@ export async function send(method: string, path: string, body?: unknown, options
     } catch (error) {
       if (options.signal?.aborted) throw error
     }
-    if (response && !LOST.has(response.status)) {
+    if (response?.ok) {
       hooks.online(true)
-      if (response.ok) return response
-      const error = await errorOf(response)
+      return response
+    }
+    const error = response && await errorOf(response)
+    if (response && error && !(LOST.has(response.status) && /^(http|database)\./.test(error.code))) {
+      hooks.online(true)
       if (response.status === 401 && !url.startsWith('/api/session')) hooks.signedOut()
       throw error
     }
     if (!repeatable || attempt >= RESEND_AFTER.length) {
       hooks.online(response !== null)
-      if (response && !options.key) throw await errorOf(response)
+      if (error && !options.key) throw error
       throw lostError(Boolean(options.key))
     }
     await pause(RESEND_AFTER[attempt])

@@ -7,11 +7,13 @@ export interface Submission<A extends unknown[], R> {
   /** Runs once at a time; a second press while busy does nothing and gives undefined. */
   run: (...args: A) => Promise<R | undefined>
   reset: () => void
+  /** The next press is an attempt of its own: this one was answered, although its action throws. */
+  renew: () => void
 }
 
 /**
- * A value-making action. It holds the Idempotency-Key: the same key is sent until the server has
- * answered for certain, so pressing again after a lost answer can't charge twice (M1.7).
+ * A value-making action. It holds the Idempotency-Key: the same key is sent until it has succeeded, so pressing again after a
+ * lost answer can't charge twice (M1.7), and what a refusal left half done (the insurer's part) is gone on with.
  * Errors land in `error`, never thrown; the page keeps what was typed.
  */
 export function useSubmission<A extends unknown[], R>(action: (key: string, ...args: A) => Promise<R>): Submission<A, R> {
@@ -31,16 +33,15 @@ export function useSubmission<A extends unknown[], R>(action: (key: string, ...a
       error.value = asApiError(thrown)
       if (error.value.code === 'idempotency.reused') {
         error.value = new ApiError({ ...error.value, message: '上一次提交（内容不同）已经成功。请先查询核对，确有需要再重新提交', trace_id: error.value.traceId })
+        key = newKey()
       }
-      // A definite refusal ends this attempt; only "we don't know" must be asked again under the same key.
-      if (!error.value.unknown) key = newKey()
       return undefined
     } finally {
       busy.value = false
     }
   }
 
-  return { busy, error, run, reset: () => (error.value = null) }
+  return { busy, error, run, reset: () => (error.value = null), renew: () => (key = newKey()) }
 }
 
 export interface Loader<T, A extends unknown[]> {

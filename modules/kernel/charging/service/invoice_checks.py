@@ -150,10 +150,11 @@ def _save(session: Session, day: date, state: str, message: str | None, **values
     return found
 
 
-def settle(database: Database, actor: Actor, difference_id: int, *, ask: bool, reason: str) -> InvoiceDifference:
-    """Say what a difference was; or ask the platform about an invoice that it has and we don't know of (``ask``).
+def finding(database: Database, actor: Actor, difference_id: int, *, ask: bool, reason: str) -> str:
+    """What is to be said of a difference: the reason given, or what the platform answers about an invoice that it has and we
+    don't know of (``ask``), which is taken over.
 
-    :raises Conflict: somebody settled it already (who and when). :raises Invalid: no reason given.
+    :raises Conflict: the platform has none. :raises Invalid: no reason given.
     """
     with database.begin(write=False) as session:
         found = session.get(InvoiceDifference, difference_id)
@@ -165,28 +166,30 @@ def settle(database: Database, actor: Actor, difference_id: int, *, ask: bool, r
     if ask:
         if kind != "state" or intent_id is None:
             raise Invalid("invoice.ask", "只有“平台已开、本院未知”的差异可以向平台查询取回")
-        reason = _asked(database, actor, intent_id)
-    elif not reason:
+        return _asked(database, actor, intent_id)
+    if not reason:
         raise Invalid("invoice.reason", "请写明核实结果")
-    with database.begin() as session:
-        session.info["actor"] = actor
-        done = portable.guarded_update(
-            session, InvoiceDifference, (InvoiceDifference.id == difference_id) & (InvoiceDifference.state == "open"),
-            {"state": "settled", "decision": reason[:200], "decided_by": actor.user_id, "decided_by_name": actor.name,
-             "decided_at": now(session)})
-        one = session.get_one(InvoiceDifference, difference_id)
-        session.refresh(one)
-        if not done:
-            when = f"{local(one.decided_at):%m-%d %H:%M}" if one.decided_at else ""
-            raise Conflict("invoice.difference_settled", f"该差异已由 {one.decided_by_name} 于 {when} 处理，请刷新")
-        left = session.scalar(select(func.count()).select_from(InvoiceDifference).where(
-            InvoiceDifference.day == one.day, InvoiceDifference.state == "open"))
-        if not left:
-            portable.guarded_update(session, InvoiceCheck, (InvoiceCheck.day == one.day)
-                                    & (InvoiceCheck.state == "different"), {"state": "settled"})
-        audit.record(session, actor, "invoice.difference", "invoice_difference", difference_id, {"reason": reason})
-        session.expunge(one)
-        return one
+    return reason
+
+
+def settle(session: Session, actor: Actor, difference_id: int, reason: str) -> InvoiceDifference:
+    """Say what a difference was. :raises Conflict: somebody settled it already (who and when)."""
+    done = portable.guarded_update(
+        session, InvoiceDifference, (InvoiceDifference.id == difference_id) & (InvoiceDifference.state == "open"),
+        {"state": "settled", "decision": reason[:200], "decided_by": actor.user_id, "decided_by_name": actor.name,
+         "decided_at": now(session)})
+    one = session.get_one(InvoiceDifference, difference_id)
+    session.refresh(one)
+    if not done:
+        when = f"{local(one.decided_at):%m-%d %H:%M}" if one.decided_at else ""
+        raise Conflict("invoice.difference_settled", f"该差异已由 {one.decided_by_name} 于 {when} 处理，请刷新")
+    left = session.scalar(select(func.count()).select_from(InvoiceDifference).where(
+        InvoiceDifference.day == one.day, InvoiceDifference.state == "open"))
+    if not left:
+        portable.guarded_update(session, InvoiceCheck, (InvoiceCheck.day == one.day)
+                                & (InvoiceCheck.state == "different"), {"state": "settled"})
+    audit.record(session, actor, "invoice.difference", "invoice_difference", difference_id, {"reason": reason})
+    return one
 
 
 def _asked(database: Database, actor: Actor, intent_id: int) -> str:

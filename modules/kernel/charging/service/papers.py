@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
 from his_server.clock import local
-from his_server.db import Database, now, unless_taken
+from his_server.db import Database, now, of, unless_taken
 from his_server.errors import Conflict, NotFound, Unavailable
 from his_server.security import audit
+from modules.kernel.charging import ports
 from modules.kernel.charging.models import ElectronicInvoice, Intent, InvoicePaper
 from modules.kernel.charging.ports import CONFIRMED, REFUSED, Outcome
 from modules.kernel.charging.service import intents, invoices
@@ -32,8 +33,8 @@ def in_force(session: Session, invoice_id: int) -> InvoicePaper | None:
                                                       InvoicePaper.open_marker == 1)).first()
 
 
-def exchange(database: Database, actor: Actor, invoice_id: int) -> InvoicePaper:
-    """Exchange an issued blue invoice for the platform's next paper.
+def due(database: Database, invoice_id: int) -> ports.Paper:
+    """The platform's next paper, for an issued blue invoice that may be exchanged for it.
 
     :raises Conflict: it isn't in force, or has a paper already (by whom and when). :raises Unavailable: no answer.
     """
@@ -41,27 +42,40 @@ def exchange(database: Database, actor: Actor, invoice_id: int) -> InvoicePaper:
     with database.begin(write=False) as session:
         _may(session, invoice_id)
     try:
-        due = adapter.next_paper()
+        found = adapter.next_paper()
     except Exception as error:
         log.warning("paper number without an answer: %s", type(error).__name__)
         raise Unavailable("invoice.no_answer", "电子票据平台没有应答，请稍后再换开") from error
-    if due.state != CONFIRMED:
-        raise Conflict("invoice.no_paper", f"取不到纸质票号：{due.message}，请到财务科领用纸质票据")
-    with database.begin() as session:
-        session.info["actor"] = actor
-        found = _may(session, invoice_id)
-        intent = intents.write_down(session, actor, purpose="paper", channel=invoices.CHANNEL, person_id=found.person_id,
-                                    amount=found.amount, settlement_id=found.settlement_id)
-        paper = InvoicePaper(invoice_id=invoice_id, open_marker=1, intent_id=intent.id, state="printing", code=due.code,
-                             paper_number=due.paper_number, made_by=actor.user_id, made_by_name=actor.name,
-                             made_at=now(session))
-        with unless_taken(session, Conflict("invoice.paper_there", "该电子票据正由他人换开纸质票据，请刷新查看")):
-            session.add(paper)
-        audit.record(session, actor, "invoice.paper", "electronic_invoice", invoice_id, {"paper": due.paper_number})
-        number, at, named = intent.number, found.made_at, (found.code or "", found.invoice_number or "")
-        intent_id, paper_id, operator = intent.id, paper.id, actor.name
+    if found.state != CONFIRMED:
+        raise Conflict("invoice.no_paper", f"取不到纸质票号：{found.message}，请到财务科领用纸质票据")
+    return found
+
+
+def open_exchange(session: Session, actor: Actor, invoice_id: int, number: ports.Paper) -> InvoicePaper:
+    """The paper and its intent, to be committed before :func:`exchange`. :raises Conflict: as :func:`due`."""
+    found = _may(session, invoice_id)
+    intent = intents.write_down(session, actor, purpose="paper", channel=invoices.CHANNEL, person_id=found.person_id,
+                                amount=found.amount, settlement_id=found.settlement_id)
+    paper = InvoicePaper(invoice_id=invoice_id, open_marker=1, intent_id=intent.id, state="printing", code=number.code,
+                         paper_number=number.paper_number, made_by=actor.user_id, made_by_name=actor.name,
+                         made_at=now(session))
+    with unless_taken(session, Conflict("invoice.paper_there", "该电子票据正由他人换开纸质票据，请刷新查看")):
+        session.add(paper)
+    audit.record(session, actor, "invoice.paper", "electronic_invoice", invoice_id, {"paper": number.paper_number})
+    return paper
+
+
+def exchange(database: Database, actor: Actor, paper_id: int) -> InvoicePaper:
+    """Tell the platform of an exchange that was written down."""
+    adapter = invoices.port(database)
+    with database.begin(write=False) as session:
+        paper = session.get_one(InvoicePaper, paper_id)
+        invoice = session.get_one(ElectronicInvoice, paper.invoice_id)
+        intent_id, number = paper.intent_id, session.get_one(Intent, paper.intent_id).number
+        named, held = (invoice.code or "", invoice.invoice_number or ""), (paper.code, paper.paper_number)
+        operator, at = paper.made_by_name, invoice.made_at
     intents.attempt(database, actor, intent_id, "paper", lambda: _sure(database, intent_id, adapter.exchange(
-        number, *named, (due.code, due.paper_number), operator, at)))
+        number, *named, held, operator, at)))
     return follow(database, paper_id)
 
 
@@ -79,27 +93,34 @@ def _may(session: Session, invoice_id: int) -> ElectronicInvoice:
     return found
 
 
-def void(database: Database, actor: Actor, paper_id: int, reason: str) -> InvoicePaper:
-    """Take a paper back and void it; what waited for it (the red invoice) goes on. :raises Conflict: it isn't in force."""
+def open_void(session: Session, actor: Actor, paper_id: int, reason: str) -> InvoicePaper:
+    """A paper comes back: its voiding is written down, to be committed before :func:`void`. :raises Conflict: it isn't in
+    force."""
+    invoices.port(of(session))
+    paper = session.get(InvoicePaper, paper_id)
+    if paper is None:
+        raise NotFound("invoice.paper", "没有这张纸质票据，请刷新后重试")
+    invoice = session.get_one(ElectronicInvoice, paper.invoice_id)
+    intent = intents.write_down(session, actor, purpose="unpaper", channel=invoices.CHANNEL, person_id=invoice.person_id,
+                                amount=invoice.amount, settlement_id=invoice.settlement_id)
+    if not portable.guarded_update(session, InvoicePaper, (InvoicePaper.id == paper_id) & (InvoicePaper.state == "printed"),
+                                   {"state": "voiding", "void_intent_id": intent.id, "reason": reason[:100],
+                                    "voided_by_name": actor.name}):
+        raise Conflict("invoice.paper_not_in_force", f"该纸质票据当前状态不能作废（经办 {paper.made_by_name}），请刷新查看")
+    audit.record(session, actor, "invoice.void_paper", "invoice_paper", paper_id, {"reason": reason})
+    return paper
+
+
+def void(database: Database, actor: Actor, paper_id: int) -> InvoicePaper:
+    """Tell the platform of a voiding that was written down; what waited for it (the red invoice) goes on."""
     adapter = invoices.port(database)
-    with database.begin() as session:
-        session.info["actor"] = actor
-        paper = session.get(InvoicePaper, paper_id)
-        if paper is None:
-            raise NotFound("invoice.paper", "没有这张纸质票据，请刷新后重试")
-        invoice = session.get_one(ElectronicInvoice, paper.invoice_id)
-        intent = intents.write_down(session, actor, purpose="unpaper", channel=invoices.CHANNEL,
-                                    person_id=invoice.person_id, amount=invoice.amount,
-                                    settlement_id=invoice.settlement_id)
-        if not portable.guarded_update(session, InvoicePaper, (InvoicePaper.id == paper_id)
-                                       & (InvoicePaper.state == "printed"),
-                                       {"state": "voiding", "void_intent_id": intent.id, "reason": reason[:100],
-                                        "voided_by_name": actor.name}):
-            raise Conflict("invoice.paper_not_in_force", f"该纸质票据当前状态不能作废（经办 {paper.made_by_name}），请刷新查看")
-        audit.record(session, actor, "invoice.void_paper", "invoice_paper", paper_id, {"reason": reason})
-        number, at, held, intent_id = intent.number, now(session), (paper.code, paper.paper_number), intent.id
+    with database.begin(write=False) as session:
+        paper = session.get_one(InvoicePaper, paper_id)
+        assert paper.void_intent_id is not None
+        intent_id, number = paper.void_intent_id, session.get_one(Intent, paper.void_intent_id).number
+        held, reason, operator, at = (paper.code, paper.paper_number), paper.reason or "", paper.voided_by_name, now(session)
     intents.attempt(database, actor, intent_id, "unpaper", lambda: _sure(
-        database, intent_id, adapter.void_paper(number, held, actor.name, reason, at)))
+        database, intent_id, adapter.void_paper(number, held, operator or actor.name, reason, at)))
     return follow(database, paper_id)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
-from his_server.db import Database, now
+from his_server.db import Database, now, of
 from his_server.errors import Conflict, Invalid, NotFound, Unavailable
 from his_server.security import audit
 from modules.kernel.charging.models import Intent
@@ -46,16 +46,29 @@ def open_channels(database: Database) -> list[tuple[str, str]]:
 
 def take_payment(database: Database, actor: Actor, *, person_id: int, channel: str, amount: Decimal,
                  auth_code: str) -> Intent:
-    """Take a payment by the payer's code: three steps, two transactions. The code is never stored."""
-    if amount <= 0:
-        raise Invalid("payment.amount", "扫码金额必须大于 0")
-    adapter = port(database, channel)
+    """Take a payment by the payer's code: three steps, two transactions."""
     with database.begin() as session:
         session.info["actor"] = actor
-        intent = intents.write_down(session, actor, purpose="pay", channel=channel, person_id=person_id, amount=amount)
-        audit.record(session, actor, "payment.begin", "intent", intent.id, {"amount": str(amount)})
-        intent_id, number = intent.id, intent.number
-    intents.attempt(database, actor, intent_id, "pay", lambda: adapter.pay(number, amount, auth_code))
+        intent_id = begin_payment(session, actor, person_id=person_id, channel=channel, amount=amount).id
+    return send_payment(database, actor, intent_id, auth_code)
+
+
+def begin_payment(session: Session, actor: Actor, *, person_id: int, channel: str, amount: Decimal) -> Intent:
+    """Write a payment down, to be committed before :func:`send_payment`. :raises Unavailable: the channel isn't open."""
+    if amount <= 0:
+        raise Invalid("payment.amount", "扫码金额必须大于 0")
+    port(of(session), channel)
+    intent = intents.write_down(session, actor, purpose="pay", channel=channel, person_id=person_id, amount=amount)
+    audit.record(session, actor, "payment.begin", "intent", intent.id, {"amount": str(amount)})
+    return intent
+
+
+def send_payment(database: Database, actor: Actor, intent_id: int, auth_code: str) -> Intent:
+    """Take a payment that was written down, once, by the payer's code, which is never stored; where its answer got lost it
+    is asked about, not sent again."""
+    intent = intents.read(database, intent_id)
+    adapter = port(database, intent.channel)
+    intents.attempt(database, actor, intent_id, "pay", lambda: adapter.pay(intent.number, intent.amount, auth_code))
     return intents.read(database, intent_id)
 
 

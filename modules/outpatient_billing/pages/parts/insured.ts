@@ -1,5 +1,7 @@
 /** Refunds of what the insurer paid: one answer shape for the window, and what to say of one that isn't done yet. */
-import { ApiError } from '@/lib/api'
+import { ref, type Ref } from 'vue'
+import { api, ApiError } from '@/lib/api'
+import { useSubmission, type Submission } from '@/lib/submit'
 
 export interface Case {
   id: number
@@ -19,7 +21,7 @@ export interface Refunded { id: number | null; number: string | null; total: str
 
 export const isInsured = (methods: unknown[]): boolean => methods.some((method) => String(method).startsWith('insurance_'))
 
-export const refundedOf = (found: Case): Refunded => ({ id: found.refund_id, number: found.number, total: found.total ?? '0.00', cash: found.cash ?? '0.00', intent_ids: found.intent_ids })
+export const refundedOf = (found?: Case): Refunded | undefined => found && ({ id: found.refund_id, number: found.number, total: found.total ?? '0.00', cash: found.cash ?? '0.00', intent_ids: found.intent_ids })
 
 /** Why a case is not finished, as an error to show; null when it is. */
 export function caseProblem(found: Case): ApiError | null {
@@ -29,3 +31,28 @@ export function caseProblem(found: Case): ApiError | null {
       : '医保撤销或重新结算的结果未明，系统正在查询并会自动办完；可稍候按 F8 查询'
   return new ApiError({ code: `insurance.case_${found.state}`, status: 409, message: text })
 }
+
+/**
+ * A refund with the insurer, which gives its part back first: begun once (a lost answer is asked for under the same key), then
+ * gone on with under its case until it is done. Where the insurer refuses, the next press begins anew.
+ */
+export function useCase(begin: (key: string) => Promise<Case>): Submission<[], Case> & { begun: Ref<Case | null> } {
+  const begun = ref<Case | null>(null)
+  const sent = useSubmission(async (key: string) => {
+    const known = begun.value
+    const found = known ? await api.post<Case>(`charging/insurance/refunds/${known.id}/${known.state === 'due' ? 'collect' : 'continue'}`, {}, { timeout: INSURER_WAIT }) : await begin(key)
+    sent.renew()
+    begun.value = found.state === 'undone' ? null : found
+    const problem = caseProblem(found)
+    if (problem) throw problem
+    return found
+  })
+  const reset = (): void => {
+    begun.value = null
+    sent.reset()
+  }
+  return { ...sent, begun, reset }
+}
+
+/** Milliseconds: the insurer is asked twice or thrice while the window waits. */
+export const INSURER_WAIT = 150_000

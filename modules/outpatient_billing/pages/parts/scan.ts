@@ -3,7 +3,7 @@
  * not used. A received payment always counts towards the next bill, so that none is taken twice.
  */
 import { computed, ref, type ComputedRef, type Ref } from 'vue'
-import { api, ApiError, asApiError } from '@/lib/api'
+import { api, ApiError, asApiError, newKey } from '@/lib/api'
 import { add, isZero, sum } from '@/lib/money'
 import type { PaymentEntry, PaymentState } from '@/lib/payment'
 import { can } from '@/lib/session'
@@ -138,7 +138,7 @@ export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]
   }
 
   async function giveBack(id: number): Promise<Intent | null> {
-    const back = await guarded(() => api.post<Intent>(`${PATH}/${id}/return`, {}, { timeout: WAIT }))
+    const back = await guarded(() => api.post<Intent>(`${PATH}/${id}/return`, {}, { key: newKey(), timeout: WAIT }))
     if (back) intents.value = intents.value.filter((one) => one.id !== id)
     return back
   }
@@ -147,7 +147,7 @@ export function useScan(person: () => number | null, entries: Ref<PaymentEntry[]
     const body = { person_id: id, channel: entry.method, amount: entry.amount, auth_code: entry.reference }
     const intent = await guarded(async () => {
       try {
-        return await api.post<Intent>(PATH, body, { timeout: WAIT })
+        return await api.post<Intent>(PATH, body, { key: newKey(), timeout: WAIT })
       } catch (thrown) {
         const lost = asApiError(thrown)
         // The payer may have paid although we were not told: the server knows.
