@@ -19,7 +19,7 @@ from his_server.actor import Actor
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Database
 from modules.kernel.charging.models import ChargeLine
-from modules.kernel.charging.service.receipts import void_next_receipt
+from modules.kernel.charging.service.receipts import void_next_receipts
 from modules.kernel.encounters import service as encounters
 from modules.kernel.patients.models import Person
 from modules.kernel.scheduling import service as scheduling
@@ -71,7 +71,7 @@ def today_so_far(database: Database, people: People, persons: Sequence[int], *, 
         _patient(work, chosen[number % len(chosen)], sessions[number % len(sessions)], state, day)
     _appointments(work, chosen[len(STATES):], day)
     with month._acting(database, work.cashier) as session:
-        void_next_receipt(session, work.cashier, "打印机卡纸")
+        void_next_receipts(session, work.cashier, "打印机卡纸")
     return len(STATES)
 
 

@@ -199,10 +199,11 @@ def _take_from_range(session: Session, series: str, holder_id: int, count: int) 
     return numbers
 
 
-def void_next(session: Session, series: str, holder_id: int, reason: str, actor_id: int) -> str:
-    """Void the holder's next number (a spoilt form) with a reason; returns the number."""
-    [(number, range_id)] = _take_from_range(session, series, holder_id, 1)
-    session.add(NumberVoid(series=series, number=number, range_id=range_id, reason=reason, voided_by=actor_id,
-                           voided_at=db.now(session)))
+def void_next(session: Session, series: str, holder_id: int, reason: str, actor_id: int, count: int = 1) -> list[str]:
+    """Void the holder's next ``count`` numbers (spoilt forms) with a reason; returns them. :raises Conflict: so many aren't
+    left."""
+    taken, at = _take_from_range(session, series, holder_id, count), db.now(session)
+    session.add_all([NumberVoid(series=series, number=number, range_id=range_id, reason=reason, voided_by=actor_id, voided_at=at)
+                     for number, range_id in taken])
     session.flush()
-    return number
+    return [number for number, _ in taken]

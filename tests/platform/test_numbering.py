@@ -108,7 +108,7 @@ def test_every_number_is_used_void_or_unused(db: Database) -> None:
     grant(db, 1, 21, 30)
     with db.begin() as session:
         used = numbering.take_from_range(session, "receipt", 1, 2)
-        void = numbering.void_next(session, "receipt", 1, "卡纸", 7)
+        [void] = numbering.void_next(session, "receipt", 1, "卡纸", 7)
         used += numbering.take_from_range(session, "receipt", 1)
     with db.begin(write=False) as session:
         ranges = {row.id: row for row in session.scalars(select(NumberRange))}

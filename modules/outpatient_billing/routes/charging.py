@@ -261,8 +261,8 @@ def grant_range(call: Call) -> Any:
     return receipts.grant_receipts(call.session, call.actor, permission=CHARGE, **call.body)
 
 
-@routes.post("/receipt-ranges/void-next", permission=CHARGE, body=schemas.VoidNumberIn, out=schemas.NumberOut,
+@routes.post("/receipt-ranges/void-next", permission=CHARGE, body=schemas.VoidNumbersIn, out=schemas.NumbersOut,
              value=True)
-def void_number(call: Call) -> dict[str, Any]:
-    """作废下一张票据（打印损坏等）"""
-    return {"number": receipts.void_next_receipt(call.session, call.actor, call.body["reason"])}
+def void_numbers_next(call: Call) -> dict[str, Any]:
+    """作废接下来的空白票据（卡纸、污损、跳号），可一次作废连续多张"""
+    return {"numbers": receipts.void_next_receipts(call.session, call.actor, **call.body)}

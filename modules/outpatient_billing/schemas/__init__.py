@@ -22,7 +22,7 @@ from modules.outpatient_billing.schemas.office import (
     HoldersOut as HoldersOut,
 )
 from modules.outpatient_billing.schemas.office import (
-    NumberOut as NumberOut,
+    NumbersOut as NumbersOut,
 )
 from modules.outpatient_billing.schemas.office import (
     RangeIn as RangeIn,
@@ -46,7 +46,7 @@ from modules.outpatient_billing.schemas.office import (
     ShiftsQuery as ShiftsQuery,
 )
 from modules.outpatient_billing.schemas.office import (
-    VoidNumberIn as VoidNumberIn,
+    VoidNumbersIn as VoidNumbersIn,
 )
 from modules.outpatient_billing.schemas.office import (
     VoidsOut as VoidsOut,

@@ -164,13 +164,16 @@ class VoidsOut(Schema):
     items = fields.List(fields.Nested(VoidOut))
 
 
-class VoidNumberIn(Schema):
-    """Why the next number is spoilt."""
+class VoidNumbersIn(Schema):
+    """Why the next forms are spoilt, how many, and the number on the first of them."""
 
     reason = Text(required=True, min=2, max=200)
+    first = Text(load_default=None, max=20)
+    count = fields.Integer(load_default=1, strict=True, validate=validate.Range(
+        1, 100, error="一次作废 1 至 100 张"))
 
 
-class NumberOut(Schema):
-    """A receipt number."""
+class NumbersOut(Schema):
+    """Receipt numbers."""
 
-    number = fields.String()
+    numbers = fields.List(fields.String())

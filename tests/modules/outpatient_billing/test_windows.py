@@ -151,19 +151,25 @@ def test_receipt_numbers_are_granted_used_void_or_left(world: World) -> None:
 
     world.register(world.person())
     void = world.ok(world.post("cashier", f"{path}/void-next", {"reason": "打印机卡纸"}))
-    assert void == {"number": "0000000002"}
+    assert void == {"numbers": ["0000000002"]}
     assert world.post("cashier", f"{path}/void-next", {"reason": ""}).json["errors"][0]["field"] == "reason"
+    torn = {"reason": "整叠受潮", "first": "0000000003", "count": 3}
+    assert world.post("cashier", f"{path}/void-next", {**torn, "count": 101}).json["errors"][0]["field"] == "count"
+    moved = world.post("cashier", f"{path}/void-next", {**torn, "first": "0000000002"})
+    assert moved.status_code == 409 and "下一张票据是 0000000003" in moved.json["message"]
+    assert world.ok(world.post("cashier", f"{path}/void-next", torn))["numbers"] == [f"{n:010d}" for n in (3, 4, 5)]
     [own] = mine("cashier")
     assert (own["holder"], own["used"], own["void"], own["left"], own["next_number"]) == (
-        "李收费", 1, 1, 999_998, "0000000003")
+        "李收费", 1, 4, 999_995, "0000000006")
     assert own["used"] + own["void"] + own["left"] == own["count"]
-    [spoilt] = world.ok(world.get("cashier", f"{path}/{own['id']}/voids"))["items"]
+    spoilt, *strip = world.ok(world.get("cashier", f"{path}/{own['id']}/voids"))["items"]
+    assert {one["reason"] for one in strip} == {"整叠受潮"} and len(strip) == 3
     assert (spoilt["number"], spoilt["reason"], spoilt["voided_by_name"]) == ("0000000002", "打印机卡纸", "李收费")
     assert world.ok(world.get("cashier2", f"{path}/{own['id']}/voids"))["items"] == []
     assert {one["holder"] for one in mine("cashier", holder_id=str(holders["赵收费"]))} == {"李收费"}
     seen = mine("finance")
     assert [(one["holder"], one["left"]) for one in seen] == [
-        ("赵收费", 100), ("赵收费", 1_000_000), ("李收费", 999_998)]
+        ("赵收费", 100), ("赵收费", 1_000_000), ("李收费", 999_995)]
     assert seen[0]["id"] == made["id"]
     assert [one["id"] for one in mine("finance", holder_id=str(holders["李收费"]))] == [own["id"]]
     world.register(world.person("李四"))

@@ -199,6 +199,14 @@ export const autofocus = {
   },
 }
 
+/** The focus goes where a page's work begins: its first list, else its first field (`fields`); false when there is none yet. */
+export function focusHome(page: HTMLElement, fields = true): boolean {
+  const list = Array.from(page.querySelectorAll<HTMLElement>('.table-scroll[tabindex="0"]')).find((one) => one.getClientRects().length > 0)
+  const home = list ?? (fields ? fieldsOf(page)[0] : undefined)
+  home?.focus()
+  return Boolean(home)
+}
+
 /** Move the focus to `to`, unless a person is typing on the page already: a list that arrives late takes nothing away. */
 export function focusUnlessTyping(to: { focus: () => void } | null | undefined): void {
   const now = document.activeElement

@@ -79,11 +79,16 @@ def void_numbers(session: Session, range_id: int, holder_id: int | None) -> list
              "voided_by_name": names.get(one.voided_by, "")} for one in found]
 
 
-def void_next_receipt(session: Session, actor: Actor, reason: str) -> str:
-    """Void the next number of the actor's own run: a spoilt form. Returns it. :raises Conflict: none is left."""
-    number = numbering.void_next(session, RECEIPT_SERIES, actor.user_id, reason, actor.user_id)
-    audit.record(session, actor, "receipts.void", "receipt_number", number, {"reason": reason})
-    return number
+def void_next_receipts(session: Session, actor: Actor, reason: str, *, first: str | None = None, count: int = 1) -> list[str]:
+    """Void the next ``count`` numbers of the actor's own runs: spoilt forms. Returns them.
+
+    ``first``: the number on the first of them. :raises Conflict: it isn't the next one (any more), or so many aren't left.
+    """
+    numbers = numbering.void_next(session, RECEIPT_SERIES, actor.user_id, reason, actor.user_id, count)
+    if first is not None and numbers[0] != first:
+        raise Conflict("receipts.next", f"下一张票据是 {numbers[0]}，不是 {first}，请与手中的空白票据核对后再作废")
+    audit.record(session, actor, "receipts.void", "receipt_number", numbers[0], {"reason": reason, "count": count})
+    return numbers
 
 
 def shown(run: numbering.NumberRange, number: int) -> str:

@@ -1,4 +1,4 @@
-"""The answer of a route of several steps gets lost: the same request once more gets the same answer, and nothing is done twice."""
+"""A route of several steps whose answer gets lost: the same request again gets the same answer, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from his_server.errors import Conflict
 from modules.kernel.charging.service import insured_refunds, payments
 from tests.factories import insured as make
 from tests.factories.hospital import World
-from tests.modules.kernel.charging.test_insured_refunds import REFUNDS, _agree, _approve, _registered, _settled
+from tests.modules.kernel.charging.test_insured_refunds import (
+    REFUNDS,
+    _agree,
+    _approve,
+    _registered,
+    _settled,
+)
 from tests.modules.kernel.charging.test_invoice_papers import _invoice
 from tests.modules.kernel.charging.test_invoices import PATH
 
