@@ -12,11 +12,12 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
@@ -37,6 +38,8 @@ LEASE = timedelta(seconds=60)
 POLL_SECONDS = 0.3
 """How long an idle worker waits: the wake-up latency of an event stays below a second."""
 BATCH = 50
+DRAIN_SECONDS = 1.0
+"""For so long a step hands over, while more is due: as long as anything new may wait to be noticed."""
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=10)
 MAX_ATTEMPTS = 60
@@ -119,16 +122,49 @@ class Worker:
     # Delivery
 
     def deliver_due(self) -> int:
-        """Hand over what is due, head of line first; returns how many deliveries were tried."""
-        return sum(self._deliver_to(destination) for destination in self._due_destinations())
+        """Hand over what is due, head of line first; returns how many deliveries were tried.
 
-    def _due_destinations(self) -> list[str]:
-        if not self.destinations:
-            return []
-        def due(session: Session) -> list[str]:
-            return list(session.scalars(select(Delivery.destination).where(self._due(session)).distinct()))
+        Destinations take turns, round after round for :data:`DRAIN_SECONDS`, so that a long queue moves and holds no other
+        up. One of which something failed waits for the next step: a bad line isn't drained.
+        """
+        queues, tried = self._heads(), 0
+        until = time.monotonic() + DRAIN_SECONDS
+        while queues:
+            for name, heads in list(queues.items()):
+                # A peer can be slow: one at a time, so that nothing waits leased in our hands.
+                some, queues[name] = (heads[:1], heads[1:]) if self.destinations[name] else (heads, [])
+                count, well = self._deliver_to(name, some)
+                tried += count
+                if not queues[name] or not well:
+                    del queues[name]
+            if time.monotonic() >= until:
+                break
+        return tried
 
-        return [name for name in self.database.run(due, write=False) if name in self.destinations]
+    def _heads(self) -> dict[str, list[int]]:
+        """What may be due, by destination: the oldest of each key; in any order where workers take one at a time, so that
+        they don't meet over the same. Whoever claims one looks whether it is (:meth:`_due`)."""
+        due = and_(Delivery.state == "waiting", Delivery.next_at <= self.database.clock.now())
+        if not self.destinations or not self._any(Delivery.id, due):
+            return {}
+        # one pass over what is open, nothing correlated: a plan made before the queue grew is no worse for it
+        in_order = (Delivery.occurred_at, Delivery.event_id)
+        line = (select(Delivery.id, Delivery.destination, Delivery.state, Delivery.next_at, *in_order, func.row_number().over(
+                    partition_by=(Delivery.destination, Delivery.business_key), order_by=in_order).label("place"))
+                .where(Delivery.state.in_(OPEN_STATES)).subquery())
+        heads = (select(line.c.id, line.c.destination, func.row_number().over(
+                    partition_by=line.c.destination, order_by=(line.c.occurred_at, line.c.event_id)).label("turn"))
+                 .where(line.c.place == 1, line.c.state == "waiting", line.c.next_at <= self.database.clock.now(),
+                        line.c.destination.in_(sorted(self.destinations))).subquery())
+        found: dict[str, list[int]] = {}
+        for row in self.database.run(lambda session: session.execute(
+                select(heads.c.id, heads.c.destination).where(heads.c.turn <= BATCH).order_by(heads.c.turn)).all(),
+                write=False):
+            found.setdefault(row.destination, []).append(row.id)
+        for name, ids in found.items():
+            if self.destinations[name]:
+                self.chance.shuffle(ids)
+        return found
 
     @staticmethod
     def _due(session: Session) -> ColumnElement[bool]:
@@ -150,26 +186,24 @@ class Worker:
                             unseen.occurred_at < Delivery.occurred_at),
         )
 
-    def _deliver_to(self, destination: str) -> int:
+    def _deliver_to(self, destination: str, ids: Sequence[int]) -> tuple[int, bool]:
+        """Claim these, where nobody has yet, and hand them over; how many were tried, and whether all went well."""
         until = self.database.clock.now() + self.lease
         try:
-            claimed = self.database.run(lambda session: self._claim(session, destination, until))
+            claimed = self.database.run(lambda session: self._claim(session, ids, until))
         except CommitUnknown:  # if it was saved after all, what we took is ours to hand over
             mine = and_(Delivery.destination == destination, Delivery.state == "sending",
                         Delivery.lease_by == self.name, Delivery.lease_until == until)
             claimed = self.database.run(lambda session: self._taken(session, mine), write=False)
-        for delivery_id, attempts, event in claimed:
-            self._hand_over(delivery_id, destination, attempts, event)
-        return len(claimed)
+        ends = [self._hand_over(delivery_id, destination, attempts, event) for delivery_id, attempts, event in claimed]
+        return len(claimed), all(ends)
 
-    def _claim(self, session: Session, destination: str, until: datetime) -> Sequence[Row[Any]]:
-        # A peer can be slow: one at a time, so that nothing waits leased in our hands.
-        limit = 1 if self.destinations[destination] else BATCH
-        ids = portable.claim(
-            session, Delivery, where=and_(Delivery.destination == destination, self._due(session)),
-            order_by=[Delivery.occurred_at, Delivery.event_id], limit=limit,
+    def _claim(self, session: Session, ids: Sequence[int], until: datetime) -> Sequence[Row[Any]]:
+        taken = portable.claim(
+            session, Delivery, where=and_(Delivery.id.in_(ids), self._due(session)),
+            order_by=[Delivery.occurred_at, Delivery.event_id], limit=len(ids),
             set_={"state": "sending", "lease_until": until, "lease_by": self.name, "attempts": Delivery.attempts + 1})
-        return self._taken(session, Delivery.id.in_(ids)) if ids else []
+        return self._taken(session, Delivery.id.in_(taken)) if taken else []
 
     @staticmethod
     def _taken(session: Session, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
@@ -177,11 +211,12 @@ class Worker:
             select(Delivery.id, Delivery.attempts, OutboxEvent).join(OutboxEvent, OutboxEvent.id == Delivery.event_id)
             .where(which).order_by(Delivery.occurred_at, Delivery.event_id)).all()
 
-    def _hand_over(self, delivery_id: int, destination: str, attempts: int, row: OutboxEvent) -> None:
+    def _hand_over(self, delivery_id: int, destination: str, attempts: int, row: OutboxEvent) -> bool:
+        """Whether it went well; where it didn't, why is written down."""
         handler = self.handlers.get((destination, row.type))
         if handler is None:  # subscribed when the event happened, not any more
             self._finish(delivery_id, {"state": "dead", "last_error": f"no handler of {row.type}"}, destination)
-            return
+            return False
         event = Event(row.id, row.type, row.business_key, json.loads(row.payload), row.occurred_at, row.trace_id)
         try:
             if handler.network:
@@ -192,11 +227,13 @@ class Worker:
                 self.database.run(lambda session: self._deliver_here(session, handler, event, delivery_id),
                                   actor=SYSTEM, idempotent=True)  # done already: the lease is gone, nothing is saved
                 metrics.deliveries.labels(destination, "done").inc()
+            return True
         except LeaseLost:
             log.warning("delivery %s to %s was taken over", delivery_id, destination)
         except Exception as error:
             log.warning("delivery %s to %s failed: %s", delivery_id, destination, type(error).__name__)
             self._finish(delivery_id, self._after_failure(handler, attempts, error), destination)
+        return False
 
     def _deliver_here(self, session: Session, handler: Handler, event: Event, delivery_id: int) -> None:
         handler.deliver(session, event)
