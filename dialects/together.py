@@ -7,6 +7,7 @@ calls go SQLAlchemy's way; what they do is the same.
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,9 +32,20 @@ def run_together(connection: Connection, writes: Sequence[Write]) -> list[int]:
     """
     if connection.dialect.driver != "psycopg":
         return [connection.execute(statement, values).rowcount for statement, values in writes]
+    counts: list[Any] = []
+    inserts: list[_Inserting] = []
+    values: Any
     with _driver_errors(connection), connection.connection.driver_connection.pipeline():  # type: ignore[union-attr]
-        cursors = [_write(connection, statement, values) for statement, values in writes]
-    return [cursor.rowcount for cursor in cursors]
+        for statement, values in writes:
+            if (ready := _insert_of(connection, statement, values)) is not None:
+                inserts.append(ready)
+                counts.append(-1)
+                continue
+            _insert_all(connection, inserts)
+            counts.append(connection.execute(statement, values).context.cursor if isinstance(values, list)
+                          else _ready_statement(connection, statement, values).run(connection, values))
+        _insert_all(connection, inserts)
+    return [found if isinstance(found, int) else found.rowcount for found in counts]
 
 
 def fetch(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Any]:
@@ -47,42 +59,72 @@ def fetch(connection: Connection, statement: Any, values: Mapping[str, Any]) -> 
         return _ready_statement(connection, statement, values).fetch(connection, values)
 
 
-def _write(connection: Connection, statement: Any, values: Any) -> Any:
-    if not isinstance(values, list):
-        return _ready_statement(connection, statement, values).run(connection, values)
-    if isinstance(statement, Insert) and len(values) <= _MOST_ROWS:
-        table: Any = statement.table
-        for listener in connection.dispatch.before_execute:  # what others do to inserts (row MACs) is done here too
-            statement, values, _ = listener(connection, statement, values, {}, {})
-        ready = _ready_insert(connection, table, tuple(values[0]), len(values))
-        if ready is not None:
-            return ready.run(connection, values)
-    return connection.execute(statement, values).context.cursor
+_Inserting = tuple[tuple[Table, tuple[str, ...], int], Sequence[Mapping[str, Any]]]
+"""Which INSERT (table, columns, number of rows), and its rows."""
 
 
-def _send(connection: Connection, sql: str, values: Mapping[str, Any]) -> Any:
-    cursor: Any = connection.connection.cursor()
+def _insert_of(connection: Connection, statement: Any, values: Any) -> _Inserting | None:
+    """An INSERT whose text can be kept; None where SQLAlchemy has something to fill in, or for too many rows."""
+    if not isinstance(values, list) or type(statement) is not Insert or len(values) > _MOST_ROWS:
+        return None
+    table: Any = statement.table
+    for listener in connection.dispatch.before_execute:  # what others do to inserts (row MACs) is done here too
+        statement, values, _ = listener(connection, statement, values, {}, {})
+    columns = tuple(values[0])
+    whole = _whole.get((table, columns))
+    if whole is None:
+        whole = _whole[table, columns] = not any(
+            c.key not in columns and (c.default is not None or c.autoincrement is True) for c in table.c)
+    return ((table, columns, len(values)), values) if whole else None
+
+
+def _insert_all(connection: Connection, inserts: list[_Inserting]) -> None:
+    """Send neighbouring INSERTs as one statement (``WITH a AS (INSERT …) INSERT …``): foreign keys are checked at its end."""
+    if not inserts:
+        return
+    keys = tuple(key for key, _ in inserts)
+    ready = _inserts.get(keys)
+    if ready is None:
+        ready = _inserts[keys] = _compile_inserts(connection, keys)
+    _send(connection, ready.sql, [
+        inserts[place][1][row][column] if convert is None else convert(inserts[place][1][row][column])
+        for place, row, column, convert in ready.binds])
+    inserts.clear()
+
+
+def _send(connection: Connection, sql: str, values: Sequence[Any]) -> Any:
+    module: Any = connection.dialect.loaded_dbapi
+    cursor = module.RawCursor(connection.connection.driver_connection)
     for listener in connection.dispatch.before_cursor_execute:
         listener(connection, cursor, sql, values, None, False)
     cursor.execute(sql, values)
     return cursor
 
 
+def _numbered(sql: str) -> tuple[str, list[str]]:
+    """The statement with ``$1`` for its first parameter, and so on; the names of the parameters in that order."""
+    names: list[str] = []
+
+    def place(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return "%"
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    return re.sub(r"%(?:%|\((.+?)\)s)", place, sql), names
+
+
 Convert = Callable[[Any], Any] | None
 
 
 @dataclass(frozen=True)
-class _ReadyInsert:
-    """An INSERT of so many rows as the driver takes it."""
+class _ReadyInserts:
+    """INSERTs of so many rows as the driver takes them, in one statement."""
 
     sql: str
-    binds: tuple[tuple[int, str, str, Convert], ...]
-    """Of each parameter: row, column, name, conversion."""
-
-    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Any:
-        return _send(connection, self.sql, {
-            name: rows[row][column] if convert is None else convert(rows[row][column])
-            for row, column, name, convert in self.binds})
+    binds: tuple[tuple[int, int, str, Convert], ...]
+    """Of each parameter: which INSERT, row, column, conversion."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +132,7 @@ class _ReadyStatement:
     """Another statement as the driver takes it, for lists of certain lengths."""
 
     sql: str
+    names: Sequence[str]
     constants: Mapping[str, Any]
     binds: tuple[tuple[str, Convert], ...]
     lists: tuple[tuple[str, tuple[str, ...], Convert], ...]
@@ -104,7 +147,7 @@ class _ReadyStatement:
             given[name] = values[name] if convert is None else convert(values[name])
         for name, names, convert in self.lists:
             given.update(zip(names, values[name] if convert is None else map(convert, values[name]), strict=True))
-        return _send(connection, self.sql, given)
+        return _send(connection, self.sql, [given[name] for name in self.names])
 
     def fetch(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         cursor = self.run(connection, values)
@@ -116,7 +159,6 @@ class _ReadyStatement:
             for place, convert in self.results:
                 columns[place] = convert(columns[place])
             found.append(self.row(*columns))
-        cursor.close()
         return found
 
     def _results(self, connection: Connection, description: Sequence[Any]) -> Iterator[tuple[int, Callable[[Any], Any]]]:
@@ -125,28 +167,28 @@ class _ReadyStatement:
                 yield place, convert
 
 
-_inserts: dict[tuple[Table, tuple[str, ...], int], _ReadyInsert | None] = {}
+_inserts: dict[tuple[tuple[Table, tuple[str, ...], int], ...], _ReadyInserts] = {}
+_whole: dict[tuple[Table, tuple[str, ...]], bool] = {}
+"""Whether these columns are all that an INSERT into a table has to give."""
 _statements: dict[tuple[int, tuple[int, ...]], tuple[Any, _ReadyStatement]] = {}
 """By the statement's identity and the lengths of its lists; the statement itself is kept, so that the identity stays its."""
 
 
-def _ready_insert(connection: Connection, table: Table, columns: tuple[str, ...], count: int) -> _ReadyInsert | None:
-    """The INSERT for `count` rows of these columns; None where SQLAlchemy must fill columns that are left out."""
-    key = (table, columns, count)
-    if key not in _inserts:
-        left_out = [c for c in table.c if c.key not in columns and (c.default is not None or c.autoincrement is True)]
-        _inserts[key] = None if left_out else _compile_insert(connection, table, columns, count)
-    return _inserts[key]
-
-
-def _compile_insert(connection: Connection, table: Table, columns: tuple[str, ...], count: int) -> _ReadyInsert:
-    compiled = insert(table).values([dict.fromkeys(columns) for _ in range(count)]).compile(dialect=connection.dialect)
-    processors: Mapping[str, Any] = compiled._bind_processors
-    binds = tuple((row, column, name := f"{column}_m{row}", processors.get(name))
-                  for row in range(count) for column in columns)
-    if {name for _, _, name, _ in binds} != set(compiled.params):
-        raise AssertionError(f"{table.name}: parameters {sorted(compiled.params)}")
-    return _ReadyInsert(str(compiled), binds)
+def _compile_inserts(connection: Connection, keys: Sequence[tuple[Table, tuple[str, ...], int]]) -> _ReadyInserts:
+    texts: list[str] = []
+    binds: dict[str, tuple[int, int, str, Convert]] = {}
+    for place, (table, columns, count) in enumerate(keys):
+        compiled = insert(table).values([dict.fromkeys(columns) for _ in range(count)]).compile(dialect=connection.dialect)
+        processors: Mapping[str, Any] = compiled._bind_processors
+        names = {f"{column}_m{row}": (row, column) for row in range(count) for column in columns}
+        if set(names) != set(compiled.params):
+            raise AssertionError(f"{table.name}: parameters {sorted(compiled.params)}")
+        texts.append(str(compiled).replace("%(", f"%(i{place}_"))
+        binds.update({f"i{place}_{name}": (place, row, column, processors.get(name))
+                      for name, (row, column) in names.items()})
+    others = ", ".join(f"i{place} AS ({text})" for place, text in enumerate(texts[:-1]))
+    sql, order = _numbered(f"WITH {others} {texts[-1]}" if others else texts[-1])
+    return _ReadyInserts(sql, tuple(binds[name] for name in order))
 
 
 def _ready_statement(connection: Connection, statement: Any, values: Mapping[str, Any]) -> _ReadyStatement:
@@ -172,14 +214,19 @@ def _compile(connection: Connection, statement: Any, values: Mapping[str, Any]) 
             constants[name] = value if convert is None else convert(value)
     columns = compiled._result_columns or ()
     row = namedtuple("Row", [column.keyname for column in columns], rename=True) if columns else None
-    return _ReadyStatement(state.statement, constants, binds, lists, row, tuple(column.type for column in columns))
+    return _ReadyStatement(*_numbered(state.statement), constants, binds, lists, row,
+                           tuple(column.type for column in columns))
 
 
 @contextmanager
 def _driver_errors(connection: Connection) -> Iterator[None]:
-    """What the driver raises outside of SQLAlchemy's hands gets the shape that everybody expects."""
+    """What the driver raises outside of SQLAlchemy's hands gets the shape that everybody expects; a lost connection goes."""
     module: Any = connection.dialect.loaded_dbapi
     try:
         yield
     except module.Error as error:
-        raise DBAPIError.instance(None, None, error, module.Error, dialect=connection.dialect) from error
+        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(None, None, error, module.Error, connection_invalidated=lost,
+                                  dialect=connection.dialect) from error

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from flask import Request, g, request
 from sqlalchemy import Select, bindparam, delete, select, update
-from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crypto import CryptoError, DeviceLost
+from dialects import portable
 from his_server.actor import Actor
 from his_server.db import Database
 from his_server.db import database as db
@@ -140,7 +140,7 @@ class Security:
             raise Unauthenticated("session.required", "登录已过期或尚未登录，请重新登录")
         return actor
 
-    def _find(self, raw: bytes, request: Request) -> tuple[Row[Any] | None, Actor | None]:
+    def _find(self, raw: bytes, request: Request) -> tuple[Any, Actor | None]:
         tokens = self.database.sealer.blind_indexes("session", raw.hex())
         broken: integrity.Altered | None = None
         for _ in range(READS):
@@ -168,12 +168,12 @@ class Security:
         """Whether somebody with these roles may work from this address (DB-20)."""
         return not set(roles) & set(rules.ADMINISTRATORS) or security_settings.inside(self._admin_networks, ip)
 
-    def _read(self, tokens: list[str]) -> list[Row[Any]]:
+    def _read(self, tokens: list[str]) -> list[Any]:
         attempt = 1
         while True:
             try:
                 with self._reader.connect() as connection:
-                    return list(connection.execute(_QUERY, {"tokens": tokens}))
+                    return portable.fetch(connection, _QUERY, {"tokens": tokens})
             except DBAPIError as error:  # a switch to the standby: once more, on a new connection
                 if not db.may_repeat(error, attempt):
                     raise
@@ -202,7 +202,7 @@ class Security:
         if not self.database.sealer.check_mac("session", b"csrf" + raw, given):
             raise Forbidden("csrf.token", "页面已过期，请刷新页面后重试")
 
-    def _verified(self, rows: list[Row[Any]], seen: tuple[int, str] | None) -> Effective:
+    def _verified(self, rows: list[Any], seen: tuple[int, str] | None) -> Effective:
         first = rows[0]
         sealer = self.database.sealer
         if seen is not None and (first.head_version is None or first.head_version < seen[0]):
