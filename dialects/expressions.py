@@ -57,6 +57,30 @@ def month_trunc(column_utc: Any, tz_offset_hours: int = 8) -> ColumnElement[Any]
     return _LocalMonth(column_utc, _offset(tz_offset_hours))
 
 
+class _NumberText(FunctionElement[Any]):
+    """See `number_text`."""
+
+    type = String()
+    inherit_cache = True
+    name = "number_text"
+
+
+def number_text(column: Any) -> ColumnElement[Any]:
+    """A NUMERIC column as PostgreSQL writes it, with all its places, where the driver would build a Decimal of each value;
+    on the other databases the column itself."""
+    return _NumberText(column)
+
+
+@compiles(_NumberText)
+def _number(element: _NumberText, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses.clauses[0], **kw)
+
+
+@compiles(_NumberText, "postgresql")
+def _number_postgresql(element: _NumberText, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses.clauses[0], **kw)} AS TEXT)"
+
+
 def _offset(hours: int) -> ColumnElement[Any]:
     if not isinstance(hours, int) or not -12 <= hours <= 14:
         raise ValueError(f"no such offset: {hours!r}")

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dialects.dameng.dml import merge
+from dialects.each import Each
 from dialects.errors import (
     chain,
     constraint_name,
@@ -45,11 +46,12 @@ from dialects.errors import (
     unique_columns,
     violates,
 )
-from dialects.expressions import ascii_lower, day_trunc, iequals, month_trunc, starts_with
+from dialects.expressions import ascii_lower, day_trunc, iequals, month_trunc, number_text, starts_with
 from dialects.paging import decode_cursor, encode_cursor, keyset
 from dialects.together import Write, fetch, run_together
 
 __all__ = [
+    "Each",
     "Write",
     "ascii_lower",
     "chain",
@@ -78,6 +80,7 @@ __all__ = [
     "is_unique_violation",
     "keyset",
     "month_trunc",
+    "number_text",
     "run_together",
     "starts_with",
     "unique_columns",

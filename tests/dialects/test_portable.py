@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, func, insert, not_, select, text, update
+from sqlalchemy import Engine, bindparam, create_engine, event, func, insert, not_, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from dialects.portable import (
+    Each,
     constraint_name,
     day_trunc,
     guarded_update,
@@ -348,3 +349,18 @@ def test_a_deadlock_is_recognised(engine: Engine) -> None:
     with ThreadPoolExecutor(2) as pool:
         errors = [each for each in pool.map(cross, (1, 2), (2, 1)) if each is not None]
     assert len(errors) == 1 and is_deadlock(errors[0]) and is_transient(errors[0])
+
+
+def test_an_update_for_each_of_many_rows(engine: Engine) -> None:
+    """One statement where the database takes arrays, one per row elsewhere: the same rows change by the same amounts."""
+    raise_price = Each({"key": drug.c.id.type, "more": drug.c.price.type}, lambda given: update(drug).where(
+        drug.c.id == given("key"), drug.c.price < bindparam("b_most")).values(
+        price=drug.c.price + given("more"), name=bindparam("b_name")))
+    with engine.begin() as connection:
+        insert_many(connection, drug, [{"id": n, "code": f"C{n}", "price": Decimal(n)} for n in range(1, 6)])
+        common = {"b_most": Decimal(4), "b_name": "涨价"}
+        raise_price.run(connection, [], common)
+        raise_price.run(connection, [{"key": n, "more": Decimal(n) / 4} for n in (5, 2, 3, 99)], common)
+        assert connection.execute(select(drug.c.id, drug.c.price, drug.c.name).order_by(drug.c.id)).all() == [
+            (1, Decimal("1.0000"), "未命名"), (2, Decimal("2.5000"), "涨价"), (3, Decimal("3.7500"), "涨价"),
+            (4, Decimal("4.0000"), "未命名"), (5, Decimal("5.0000"), "未命名")]

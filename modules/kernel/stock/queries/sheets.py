@@ -5,11 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Dialect, bindparam, func, select, type_coerce
+from sqlalchemy import Dialect, String, TypeDecorator, bindparam, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from dialects import portable
-from his_server.db import Quantity
 from his_server.errors import NotFound
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.stock import rules
@@ -20,9 +19,8 @@ STATES = {"counting": "清点中", "posted": "已过账", "cancelled": "已作�
 _L, _D, _B = StocktakeLine.__table__.c, Drug.__table__.c, Batch.__table__.c
 
 
-class QuantityText(Quantity):
-    """A quantity read as its text: ten thousand Decimals are half of what opening a sheet costs."""
-
+class _QuantityText(TypeDecorator[str]):
+    impl = String
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
@@ -33,9 +31,12 @@ class QuantityText(Quantity):
 
 
 def _text(column: Any) -> Any:
-    return type_coerce(column, QuantityText)
+    """A quantity read as its text: ten thousand Decimals are half of what opening a sheet costs. PostgreSQL writes it."""
+    return type_coerce(portable.number_text(column), String().with_variant(_QuantityText(), "sqlite", "dm"))
 
 
+_DEPARTMENT = (select(Store.department_id).join(Stocktake, Stocktake.store_id == Store.id)
+               .where(Stocktake.id == bindparam("b_sheet")))
 _LINES = (
     select(_L.position, _L.drug_id, _L.batch_id, _text(_L.book), _text(_L.expected), _text(_L.first_expected),
            _text(_L.counted), _L.counted_by_name,
@@ -61,11 +62,10 @@ def sheets(session: Session, *, store_id: int, after: str | None, limit: int) ->
 
 def department_of(session: Session, sheet_id: int) -> int | None:
     """The department of the store that is counted. One query. :raises NotFound: there is no such sheet."""
-    found = session.execute(select(Store.department_id).join(Stocktake, Stocktake.store_id == Store.id)
-                            .where(Stocktake.id == sheet_id)).first()
-    if found is None:
+    found = portable.fetch(session.connection(), _DEPARTMENT, {"b_sheet": sheet_id})
+    if not found:
         raise NotFound("stocktake.none", "没有这张盘点单，请刷新后重试")
-    department: int | None = found.department_id
+    department: int | None = found[0].department_id
     return department
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import MAX_ID, Id, MoneyField, PageQuery, QuantityField, QueryId, Text, paged
+from his_server.wire import MAX_ID, Id, MoneyField, PageQuery, QuantityField, QueryId, Rows, Text, paged
 from modules.kernel.stock.schemas import CLASSES
 
 
@@ -69,7 +69,7 @@ class CountIn(Schema):
 class CountsIn(Schema):
     """Counts; ``again``: a recount from the beginning."""
 
-    counts = fields.Nested(CountIn, many=True, required=True, validate=validate.Length(1, 500, error="每次 1 至 500 行"))
+    counts = Rows(CountIn, required=True, validate=validate.Length(1, 500, error="每次 1 至 500 行"))
     again = fields.Boolean(load_default=False)
 
 

@@ -7,7 +7,7 @@ fixed number of statements, however long the sheet is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -42,19 +42,23 @@ _HOLD = (update(Stocktake.__table__)  # type: ignore[arg-type]
          .values(state="counting"))
 
 
-def _entering(counted: Any, first: Any) -> Any:
-    """The UPDATE of one line by a count, run for many lines at once."""
-    return update(StocktakeLine.__table__).where(  # type: ignore[arg-type]
-        _LINE.stocktake_id == bindparam("b_sheet"), _LINE.position == bindparam("b_position"), _LINE.merged_into.is_(None)
-    ).values(counted=counted, expected=_EXPECTED, counted_at=bindparam("b_at"), counted_by_name=bindparam("b_name"),
-             first_expected=first)
+def _entering(counted: Callable[[Any], Any], first: Any) -> portable.Each:
+    """The UPDATE of lines by their counts; ``counted``: what a line then holds, by the quantity that came."""
+    return portable.Each({"position": _LINE.position.type, "quantity": _LINE.counted.type}, lambda given: update(
+        StocktakeLine.__table__).where(  # type: ignore[arg-type]
+        _LINE.stocktake_id == bindparam("b_sheet"), _LINE.position == given("position"), _LINE.merged_into.is_(None),
+        _LINE.position.between(bindparam("b_first"), bindparam("b_last"))  # what no statistics of a new sheet tell
+    ).values(counted=counted(given("quantity")), expected=_EXPECTED, counted_at=bindparam("b_at"),
+             counted_by_name=bindparam("b_name"), first_expected=first))
 
 
-_COUNTED = bindparam("b_quantity", type_=_LINE.counted.type)
-_ADD = _entering(func.coalesce(_LINE.counted, literal(Decimal(0), _LINE.counted.type)) + _COUNTED,
+_ADD = _entering(lambda more: func.coalesce(_LINE.counted, literal(Decimal(0), _LINE.counted.type)) + more,
                  func.coalesce(_LINE.first_expected, _EXPECTED))
-_SET = _entering(_COUNTED, func.coalesce(_LINE.first_expected, _EXPECTED))
-_SET_AGAIN = _entering(_COUNTED, _EXPECTED)
+_SET = _entering(lambda whole: whole, func.coalesce(_LINE.first_expected, _EXPECTED))
+_SET_AGAIN = _entering(lambda whole: whole, _EXPECTED)
+_RAISE = portable.Each({"balance": _HELD.id.type, "quantity": _HELD.on_hand.type}, lambda given: update(
+    StockBalance.__table__).where(_HELD.id == given("balance"))  # type: ignore[arg-type]
+    .values(on_hand=_HELD.on_hand + given("quantity")))
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,11 @@ def count(session: Session, actor: Actor, sheet_id: int, counts: Sequence[Count]
             added[one.position] = added.get(one.position, rules.ZERO) + one.quantity
         else:
             whole[one.position] = one.quantity
-    for statement, given in ((_SET_AGAIN if again else _SET, whole), (_ADD, added)):
-        if given:
-            session.connection().execute(statement, [
-                {"b_sheet": sheet_id, "b_position": position, "b_quantity": quantity, "b_at": at, "b_name": actor.name}
-                for position, quantity in sorted(given.items())])
+    for entering, given in ((_SET_AGAIN if again else _SET, whole), (_ADD, added)):
+        entering.run(session.connection(), [{"position": position, "quantity": quantity}
+                                            for position, quantity in sorted(given.items())],
+                     {"b_sheet": sheet_id, "b_at": at, "b_name": actor.name,
+                      "b_first": min(given, default=0), "b_last": max(given, default=0)})
     states = _states(session, sheet_id, sorted({c.position for c in counts}))
     wrong = {c.position for c in counts if c.position not in states or states[c.position].merged_into is not None}
     if wrong:
@@ -222,7 +226,8 @@ def post(session: Session, actor: Actor, sheet_id: int, *, missing_is_zero: bool
             session.connection().execute(select(_HELD.id).where(_HELD.id.in_(
                 select(_LINE.balance_id).where(*_differs(sheet_id, missing_is_zero)))).order_by(_HELD.id)
                 .with_for_update()).all()
-            ledger.change_balances(session, {row.balance_id: change for row, change in changes})
+            _RAISE.run(session.connection(), [{"balance": row.balance_id, "quantity": change}
+                                              for row, change in changes], {})
         except IntegrityError as error:
             if not portable.is_check_violation(error):
                 raise
