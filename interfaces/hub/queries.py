@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -38,12 +39,23 @@ _COLUMNS = [getattr(InterfaceCall, name) for name in LIST]
 CHAIN_LIMIT = 200
 
 
+_SETTLEMENT = select(Settlement.id, Settlement.number).where(Settlement.number == bindparam("b_number"))
+_INTENTS = select(Intent.number).where(Intent.settlement_id == bindparam("b_settlement"))
+_VISIT = (select(Encounter.visit_no, Encounter.person_id, Encounter.started_at)
+          .where(Encounter.visit_no == bindparam("b_number")))
+_ABOUT = select(InterfaceCall.id).where(InterfaceCall.business_key == bindparam("b_number")).limit(1)
+_TRACED = select(InterfaceCall.id).where(InterfaceCall.trace_id == bindparam("b_trace")).limit(1)
+_TRACES = (select(OutboxEvent.trace_id).where(OutboxEvent.business_key.in_(bindparam("b_numbers", expanding=True)))
+           .limit(50))
+
+
 @dataclass(frozen=True)
 class Understood:
-    """What a text was taken for, and the condition that finds its calls; ``condition`` None: everything."""
+    """What a text was taken for; which condition finds its calls, and the condition's values."""
 
     what: str
-    condition: ColumnElement[bool] | None = None
+    kind: str = "all"
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def person_of(session: Session, number: str) -> int | None:
@@ -59,50 +71,68 @@ def understand(session: Session, actor: Actor, text: str) -> Understood:
     text = text.strip()
     if not text:
         return Understood("全部")
-    upper, call = text.upper(), InterfaceCall
-    could_be_number = _NUMBER.fullmatch(text) is not None
-    if could_be_number and (settlement := session.execute(
-            select(Settlement.id, Settlement.number).where(Settlement.number == upper)).first()):
-        numbers = session.scalars(select(Intent.number).where(Intent.settlement_id == settlement.id))
-        return Understood(f"结算 {settlement.number}", _matter(session, {settlement.number, *numbers}))
-    if could_be_number and (visit := session.execute(
-            select(Encounter.visit_no, Encounter.person_id, Encounter.started_at)
-            .where(Encounter.visit_no == upper)).first()):
-        return Understood(f"就诊 {visit.visit_no}", (call.person_id == visit.person_id)
-                          & (call.started_at >= visit.started_at - timedelta(hours=1)))
+    upper = text.upper()
+    if _NUMBER.fullmatch(text) and (known := _number(session, upper)):
+        return known
     for code, title in _operations():
         if upper == code.upper() or text == title:
-            return Understood(f"交易 {code} {title}", call.operation == code)
+            return Understood(f"交易 {code} {title}", "operation", {"b_asked_operation": code})
     for manifest in all_manifests().values():
         if text in (manifest.package, manifest.name, manifest.id):
-            return Understood(f"接口 {manifest.name}", call.interface == manifest.package)
-    if could_be_number and session.execute(select(call.id).where(call.business_key == upper).limit(1)).first():
-        return Understood(f"业务号 {upper}", _matter(session, {upper}))
-    if _TRACE.fullmatch(text.lower()) and session.execute(
-            select(call.id).where(call.trace_id == text.lower()).limit(1)).first():
-        return Understood("追踪号", call.trace_id == text.lower())
+            return Understood(f"接口 {manifest.name}", "interface", {"b_asked_interface": manifest.package})
+    connection = session.connection()
+    if _NUMBER.fullmatch(text) and portable.fetch(connection, _ABOUT, {"b_number": upper}):
+        return _matter(session, f"业务号 {upper}", {upper})
+    if _TRACE.fullmatch(text.lower()) and portable.fetch(connection, _TRACED, {"b_trace": text.lower()}):
+        return Understood("追踪号", "trace", {"b_trace": text.lower()})
     if found := patients.search(session, actor, text, 20):
         return Understood(f"病人 {found[0]['name']}" + (f" 等 {len(found)} 人" if len(found) > 1 else ""),
-                          call.person_id.in_([person["id"] for person in found]))
+                          "persons", {"b_persons": [person["id"] for person in found]})
     words = sorted(rules.terms(text), key=len, reverse=True)[:MOST_TERMS]
     if not words:
         raise invalid("q", "请输入病人、业务号、交易代码或报错文字")
-    return Understood("报错文字 " + text, _spoken(words))
+    return Understood("报错文字 " + text, f"words {len(words)}", {f"b_word_{n}": word for n, word in enumerate(words)})
 
 
-def _matter(session: Session, numbers: set[str]) -> ColumnElement[bool]:
+def _number(session: Session, number: str) -> Understood | None:
+    """A settlement's or a visit's number."""
+    connection = session.connection()
+    for settlement in portable.fetch(connection, _SETTLEMENT, {"b_number": number}):
+        intents = portable.fetch(connection, _INTENTS, {"b_settlement": settlement.id})
+        return _matter(session, f"结算 {number}", {number, *(intent.number for intent in intents)})
+    for visit in portable.fetch(connection, _VISIT, {"b_number": number}):
+        return Understood(f"就诊 {number}", "visit", {"b_person": visit.person_id,
+                                                    "b_since": visit.started_at - timedelta(hours=1)})
+    return None
+
+
+def _matter(session: Session, what: str, numbers: set[str]) -> Understood:
     """Calls about these numbers, and those that their events led to."""
-    traces = set(session.scalars(select(OutboxEvent.trace_id).where(OutboxEvent.business_key.in_(numbers)).limit(50)))
-    condition = InterfaceCall.business_key.in_(numbers)
-    return or_(condition, InterfaceCall.trace_id.in_(traces - {""})) if traces - {""} else condition
+    values = {"b_numbers": sorted(numbers)}
+    traces = {row.trace_id for row in portable.fetch(session.connection(), _TRACES, values)} - {""}
+    return Understood(what, "traced", {**values, "b_traces": sorted(traces)}) if traces else Understood(what, "about", values)
 
 
-def _spoken(words: Iterable[str]) -> ColumnElement[bool]:
-    first, *others = words
-    chosen = select(CallTerm.call_id).where(CallTerm.term == first)
-    for word in others:
-        chosen = chosen.where(CallTerm.call_id.in_(select(CallTerm.call_id).where(CallTerm.term == word)))
-    return InterfaceCall.id.in_(chosen)
+def _condition(kind: str) -> ColumnElement[bool] | None:
+    """What finds the calls that a text means, with bind parameters for its values; None: all."""
+    call = InterfaceCall
+    if kind.startswith("words "):
+        first, *others = (bindparam(f"b_word_{n}") for n in range(int(kind.split()[1])))
+        chosen = select(CallTerm.call_id).where(CallTerm.term == first)
+        for word in others:
+            chosen = chosen.where(CallTerm.call_id.in_(select(CallTerm.call_id).where(CallTerm.term == word)))
+        return call.id.in_(chosen)
+    about = call.business_key.in_(bindparam("b_numbers", expanding=True))
+    found: dict[str, ColumnElement[bool]] = {
+        "about": about,
+        "traced": or_(about, call.trace_id.in_(bindparam("b_traces", expanding=True))),
+        "visit": and_(call.person_id == bindparam("b_person"), call.started_at >= bindparam("b_since")),
+        "operation": call.operation == bindparam("b_asked_operation"),
+        "interface": call.interface == bindparam("b_asked_interface"),
+        "trace": call.trace_id == bindparam("b_trace"),
+        "persons": call.person_id.in_(bindparam("b_persons", expanding=True)),
+    }
+    return found.get(kind)
 
 
 def _operations() -> list[tuple[str, str]]:
@@ -119,32 +149,47 @@ def search(session: Session, actor: Actor, *, q: str, interface: str | None, ope
            ) -> dict[str, Any]:
     """One page of calls, newest first, and what ``q`` was taken for."""
     understood = understand(session, actor, q)
-    call = InterfaceCall
-    query = select(*_COLUMNS)
-    if understood.condition is not None:
-        query = query.where(understood.condition)
-    for column, value in ((call.interface, interface), (call.operation, operation), (call.outcome, outcome),
-                          (call.direction, direction)):
-        if value:
-            query = query.where(column == value)
-    if start is not None:
-        query = query.where(call.started_at >= start)
-    if end is not None:
-        query = query.where(call.started_at < end)
     begin = portable.decode_cursor(after) if after else None
     if begin is not None and not (len(begin) == 2 and isinstance(begin[0], datetime) and isinstance(begin[1], int)):
         raise invalid("after", "翻页标记有误，请从第一页重新查询")
-    rows = session.execute(portable.keyset(query, [(call.started_at, "desc"), (call.id, "desc")], begin, limit + 1)).all()
+    filters = {name: value for name, value in (
+        ("interface", interface), ("operation", operation), ("outcome", outcome), ("direction", direction),
+        ("start", start), ("end", end)) if value}
+    values = {**understood.values, "b_limit": limit + 1, **{f"b_{name}": value for name, value in filters.items()}}
+    if begin is not None:
+        values |= {"b_after_at": begin[0], "b_after_id": begin[1]}
+    statement = _page(understood.kind, tuple(filters), begin is not None)
+    rows = portable.fetch(session.connection(), statement, values)
     last = rows[limit - 1] if len(rows) > limit else None
     return {"understood": understood.what, "items": [_item(row) for row in rows[:limit]],
             "next": portable.encode_cursor((last.started_at, last.id)) if last else None}
 
 
+@cache
+def _page(kind: str, filters: tuple[str, ...], later: bool) -> Select[Any]:
+    """The statement of a page, by what was asked; its values are bind parameters, so that it is compiled once."""
+    call = InterfaceCall
+    query = select(*_COLUMNS)
+    condition = _condition(kind)
+    if condition is not None:
+        query = query.where(condition)
+    for name in filters:
+        value = bindparam(f"b_{name}")
+        query = query.where(call.started_at >= value if name == "start" else call.started_at < value if name == "end"
+                            else getattr(call, name) == value)
+    at, key = InterfaceCall.started_at, InterfaceCall.id
+    after = (bindparam("b_after_at", type_=at.type), bindparam("b_after_id", type_=key.type)) if later else None
+    return portable.keyset(query, [(at, "desc"), (key, "desc")], after, 1).limit(bindparam("b_limit"))
+
+
+@cache
+def _names() -> dict[str, tuple[str, dict[str, str]]]:
+    return {manifest.package: (manifest.name, dict(manifest.operations)) for manifest in all_manifests().values()}
+
+
 def _item(row: Any) -> dict[str, Any]:
-    manifest = all_manifests().get(row.interface)
-    names = dict(manifest.operations) if manifest else {}
-    return {**{name: getattr(row, name) for name in LIST}, "interface_name": manifest.name if manifest else row.interface,
-            "operation_name": names.get(row.operation, row.operation)}
+    interface, operations = _names().get(row.interface, (row.interface, {}))
+    return {**row._asdict(), "interface_name": interface, "operation_name": operations.get(row.operation, row.operation)}
 
 
 def detail(session: Session, call_id: int) -> dict[str, Any]:

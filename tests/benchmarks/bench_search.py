@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -59,6 +60,9 @@ def _caught(database: Database, act: Callable[[], None]) -> list[Statement]:
     caught: list[Statement] = []
 
     def seen(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if isinstance(values, list):  # numbered parameters (dialects/together.py)
+            statement = re.sub(r"\$(\d+)", r"%(p\1)s", statement.replace("%", "%%"))
+            values = {f"p{place}": value for place, value in enumerate(values, 1)}
         caught.append((statement, values))
 
     event.listen(database.engine, "before_cursor_execute", seen)
