@@ -16,6 +16,7 @@ from his_server.errors import Forbidden, Invalid, NotFound
 from his_server.http import SIGNED_IN, Call, Routes, dumps, flatten
 from his_server.module import Module
 from his_server.security import audit
+from his_server.wire import Day
 
 routes = Routes("reporting", "/api", tag="reports")
 RETRY_MS = 2000
@@ -82,8 +83,8 @@ def live(call: Call, topic: str) -> Response:
 class DayRange(Schema):
     """The usual query of a report: business days ``from`` … ``to``, both included."""
 
-    start = fields.Date(data_key="from", required=True)
-    end = fields.Date(data_key="to", required=True)
+    start = Day(data_key="from", required=True)
+    end = Day(data_key="to", required=True)
     search = fields.String(load_default="", validate=validate.Length(max=50, error="最多 50 个字"))
 
 

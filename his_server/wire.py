@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ from marshmallow import Schema, ValidationError, fields, missing, validate
 from dialects import portable
 
 MAX_ID = 2**53 - 1
+FIRST_DAY, LAST_DAY = date(1800, 1, 1), date(2199, 12, 31)
 
 _CHINESE = {
     fields.Field: {"required": "必填", "null": "不能为空", "validator_failed": "内容不符合要求"},
@@ -77,6 +79,26 @@ class QueryId(fields.Integer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(validate=validate.Range(1, MAX_ID, error="编号有误"), **options)
+
+
+class Day(fields.Date):
+    """A calendar day of the years 1800 to 2199: whatever is reckoned from it is a day too, in every database."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> date:
+        day = super()._deserialize(value, attr, data, **kwargs)
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise ValidationError(f"日期应在 {FIRST_DAY} 至 {LAST_DAY} 之间")
+        return day
+
+
+class Moment(fields.AwareDateTime):
+    """An instant with its offset, of the same years."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        moment = super()._deserialize(value, attr, data, **kwargs)
+        if not FIRST_DAY <= moment.date() <= LAST_DAY:
+            raise ValidationError(f"时间应在 {FIRST_DAY} 至 {LAST_DAY} 之间")
+        return moment
 
 
 class Exact(fields.Field[Decimal]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, PageQuery, QueryId, Text
+from his_server.wire import Choice, Day, Id, Moment, PageQuery, QueryId, Text
 
 
 def _hex(longest: int) -> fields.String:
@@ -72,7 +72,7 @@ class NewUser(Sealed):
     name = Text(max=60, min=1, required=True)
     staff_id = Id(load_default=None, allow_none=True)
     department_id = Id(load_default=None, allow_none=True)
-    valid_until = fields.Date(load_default=None, allow_none=True)
+    valid_until = Day(load_default=None, allow_none=True)
 
 
 class ChangedUser(Schema):
@@ -80,7 +80,7 @@ class ChangedUser(Schema):
 
     name = Text(max=60, min=1, required=True)
     department_id = Id(load_default=None, allow_none=True)
-    valid_until = fields.Date(load_default=None, allow_none=True)
+    valid_until = Day(load_default=None, allow_none=True)
     active = fields.Boolean(required=True)
 
 
@@ -109,8 +109,8 @@ class Certificate(Schema):
 class AuditQuery(PageQuery):
     """Which audit rows; instants with zone."""
 
-    since = fields.AwareDateTime(load_default=None)
-    until = fields.AwareDateTime(load_default=None)
+    since = Moment(load_default=None)
+    until = Moment(load_default=None)
     user_id = QueryId(load_default=None)
     login = fields.String(load_default=None, validate=validate.Length(max=40))
     event = fields.String(load_default=None, validate=validate.Length(max=60))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, MoneyField, PageQuery, Revision, Text, paged
+from his_server.wire import Choice, Moment, MoneyField, PageQuery, Revision, Text, paged
 
 OUTCOMES = ("ok", "refused", "unknown", "failed")
 
@@ -17,8 +17,8 @@ class CallsQuery(PageQuery):
     operation = Text(max=40, load_default=None)
     outcome = Choice(*OUTCOMES, load_default=None)
     direction = Choice("in", "out", load_default=None)
-    start = fields.AwareDateTime(load_default=None)
-    end = fields.AwareDateTime(load_default=None)
+    start = Moment(load_default=None)
+    end = Moment(load_default=None)
 
 
 class CallItem(Schema):

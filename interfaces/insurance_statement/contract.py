@@ -10,6 +10,8 @@ import hmac
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from his_server.wire import Day
+
 VERSION = "1"
 STATES = ("UPLOADED", "CONFIRMED", "DELETED")
 H_APP, H_TIME, H_NONCE, H_SIGNATURE = "X-App-Id", "X-Timestamp", "X-Nonce", "X-Signature"
@@ -38,8 +40,8 @@ class StatementIn(Schema):
     insutype = fields.String(required=True, validate=validate.Length(1, 6))
     clr_type = fields.String(required=True, validate=validate.Length(1, 6))
     setl_optins = fields.String(required=True, validate=validate.Length(1, 6))
-    stmt_begndate = fields.Date(required=True)
-    stmt_enddate = fields.Date(required=True)
+    stmt_begndate = Day(required=True)
+    stmt_enddate = Day(required=True)
     fixmedins_setl_cnt = fields.Integer(required=True, validate=validate.Range(0))
     refd_setl_cnt = fields.Integer(required=True, validate=validate.Range(0))
     medfee_sumamt = Amount()

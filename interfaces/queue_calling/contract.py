@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from marshmallow import RAISE, Schema, fields, validate
 
+from his_server.wire import Day, Moment
+
 DONE = "0"
 WAITING, IN_VISIT, PASSED, FINISHED, CANCELLED = "0", "1", "2", "3", "4"
 """callingFlag: 等候, 就诊, 过号, 完成, 取消."""
@@ -42,7 +44,7 @@ class SlotRow(_Row):
     visitId = fields.String(required=True, validate=validate.Length(1))
     deptCode = fields.String(required=True)
     doctorCode = fields.String(required=True)
-    clinicDate = fields.Date(required=True)
+    clinicDate = Day(required=True)
     period = fields.String(required=True)
     level = fields.String(required=True)
     capacity = fields.Integer(required=True)
@@ -62,7 +64,7 @@ class RegisteredRow(_Row):
     visitId = fields.String(required=True)
     deptCode = fields.String(required=True)
     doctorCode = fields.String(required=True)
-    clinicDate = fields.Date(required=True)
+    clinicDate = Day(required=True)
     level = fields.String(required=True)
     callingFlag = fields.String(required=True, validate=validate.OneOf((WAITING,)))
 
@@ -78,7 +80,7 @@ class CallIn(_Row):
     """A call event, from the calling system to us."""
 
     callingFlag = fields.String(required=True, validate=validate.OneOf((WAITING, IN_VISIT, PASSED, FINISHED)))
-    callingTime = fields.AwareDateTime(required=True)
+    callingTime = Moment(required=True)
     roomCode = fields.String(load_default="", validate=validate.Length(0, 20))
 
 

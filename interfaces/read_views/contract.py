@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Text
+from his_server.wire import Day, Text
 
 MOST = 500
 
@@ -52,7 +52,7 @@ class Schedule(_Item):
     """A doctor's half day."""
 
     code = fields.String(metadata=_told("出诊编号"))
-    day = fields.Date(metadata=_told("日期"))
+    day = Day(metadata=_told("日期"))
     period = fields.String(metadata=_told("上午、下午、夜间、全天"))
     department_code = fields.String(metadata=_told("科室代码"))
     doctor_code = fields.String(allow_none=True, metadata=_told("医生工号；普通号可为空"))
@@ -64,7 +64,7 @@ class Slots(_Item):
     """How many slots of a half day are left."""
 
     code = fields.String(metadata=_told("出诊编号"))
-    day = fields.Date(metadata=_told("日期"))
+    day = Day(metadata=_told("日期"))
     total = fields.Integer(metadata=_told("号源总数（含加号）"))
     remaining = fields.Integer(metadata=_told("剩余号数；停诊为 0"))
 

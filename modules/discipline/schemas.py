@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from his_server.wire import Choice, Id, Text
+from his_server.wire import Choice, Day, Id, Text
 
 
 class GrantIn(Schema):
     """Which days, narrowed to whom or what, and why."""
 
-    first_day = fields.Date(required=True)
-    last_day = fields.Date(required=True)
+    first_day = Day(required=True)
+    last_day = Day(required=True)
     reason = Text(required=True, min=4, max=200)
     department_id = Id(load_default=None, allow_none=True)
     doctor_id = Id(load_default=None, allow_none=True)
@@ -34,8 +34,8 @@ class GrantOut(Schema):
     """A request and what became of it."""
 
     id = fields.Integer()
-    first_day = fields.Date()
-    last_day = fields.Date()
+    first_day = Day()
+    last_day = Day()
     department = fields.String(allow_none=True)
     doctor = fields.String(allow_none=True)
     drug = fields.String(allow_none=True)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, ValidationError, validates_schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,7 @@ from his_server.errors import invalid
 from his_server.module import ReportSource
 from his_server.reporting import Column, Report
 from his_server.search import match
-from his_server.wire import QueryId, Text
+from his_server.wire import Day, QueryId, Text
 from modules.drug_warehouse.routes import REPORT
 from modules.kernel.masterdata.models import drug_search
 from modules.kernel.stock import rules
@@ -40,8 +40,8 @@ _COLUMNS = (
 class MovementArgs(Schema):
     """A period of a store, or of the whole hospital; drugs by name, pinyin, code."""
 
-    start = fields.Date(required=True)
-    end = fields.Date(required=True)
+    start = Day(required=True)
+    end = Day(required=True)
     store_id = QueryId(load_default=None, allow_none=True)
     q = Text(load_default="", max=60)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from his_server.wire import Choice, MoneyField, PageQuery, Text, paged
+from his_server.wire import Choice, Day, MoneyField, PageQuery, Text, paged
 from modules.finance.rules import KINDS
 from modules.finance.service import STATE_NAMES
 from modules.kernel.charging.ports import CHANNELS
@@ -13,8 +13,8 @@ from modules.kernel.charging.ports import CHANNELS
 class StatementsQuery(Schema):
     """From which day to which, 31 days at most."""
 
-    start = fields.Date(required=True)
-    end = fields.Date(required=True)
+    start = Day(required=True)
+    end = Day(required=True)
 
 
 class StatementOut(Schema):
@@ -23,7 +23,7 @@ class StatementOut(Schema):
     id = fields.String()
     channel = fields.String()
     channel_name = fields.String()
-    day = fields.Date()
+    day = Day()
     fetched = fields.Boolean()
     row_count = fields.Integer(allow_none=True)
     paid = MoneyField(allow_none=True)
@@ -45,7 +45,7 @@ class FetchIn(Schema):
     """Which statement to download."""
 
     channel = Choice(*CHANNELS, required=True)
-    day = fields.Date(required=True)
+    day = Day(required=True)
 
 
 class DifferencesQuery(PageQuery):
@@ -64,7 +64,7 @@ class DifferenceOut(Schema):
     number = fields.String()
     kind = fields.String()
     act = fields.String()
-    day = fields.Date()
+    day = Day()
     ours = MoneyField(allow_none=True)
     theirs = MoneyField(allow_none=True)
     our_state = fields.String()
@@ -86,7 +86,7 @@ class RowOut(Schema):
     peer_number = fields.String()
     amount = MoneyField()
     happened_at = fields.DateTime()
-    day = fields.Date()
+    day = Day()
 
 
 class AttemptOut(Schema):

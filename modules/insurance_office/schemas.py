@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, Text, paged
+from his_server.wire import Choice, Day, Id, MoneyField, PageQuery, Text, paged
 from modules.kernel.masterdata.ports import CATALOGS
 
 
@@ -12,8 +12,8 @@ class StatementsQuery(PageQuery):
     """Which statements; ``state`` deleted shows those that were taken back."""
 
     monthly = fields.Boolean(load_default=False)
-    begin = fields.Date(required=True)
-    end = fields.Date(required=True)
+    begin = Day(required=True)
+    end = Day(required=True)
     state = Choice("draft", "uploaded", "matched", "diff", "confirmed", "deleted", load_default=None)
 
 
@@ -23,8 +23,8 @@ class StatementOut(Schema):
     id = fields.Integer()
     number = fields.String()
     monthly = fields.Boolean()
-    begin_day = fields.Date()
-    end_day = fields.Date()
+    begin_day = Day()
+    end_day = Day()
     insurance = fields.String()
     clearing = fields.String()
     agency = fields.String()
@@ -56,7 +56,7 @@ class DifferenceOut(Schema):
     id = fields.Integer()
     statement_id = fields.Integer()
     statement_number = fields.String()
-    day = fields.Date()
+    day = Day()
     kind = fields.String()
     peer_number = fields.String()
     peer_visit = fields.String()
@@ -89,7 +89,7 @@ class StatementDetailOut(StatementOut):
 class BuildIn(Schema):
     """Which day, or any day of which month."""
 
-    day = fields.Date(required=True)
+    day = Day(required=True)
     monthly = fields.Boolean(load_default=False)
 
 
@@ -125,8 +125,8 @@ class DifferenceDoneOut(Schema):
 class FailuresQuery(PageQuery):
     """Which days, which acts, which cause."""
 
-    day = fields.Date(required=True)
-    end = fields.Date(load_default=None)
+    day = Day(required=True)
+    end = Day(load_default=None)
     act = Choice("preview", "settle", "reverse", load_default=None)
     cause = Text(load_default=None, allow_none=True, max=30)
 
@@ -184,7 +184,7 @@ class MappingOut(Schema):
     national = fields.String(allow_none=True)
     national_name = fields.String(allow_none=True)
     national_level = fields.String(allow_none=True)
-    valid_from = fields.Date(allow_none=True)
+    valid_from = Day(allow_none=True)
     state = fields.String()
     message = fields.String(allow_none=True)
     changed_at = fields.DateTime(allow_none=True)

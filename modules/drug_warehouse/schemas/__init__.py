@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text
+from his_server.wire import Choice, Day, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text
 from modules.drug_warehouse import rules
 from modules.kernel.stock.rules import DOCUMENTS
 
@@ -35,8 +35,8 @@ class SupplierPaperIn(Schema):
 
     kind = Choice(*rules.PAPER_KINDS, required=True)
     number = Text(required=True, min=1, max=60)
-    valid_from = fields.Date(required=True)
-    valid_to = fields.Date(required=True)
+    valid_from = Day(required=True)
+    valid_to = Day(required=True)
     note = Text(load_default="", max=200)
 
 
@@ -83,7 +83,7 @@ class ArrivalLineIn(OrderLineIn):
 
     order_line_id = Id(load_default=None, allow_none=True)
     lot_no = Text(required=True, min=1, max=40)
-    expiry = fields.Date(required=True)
+    expiry = Day(required=True)
     codes = fields.List(Text(max=100, min=1), load_default=list, validate=validate.Length(0, 2000, error="追溯码过多"))
 
 
@@ -118,8 +118,8 @@ class InvoiceIn(Schema):
     supplier_id = Id(required=True)
     number = Text(required=True, min=1, max=40)
     amount = MoneyField(required=True)
-    invoice_date = fields.Date(required=True)
-    due_date = fields.Date(required=True)
+    invoice_date = Day(required=True)
+    due_date = Day(required=True)
     receipt_ids = fields.List(Id(), required=True, validate=validate.Length(1, 500, error="请选择入库单"))
     credit_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=500, error="最多 500 张退货单"))
 
@@ -141,7 +141,7 @@ class PriceIn(Schema):
 
     drug_id = Id(required=True)
     price = PriceField(required=True, low="0")
-    valid_from = fields.Date(required=True)
+    valid_from = Day(required=True)
     reason = Text(required=True, min=2, max=200)
 
 
@@ -150,7 +150,7 @@ class LimitIn(Schema):
 
     drug_id = Id(required=True)
     limit = PriceField(required=True, low="0")
-    valid_from = fields.Date(required=True)
+    valid_from = Day(required=True)
     reason = Text(required=True, min=2, max=200)
 
 
@@ -161,8 +161,8 @@ class NoticeIn(Schema):
     drug_id = Id(required=True)
     reason = Text(required=True, min=2, max=300)
     substitute = Text(load_default="", max=200)
-    valid_from = fields.Date(load_default=None, allow_none=True)
-    valid_to = fields.Date(load_default=None, allow_none=True)
+    valid_from = Day(load_default=None, allow_none=True)
+    valid_to = Day(load_default=None, allow_none=True)
 
 
 class ReasonIn(Schema):
@@ -192,7 +192,7 @@ class DeliveryLineIn(Schema):
     delivery_id = Id(required=True)
     quantity = QuantityField(required=True, positive=True)
     lot_no = Text(required=True, min=1, max=40)
-    expiry = fields.Date(required=True)
+    expiry = Day(required=True)
     codes = fields.List(Text(max=100, min=1), load_default=list, validate=validate.Length(0, 2000, error="追溯码过多"))
 
 

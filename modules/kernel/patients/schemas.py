@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, Revision, Text
+from his_server.wire import Choice, Day, Id, Revision, Text
 from modules.kernel.patients.service.access import KINDS as PROTECTION_KINDS
 from modules.kernel.patients.service.identifiers import KINDS
 from modules.kernel.patients.service.recognising import CARD_KINDS
@@ -37,7 +37,7 @@ class ShownOut(Schema):
 
     name = fields.String()
     sex = fields.String()
-    birth_date = fields.Date(allow_none=True)
+    birth_date = Day(allow_none=True)
     outpatient_no = fields.String()
 
 
@@ -77,7 +77,7 @@ class PersonOut(Schema):
     name = fields.String()
     sex = fields.String()
     age = fields.String(allow_none=True)
-    birth_date = fields.Date(allow_none=True)
+    birth_date = Day(allow_none=True)
     birth_date_known = fields.Boolean()
     id_type = fields.String(allow_none=True)
     masked_id = fields.String(allow_none=True)
@@ -119,7 +119,7 @@ class PersonFields(Schema):
 
     name = Text(max=100)
     sex = _code(1)
-    birth_date = fields.Date(allow_none=True)
+    birth_date = Day(allow_none=True)
     birth_date_known = fields.Boolean()
     id_type = _code(2)
     id_no = _code(40)
@@ -262,7 +262,7 @@ class RecogniseIn(Schema):
     card_no = Text(load_default="", max=40)
     name = Text(load_default="", max=100)
     sex = Text(load_default=None, allow_none=True, max=1)
-    birth_date = fields.Date(load_default=None, allow_none=True)
+    birth_date = Day(load_default=None, allow_none=True)
     address = Text(load_default="", max=200)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, PriceField, QueryId, Text
+from his_server.wire import Choice, Day, Id, PriceField, QueryId, Text
 
 PERIODS = ("上午", "下午", "夜间", "全天")
 
@@ -24,7 +24,7 @@ def _position() -> fields.Integer:
 class SessionQuery(Schema):
     """Which day's sessions (default today), of which department."""
 
-    day = fields.Date(load_default=None)
+    day = Day(load_default=None)
     department_id = QueryId(load_default=None)
 
 
@@ -32,7 +32,7 @@ class ClinicSessionOut(Schema):
     """A session with its free slots and fee; ``keys``: what department and doctor are found by while typing."""
 
     id = fields.Integer()
-    day = fields.Date()
+    day = Day()
     period = fields.String()
     level = fields.String()
     department_id = fields.Integer()
@@ -67,7 +67,7 @@ class RegistrationOut(Schema):
     number = fields.String()
     person_id = fields.Integer()
     encounter_id = fields.Integer()
-    day = fields.Date()
+    day = Day()
     period = fields.String()
     department = fields.String()
     doctor = fields.String(allow_none=True)
@@ -85,7 +85,7 @@ class RegistrationsQuery(Schema):
     """Registrations of a person or a day."""
 
     person_id = QueryId(load_default=None)
-    day = fields.Date(load_default=None)
+    day = Day(load_default=None)
 
 
 class RegistrationsOut(Schema):
@@ -117,7 +117,7 @@ class ExtraSlotOut(Schema):
     name = fields.String()
     outpatient_no = fields.String()
     department = fields.String()
-    day = fields.Date()
+    day = Day()
     period = fields.String()
     reason = fields.String()
     state = fields.String()
@@ -222,8 +222,8 @@ class TemplatesOut(Schema):
 class GenerateIn(Schema):
     """The days to make sessions for, both included."""
 
-    first = fields.Date(required=True)
-    last = fields.Date(required=True)
+    first = Day(required=True)
+    last = Day(required=True)
 
 
 class GeneratedOut(Schema):
@@ -235,7 +235,7 @@ class GeneratedOut(Schema):
 class SessionIn(Schema):
     """A session of one day beside the weekly schedule."""
 
-    day = fields.Date(required=True)
+    day = Day(required=True)
     department_id = Id(required=True)
     doctor_id = Id(load_default=None, allow_none=True)
     period = Choice(*PERIODS, required=True)
@@ -259,7 +259,7 @@ class SessionStateOut(Schema):
     """A session after it was changed."""
 
     id = fields.Integer()
-    day = fields.Date()
+    day = Day()
     capacity = fields.Integer()
     extra = fields.Integer()
     taken = fields.Integer()

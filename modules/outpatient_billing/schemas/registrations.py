@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QueryId, Text, paged
+from his_server.wire import Choice, Day, Id, MoneyField, PageQuery, PriceField, QueryId, Text, paged
 from modules.outpatient_billing.schemas.window import PaymentIn, RefundedOut, ReturnIn, SettledOut
 
 _payments = validate.Length(max=10, error="最多 10 笔支付")
@@ -51,7 +51,7 @@ class RegisteredOut(SettledOut):
     registration_id = fields.Integer()
     registration_number = fields.String()
     queue_no = fields.Integer()
-    day = fields.Date()
+    day = Day()
     state = fields.String()
     way = fields.String()
 
@@ -104,8 +104,8 @@ class RegistrationsQuery(PageQuery):
     """``q``: registration, settlement or visit number, any number, name or pinyin of the person."""
 
     q = Text(load_default="", max=60)
-    day_from = fields.Date(load_default=None)
-    day_to = fields.Date(load_default=None)
+    day_from = Day(load_default=None)
+    day_to = Day(load_default=None)
     state = Choice("booked", "registered", "cancelled", load_default=None)
     department_id = QueryId(load_default=None)
     doctor_id = QueryId(load_default=None)
@@ -122,7 +122,7 @@ class RegistrationItemOut(Schema):
     visit_state = fields.String()
     name = fields.String()
     outpatient_no = fields.String()
-    day = fields.Date()
+    day = Day()
     period = fields.String()
     department = fields.String()
     doctor = fields.String(allow_none=True)
@@ -148,7 +148,7 @@ class RenewalOut(Schema):
 
     id = fields.Integer()
     number = fields.String()
-    day = fields.Date()
+    day = Day()
     department_id = fields.Integer()
     level = fields.String()
 

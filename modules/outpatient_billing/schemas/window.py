@@ -7,7 +7,18 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text, paged
+from his_server.wire import (
+    Choice,
+    Day,
+    Id,
+    MoneyField,
+    PageQuery,
+    PriceField,
+    QuantityField,
+    QueryId,
+    Text,
+    paged,
+)
 from modules.kernel.charging.ports import CHANNELS
 from modules.kernel.charging.rules import Pay
 from modules.kernel.charging.schemas import RefundLineIn, ReturnIn
@@ -155,7 +166,7 @@ class SettlementsQuery(PageQuery):
 
     person_id = QueryId(load_default=None)
     shift_id = QueryId(load_default=None)
-    day = fields.Date(load_default=None)
+    day = Day(load_default=None)
     number = Text(load_default="", max=32)
 
 
@@ -282,7 +293,7 @@ class SettlementOut(Schema):
     channel = fields.String()
     cashier_name = fields.String()
     settled_at = fields.DateTime()
-    business_date = fields.Date()
+    business_date = Day()
     shift_id = fields.Integer()
     reverses_id = fields.Integer(allow_none=True)
     reason = fields.String(allow_none=True)

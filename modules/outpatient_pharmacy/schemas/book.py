@@ -6,7 +6,7 @@ from datetime import date
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, QuantityField, QueryId, Text
+from his_server.wire import Choice, Day, Id, QuantityField, QueryId, Text
 
 
 class BookQuery(Schema):
@@ -14,8 +14,8 @@ class BookQuery(Schema):
 
     store_id = QueryId(required=True)
     drug_id = QueryId(required=True)
-    start = fields.Date(data_key="from", required=True)
-    end = fields.Date(data_key="to", required=True)
+    start = Day(data_key="from", required=True)
+    end = Day(data_key="to", required=True)
 
 
 class BookRowOut(Schema):
@@ -23,11 +23,11 @@ class BookRowOut(Schema):
 
     id = fields.Integer()
     at = fields.DateTime()
-    day = fields.Date()
+    day = Day()
     document = fields.String()
     number = fields.String()
     lot_no = fields.String()
-    expiry = fields.Date()
+    expiry = Day()
     incoming = QuantityField(allow_none=True)
     outgoing = QuantityField(allow_none=True)
     balance = QuantityField()
@@ -98,7 +98,7 @@ class DestructionIn(Schema):
     """Paper prescriptions of a kind issued up to a day."""
 
     kind = Choice("普通", "急诊", "儿科", "中药", "精二", "毒性", "麻精一", required=True)
-    until = fields.Date(required=True, validate=validate.Range(date(1990, 1, 1), date(2100, 1, 1), error="日期有误"))
+    until = Day(required=True, validate=validate.Range(date(1990, 1, 1), date(2100, 1, 1), error="日期有误"))
     approved_by = Text(required=True, min=1, max=60)
     witness = Text(required=True, min=1, max=60)
 
@@ -109,8 +109,8 @@ class DestructionOut(Schema):
     id = fields.Integer()
     number = fields.String()
     kind = fields.String()
-    from_day = fields.Date()
-    until_day = fields.Date()
+    from_day = Day()
+    until_day = Day()
     prescriptions = fields.Integer()
     approved_by = fields.String()
     witness = fields.String()
@@ -122,4 +122,4 @@ class DestructionsOut(Schema):
     """Recorded destructions, and up to which day each kind may be destroyed now."""
 
     items = fields.List(fields.Nested(DestructionOut))
-    allowed = fields.Dict(keys=fields.String(), values=fields.Date())
+    allowed = fields.Dict(keys=fields.String(), values=Day())

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from his_server.wire import Choice, Id, MoneyField, QuantityField, QueryId, Text
+from his_server.wire import Choice, Day, Id, MoneyField, QuantityField, QueryId, Text
 from modules.kernel.patients.schemas import PatientOut, ShownOut
 
 
@@ -137,7 +137,7 @@ class BatchOut(Schema):
     """A batch to take, or taken (negative: returned)."""
 
     lot_no = fields.String()
-    expiry = fields.Date()
+    expiry = Day()
     quantity = QuantityField()
     quantity_text = fields.String()
     returned = fields.Boolean()

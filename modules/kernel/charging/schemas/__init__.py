@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, QuantityField, QueryId, Text, paged
+from his_server.wire import Choice, Day, Id, MoneyField, PageQuery, QuantityField, QueryId, Text, paged
 from modules.kernel.charging.ports import CHANNELS, Credential
 from modules.kernel.charging.rules import Pay
 from modules.kernel.patients.schemas import BriefOut
@@ -349,8 +349,8 @@ class InvoicesQuery(PageQuery):
     person_id = QueryId(load_default=None)
     number = Text(load_default="", max=20)
     cashier_id = QueryId(load_default=None)
-    start = fields.Date(load_default=None)
-    end = fields.Date(load_default=None)
+    start = Day(load_default=None)
+    end = Day(load_default=None)
     state = Choice("waiting", "issued", "red", "failed", load_default=None)
 
 
@@ -372,7 +372,7 @@ class InvoiceItemOut(Schema):
     name = fields.String()
     outpatient_no = fields.String()
     cashier_name = fields.String()
-    business_date = fields.Date()
+    business_date = Day()
     made_at = fields.DateTime()
     issued_at = fields.DateTime(allow_none=True)
     intent_id = fields.Integer()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from his_server.wire import Choice, MoneyField, PageQuery, Text, paged
+from his_server.wire import Choice, Day, MoneyField, PageQuery, Text, paged
 
 
 class VoidPaperIn(Schema):
@@ -38,7 +38,7 @@ class PapersOut(Schema):
 class CheckIn(Schema):
     """Which business day to compare with the platform."""
 
-    day = fields.Date(required=True)
+    day = Day(required=True)
 
 
 class ChecksQuery(PageQuery):
@@ -49,7 +49,7 @@ class CheckOut(Schema):
     """A business day's invoices, ours beside the platform's."""
 
     id = fields.Integer()
-    day = fields.Date()
+    day = Day()
     state = fields.String()
     message = fields.String(allow_none=True)
     ours_issued = fields.Integer()
@@ -70,7 +70,7 @@ ChecksOut = paged(CheckOut)
 class DifferencesQuery(PageQuery):
     """Differences of a day, or all open ones."""
 
-    day = fields.Date(load_default=None)
+    day = Day(load_default=None)
     state = Choice("open", "settled", load_default=None)
 
 
@@ -78,7 +78,7 @@ class DifferenceOut(Schema):
     """An invoice that one side has, or has otherwise."""
 
     id = fields.Integer()
-    day = fields.Date()
+    day = Day()
     kind = fields.String()
     colour = fields.String()
     invoice_id = fields.Integer(allow_none=True)

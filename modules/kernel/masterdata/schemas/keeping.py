@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, validate
 
-from his_server.wire import Choice, Id, PriceField, QuantityField, Text
+from his_server.wire import Choice, Day, Id, PriceField, QuantityField, Text
 
 CODE = validate.Regexp(r"^[0-9A-Za-z][0-9A-Za-z._/+-]*\Z", error="编码只能用字母、数字和 . _ - / +，以字母或数字开头")
 CONTROLS = ("普通", "麻醉", "精一", "精二", "毒性", "放射", "易制毒")
@@ -170,8 +170,8 @@ class EntryFields(Schema):
 
     name = _name(80)
     position = fields.Integer(load_default=0, strict=True, validate=validate.Range(0, 9999, error="应为 0 至 9999"))
-    valid_from = fields.Date(load_default=None, allow_none=True)
-    valid_to = fields.Date(load_default=None, allow_none=True)
+    valid_from = Day(load_default=None, allow_none=True)
+    valid_to = Day(load_default=None, allow_none=True)
 
 
 class EntryNew(EntryFields):

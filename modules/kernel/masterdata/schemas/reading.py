@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, PriceField, QuantityField, QueryId, Text
+from his_server.wire import Choice, Day, PriceField, QuantityField, QueryId, Text
 
 
 class SearchQuery(Schema):
@@ -195,7 +195,7 @@ class PriceIn(Schema):
     """A new price from a day on (today or later)."""
 
     price = PriceField(required=True, low="0")
-    valid_from = fields.Date(required=True)
+    valid_from = Day(required=True)
     reason = Text(required=True, min=2, max=200)
 
 
@@ -203,8 +203,8 @@ class PriceOut(Schema):
     """A price with its period."""
 
     price = PriceField()
-    valid_from = fields.Date()
-    valid_to = fields.Date(allow_none=True)
+    valid_from = Day()
+    valid_to = Day(allow_none=True)
     reason = fields.String()
 
 

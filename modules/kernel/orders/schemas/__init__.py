@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Id, MoneyField, PriceField, QuantityField, QueryId, Text
+from his_server.wire import Day, Id, MoneyField, PriceField, QuantityField, QueryId, Text
 from modules.kernel.patients.schemas import ShownOut
 
 
@@ -111,7 +111,7 @@ class PrescriptionOut(Schema):
     diagnosis_code = fields.String()
     state = fields.String()
     issued_at = fields.DateTime()
-    valid_until = fields.Date()
+    valid_until = Day()
     extension_reason = fields.String()
     chronic_reason = fields.String()
     long_term = fields.Boolean()

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from his_server.wire import Choice, Id, PageQuery, QuantityField, Text, paged
+from his_server.wire import Choice, Day, Id, PageQuery, QuantityField, Text, paged
 from modules.kernel.orders.schemas import PrescriptionLineIn, PrescriptionOut
 
 
@@ -74,8 +74,8 @@ OverridesOut = paged(OverrideOut)
 class WarnedQuery(PageQuery):
     """Days of issue, both included; at most a year."""
 
-    start = fields.Date(required=True, data_key="from")
-    end = fields.Date(required=True, data_key="to")
+    start = Day(required=True, data_key="from")
+    end = Day(required=True, data_key="to")
 
     @validates_schema
     def check_days(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -179,8 +179,8 @@ class NoticeOut(Schema):
     spec = fields.String()
     reason = fields.String()
     substitute = fields.String()
-    valid_from = fields.Date()
-    valid_to = fields.Date(allow_none=True)
+    valid_from = Day()
+    valid_to = Day(allow_none=True)
     made_at = fields.DateTime()
     made_by_name = fields.String()
     read_at = fields.DateTime(allow_none=True)

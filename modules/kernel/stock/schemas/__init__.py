@@ -6,7 +6,18 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, MoneyField, PageQuery, PriceField, QuantityField, QueryId, Text, paged
+from his_server.wire import (
+    Choice,
+    Day,
+    Id,
+    MoneyField,
+    PageQuery,
+    PriceField,
+    QuantityField,
+    QueryId,
+    Text,
+    paged,
+)
 
 CLASSES = ("09", "10", "11")
 
@@ -80,7 +91,7 @@ class BatchOut(DrugOut):
     batch_id = fields.Integer()
     drug_id = fields.Integer()
     lot_no = fields.String()
-    expiry = fields.Date()
+    expiry = Day()
     days_left = fields.Integer()
     pack_cost = PriceField()
     supplier = fields.String(allow_none=True)
@@ -157,8 +168,8 @@ class NoticeOut(Schema):
     substitute = fields.String()
     state = fields.String()
     in_force = fields.Boolean()
-    valid_from = fields.Date()
-    valid_to = fields.Date(allow_none=True)
+    valid_from = Day()
+    valid_to = Day(allow_none=True)
     made_at = fields.DateTime()
     made_by_name = fields.String()
     ended_at = fields.DateTime(allow_none=True)

@@ -6,6 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from his_server.wire import (
     Choice,
+    Day,
     Id,
     MoneyField,
     PageQuery,
@@ -66,7 +67,7 @@ class PaperLineOut(Schema):
     base_unit = fields.String()
     pack_size = fields.Integer()
     lot_no = fields.String()
-    expiry = fields.Date(allow_none=True)
+    expiry = Day(allow_none=True)
     pack_cost = PriceField(allow_none=True)
     quantity = QuantityField()
     quantity_text = fields.String()
@@ -95,7 +96,7 @@ class PaperLineIn(Schema):
     drug_id = Id(load_default=None, allow_none=True)
     batch_id = Id(load_default=None, allow_none=True)
     lot_no = Text(load_default="", max=40)
-    expiry = fields.Date(load_default=None, allow_none=True)
+    expiry = Day(load_default=None, allow_none=True)
     pack_cost = PriceField(load_default=None, allow_none=True, low="0")
     quantity = QuantityField(required=True)
     supplier = Text(load_default="", max=100)

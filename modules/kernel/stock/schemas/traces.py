@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Id, PageQuery, QuantityField, QueryId, Text, paged
+from his_server.wire import Choice, Day, Id, PageQuery, QuantityField, QueryId, Text, paged
 
 
 class CodeQuery(Schema):
@@ -38,7 +38,7 @@ class CodeOut(Schema):
     spec = fields.String()
     base_unit = fields.String()
     lot_no = fields.String(allow_none=True)
-    expiry = fields.Date(allow_none=True)
+    expiry = Day(allow_none=True)
     store_name = fields.String(allow_none=True)
     quantity = QuantityField()
     remaining = QuantityField()
@@ -49,7 +49,7 @@ class UploadsQuery(PageQuery):
     """Uploads that aren't accepted, of days up to ``upto``."""
 
     state = Choice("", "waiting", "refused", "sent", load_default="")
-    upto = fields.Date(required=True)
+    upto = Day(required=True)
 
 
 class UploadOut(Schema):
@@ -69,7 +69,7 @@ class UploadOut(Schema):
     state = fields.String()
     attempts = fields.Integer()
     message = fields.String()
-    business_date = fields.Date()
+    business_date = Day()
     created_at = fields.DateTime()
 
 
@@ -88,8 +88,8 @@ class DeleteUploadIn(Schema):
 class CoverageQuery(Schema):
     """A period, of one store or all."""
 
-    start = fields.Date(required=True)
-    end = fields.Date(required=True)
+    start = Day(required=True)
+    end = Day(required=True)
     store_id = QueryId(load_default=None)
 
 
