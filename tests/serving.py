@@ -32,7 +32,7 @@ from tests.factories.hospital import World, make_world
 from tests.factories.security import SignedInClient, make_user, signed_in_client
 
 UP = "服务已启动"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 def free_port() -> int:

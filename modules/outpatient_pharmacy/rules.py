@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from modules.kernel.orders.rules import allergens
+
 KEEP_YEARS = {"麻精一": 3, "精二": 2, "毒性": 2, "普通": 1, "急诊": 1, "儿科": 1, "中药": 1}
 """处方管理办法: how many years paper prescriptions are kept (RX-07)."""
-_SEPARATORS = re.compile(r"[,，;；、/\s]+")
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,8 @@ class Alert:
 
 def house_alerts(allergies: str, drugs: Sequence[str], also_taken: Sequence[str]) -> list[Alert]:
     """What needs no outside checker: a drug whose name holds a named allergy, and one drug given twice."""
-    named = [word for word in _SEPARATORS.split(allergies or "") if len(word) > 1 and word not in ("无", "不详", "否认")]
-    found = [Alert("allergy", f"病人对{word}过敏，处方含 {drug}") for drug in dict.fromkeys(drugs) for word in named
-             if word.removesuffix("类") in drug]
+    found = [Alert("allergy", f"病人对{word}过敏，处方含 {drug}")
+             for drug in dict.fromkeys(drugs) for word in allergens(allergies) if word.removesuffix("类") in drug]
     twice = {drug for drug in drugs if list(drugs).count(drug) > 1}
     found += [Alert("duplicate", f"处方内 {drug} 重复") for drug in dict.fromkeys(drugs) if drug in twice]
     found += [Alert("duplicate", f"{drug} 近 7 日内另有处方，可能重复用药") for drug in dict.fromkeys(drugs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -62,6 +63,18 @@ def answers(change: Callable[[str, str, Answer], Answer]) -> Break:
         return {"send": lambda method, path, headers, body: change(method, path, send(method, path, headers, body))}
 
     return act
+
+
+def retold(path: str, **values: Any) -> Break:
+    """Answers to GETs below a path say something else in these fields, where they have them."""
+
+    def change(method: str, asked: str, answer: Answer) -> Answer:
+        found = answer.json
+        if method != "GET" or path not in asked or not isinstance(found, dict) or not values.keys() <= found.keys():
+            return answer
+        return replace(answer, body=json.dumps({**found, **values}).encode())
+
+    return answers(change)
 
 
 def without(header: str) -> Break:

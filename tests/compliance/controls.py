@@ -48,6 +48,7 @@ from tests.compliance.breaking import (
     planted_default,
     put,
     raised,
+    retold,
     settings,
     short_restore,
     slow,
@@ -303,6 +304,31 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("RX-05", "nine days of poison", put(order_rules, "TOXIC_DAYS", 9)),
     ("RX-08", "everybody has every right", put(order_rules, "antimicrobial_level", always(3))),
     ("RX-11", "nothing is refused", put(prescribing, "_refuse_unlawful", always(None))),
+    (
+        "RX-12",
+        "both are told that they succeeded",
+        answers(lambda method, path, answer: replace(answer, status=200) if path.endswith("/dispense") else answer),
+    ),
+    (
+        "FN-04",
+        "more goes back than was paid",
+        answers(
+            lambda method, path, answer: (
+                replace(answer, status=201) if path.endswith("/refunds") and answer.status == 409 else answer
+            )
+        ),
+    ),
+    ("FN-06", "a bill of nothing has no voucher", retold("/settlements/", receipts=[])),
+    ("FN-11", "anybody pays out in cash", lambda house, patch: patch.setattr("his_server.actor.Actor.can", always(True))),
+    ("GR-01", "handed out before it was ordered", retold("/api/outpatient-pharmacy/", dispensed_at="2000-01-01T00:00:00+00:00")),
+    ("FN-16", "a line dearer than its price", raised("charge_line", "price", kind="item", reverses_line_id=None)),
+    (
+        "FN-19",
+        "a settled line can be deleted",
+        answers(lambda method, path, answer: replace(answer, status=204) if method == "DELETE" else answer),
+    ),
+    ("DB-22", "a source that unpickles", file_in("app/crypto/bad.py", "import pickle\npickle.loads(b'')\n")),
+    ("DB-22", "a statement put together", file_in("app/crypto/bad.py", "x.execute(f'select {y}')\n")),
     ("YB-01", "a fund that doesn't add up", raised("insurance_claim", "fund")),
     (
         "YB-08",

@@ -46,6 +46,7 @@ SMALLER: dict[str, Break] = {"DB-09": few_roles, "DB-21": few_paths}
 LONG = {
     "HS",
     "RX",
+    "GR",
     "YB",
     "FN",
     "XC",

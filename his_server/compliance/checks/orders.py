@@ -13,7 +13,7 @@ from his_server.compliance.target import Target
 
 LONGEST, URGENT, MOST = 7, 3, 5
 """Days of an ordinary and of an emergency prescription; drugs on one (处方管理办法 6, 19)."""
-LETTERS = "abcdefghijlmpqstxyz"
+LETTERS = "yabcdefghijlmpqstxz"
 
 
 @dataclass
@@ -26,14 +26,14 @@ class Visit:
     encounter: int
     department: int
 
-    def drugs(self, count: int) -> list[dict[str, Any]]:
-        """Ordinary drugs in stock. :raises NotRun: there are too few."""
+    def drugs(self, count: int, *, priced: bool = True) -> list[dict[str, Any]]:
+        """Ordinary drugs in stock, or with ``priced=False`` those that cost nothing. :raises NotRun: there are too few."""
         found: dict[int, dict[str, Any]] = {}
         for letter in LETTERS:
             answer = self.doctor.get(f"/api/orders/drugs?q={letter}&encounter_id={self.encounter}")
             for one in answer.good("查找药品")["items"]:
                 plain = one.get("control") in ("", None, "普通") and not one.get("antimicrobial") and not one.get("skin_test")
-                if plain and float(one.get("free") or 0) > 0:
+                if plain and float(one.get("free") or 0) > 0 and bool(float(one.get("price") or 0)) == priced:
                     found.setdefault(one["id"], one)
             if len(found) >= count:
                 return list(found.values())[:count]

@@ -5,6 +5,7 @@ Implements: R3, RX-01, RX-02, RX-03, RX-04, RX-05, RX-06, RX-08, RX-10, RX-11, M
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
@@ -340,10 +341,17 @@ def check_drugs(lines: Sequence[Drugged], *, allergies: str, taking: Mapping[str
     return found
 
 
+def allergens(allergies: str) -> list[str]:
+    """What a person's file names as allergies, word by word; not what it says of having none."""
+    return [word for word in re.split(r"[,，;；、/\s]+", allergies or "")
+            if len(word) > 1 and word not in ("不详", "否认", "没有", "未知")]
+
+
 def _allergic(line: Drugged, allergies: str) -> str:
-    """What the file's allergies say that this drug is, or belongs to."""
+    """What the file's allergies say that this drug is, or belongs to; by its name too, for catalogues name no ingredients."""
     kin = line.drug_class.removesuffix("类")
-    return next((word for word in (line.ingredient, line.drug_class, kin) if len(word) > 1 and word in allergies), "")
+    known = next((word for word in (line.ingredient, line.drug_class, kin) if len(word) > 1 and word in allergies), "")
+    return known or next((word for word in allergens(allergies) if word.removesuffix("类") in line.name), "")
 
 
 def prescription_kind(lines: Sequence[Drugged], *, emergency: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -31,15 +32,17 @@ Codes = Mapping[int, Sequence[str]]
 def pick(session: Session, actor: Actor, prescription_id: int, *, codes: Codes | None = None) -> DispensingTask:
     """调配: the drugs lie ready; the codes scanned at it are kept for the handing out.
 
+    Where nobody reviewed before and the store lets that be, who makes ready is named for the review (处方管理办法 33).
     :raises Conflict: not reviewed yet, or somebody has moved it on (named).
     """
     found = prescription_for(session, actor, DISPENSE, prescription_id)
     task = task_of(session, actor, found)
     _reviewed(session, task, found)
     at = now(session)
+    review = {} if task.reviewed_by else {"reviewed_by": actor.user_id, "reviewed_by_name": actor.name, "reviewed_at": at}
     if not portable.guarded_update(
             session, DispensingTask, (DispensingTask.id == task.id) & DispensingTask.state.in_(("waiting", "reviewed")),
-            {"state": "picked", "picked_by": actor.user_id, "picked_by_name": actor.name, "picked_at": at,
+            {**review, "state": "picked", "picked_by": actor.user_id, "picked_by_name": actor.name, "picked_at": at,
              "changed_at": at, "changed_by_name": actor.name}):
         raise moved_on(session, task)
     _keep(session, task.id, tracecodes.clean(session, found, codes or {}))
@@ -89,7 +92,7 @@ def dispense(session: Session, actor: Actor, prescription_id: int, *, line_ids: 
     tracecodes.use(session, actor, found, lines, {k: c for k, c in given.items() if k in out or k in (codes or {})},
                    handed_out)
     session.refresh(found)
-    _finish(session, actor, task, whole=found.state == "dispensed")
+    _finish(session, actor, task, found.dispensed_at if found.state == "dispensed" else None)
     return found
 
 
@@ -117,15 +120,16 @@ def _four_eyes(session: Session, actor: Actor, task: DispensingTask, lines: Sequ
                        "调配与核对须为不同的药师")
 
 
-def _finish(session: Session, actor: Actor, task: DispensingTask, *, whole: bool) -> None:
-    at = now(session)
+def _finish(session: Session, actor: Actor, task: DispensingTask, whole_at: datetime | None) -> None:
+    """``whole_at``: when the last of it was handed out, which is when the steps were done that nobody did before."""
+    at = whole_at or now(session)
     values: dict[str, Any] = {"changed_at": at, "changed_by_name": actor.name, "checked_by": actor.user_id,
                               "checked_by_name": actor.name}
     if task.reviewed_by is None:
         values |= {"reviewed_by": actor.user_id, "reviewed_by_name": actor.name, "reviewed_at": at}
     if task.picked_by is None:
         values |= {"picked_by": actor.user_id, "picked_by_name": actor.name, "picked_at": at}
-    values |= {"state": "done", "finished_at": at} if whole else {"state": "picked"}
+    values |= {"state": "done", "finished_at": at} if whole_at else {"state": "picked"}
     if not portable.guarded_update(
             session, DispensingTask, (DispensingTask.id == task.id)
             & DispensingTask.state.in_(("waiting", "reviewed", "picked")), values):

@@ -233,6 +233,20 @@ def test_nothing_goes_out_unreviewed_and_the_four_eyes_are_named(world: World) -
     assert all(text in paper for text in ("审核", "调配", "核对", "吴药师", "周药师"))
 
 
+@pytest.mark.requirement("RX-09", "GR-01")
+def test_the_steps_times_are_in_their_order_whoever_did_them(world: World, clock: ManualClock) -> None:
+    picked, alone = paid(world), paid(world)
+    clock.move(seconds=5)
+    world.ok(act(world, picked, "pick"))
+    clock.move(seconds=5)
+    for made, reviewer in ((picked, "周药师"), (alone, "吴药师")):
+        done = world.ok(act(world, made, "dispense", who="pharmacist2"))
+        task = done["task"]
+        times = [done["charged_at"], task["reviewed_at"], task["picked_at"], task["finished_at"]]
+        assert times == sorted(times) and done["dispensed_at"] == task["finished_at"]
+        assert (task["reviewed_by_name"], task["picked_by_name"], task["checked_by_name"]) == (reviewer, reviewer, "吴药师")
+
+
 @pytest.mark.requirement("RX-09")
 def test_one_person_may_not_pick_and_check_a_controlled_drug(world: World) -> None:
     stock_drug(world, "地西泮片", "calm", control="精二")

@@ -242,6 +242,13 @@ def test_an_allergy_stops_the_drug_and_its_class(allergies: str, stopped: bool) 
 
 
 @pytest.mark.requirement("RX-10")
+@pytest.mark.parametrize(("allergies", "stopped"), [("氨溴索", True), ("海鲜，氨溴索片", True), ("头孢", False),
+                                                    ("否认", False), ("片", False)])
+def test_where_no_ingredient_is_named_the_drugs_name_tells(allergies: str, stopped: bool) -> None:
+    assert bool(found(line("盐酸氨溴索片"), allergies=allergies)) == stopped
+
+
+@pytest.mark.requirement("RX-10")
 def test_repeated_drugs_interactions_and_doses_are_named() -> None:
     warfarin, aspirin = line("华法林钠片", ingredient="华法林"), line("阿司匹林肠溶片", ingredient="阿司匹林")
     pair = {frozenset({"华法林", "阿司匹林"}): "出血风险增加"}
