@@ -44,7 +44,7 @@ def _own(settings: Any, database: Any) -> Any:
 module = Module(
     name=NAME,
     title="医保移动支付",
-    routes=(inbound.routes,),
+    routes=(inbound.routes, inbound.gateway.routes),
     ports={inbound.CALLER: _caller, "med_mobile": _orders, "payment:med_mobile": _own},
     handlers=(Handler("BillPayable", NAME, subscriptions.push, network=True),),
     settings=Settings,

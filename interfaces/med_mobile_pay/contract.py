@@ -10,6 +10,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
+from his_server.wire import Choice, MoneyField, QuantityField, Text
+
 REFUND_TYPES = ("ALL", "CASH", "HI")
 
 
@@ -245,3 +247,70 @@ class Notice(Reply):
     hiDocSn = fields.String(load_default="", allow_none=True)
     setlType = fields.String(load_default="ALL", allow_none=True)
     revsToken = fields.String(load_default="", allow_none=True)
+
+
+# What a patient's app sends us: our own contract, version 1. Amounts by the insurer's names
+
+
+class CredentialIn(Schema):
+    """The patient's electronic credential. Never stored."""
+
+    cert_type = Choice("ecode", required=True)
+    cert_no = Text(required=True, min=6, max=64)
+    name = Text(load_default="", max=50)
+
+
+class WhoIn(Schema):
+    """Whose bills."""
+
+    credential = fields.Nested(CredentialIn, required=True)
+
+
+class OrderIn(WhoIn):
+    """A visit's bill, and what its payer was shown that it comes to."""
+
+    visit_no = Text(required=True, max=20)
+    medfee_sumamt = MoneyField(required=True, low="0.01")
+    acct_used_flag = fields.Boolean(load_default=True)
+
+
+class BillLineOut(Schema):
+    """A line of a bill."""
+
+    name = fields.String()
+    spec = fields.String(allow_none=True)
+    unit = fields.String()
+    cnt = QuantityField()
+    pric = fields.String()
+    det_item_fee_sumamt = MoneyField()
+
+
+class BillOut(Schema):
+    """What a visit has to pay now."""
+
+    visit_no = fields.String()
+    dept_name = fields.String(allow_none=True)
+    dr_name = fields.String(allow_none=True)
+    medfee_sumamt = MoneyField()
+    lines = fields.List(fields.Nested(BillLineOut))
+
+
+class BillsOut(Schema):
+    """All of somebody's unpaid bills."""
+
+    items = fields.List(fields.Nested(BillOut))
+
+
+class OrderOut(Schema):
+    """An order: ``state`` waiting (for its payer), settling, paid, closed (nothing was paid), returned."""
+
+    order_no = fields.String()
+    state = fields.String()
+    message = fields.String(allow_none=True)
+    cashier_url = fields.String(allow_none=True)
+    medfee_sumamt = MoneyField()
+    fund_pay_sumamt = MoneyField()
+    acct_pay = MoneyField()
+    psn_cash_pay = MoneyField()
+    settlement_no = fields.String(allow_none=True)
+    receipt_numbers = fields.List(fields.String())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -98,3 +99,31 @@ def refund(pay_ord_id: str, number: str, at: datetime, token: str, kind: str, *,
     return {"payOrdId": pay_ord_id, "appRefdSn": number, "appRefdTime": f"{local(at):%Y%m%d%H%M%S}",
             "totlRefdAmt": fund + account + cash, "psnAcctRefdAmt": account, "fundRefdAmt": fund, "cashRefdAmt": cash,
             "ecToken": token, "refdType": kind}
+
+
+# A patient's app
+
+STATES = {"created": "waiting", "calling": "settling", "unknown": "settling", "confirmed": "settling", "used": "paid",
+          "refused": "closed", "reversed": "returned"}
+"""How an app calls an order's state."""
+_NAMES = {"order_no": "number", "medfee_sumamt": "total", "fund_pay_sumamt": "fund", "acct_pay": "account",
+          "psn_cash_pay": "cash", "settlement_no": "settlement_number"}
+
+
+def order(found: Mapping[str, Any], url: str | None = None) -> dict[str, Any]:
+    """An order as an app is told of it."""
+    return {**{theirs: found[ours] for theirs, ours in _NAMES.items()}, "state": STATES[found["state"]],
+            "message": found["message"], "receipt_numbers": found["receipt_numbers"], "cashier_url": url}
+
+
+def bills(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Open lines as bills, one per visit."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        bill = found.setdefault(line["visit_no"], {
+            "visit_no": line["visit_no"], "dept_name": line["department"], "dr_name": line["doctor"],
+            "medfee_sumamt": ZERO, "lines": []})
+        bill["medfee_sumamt"] += line["amount"]
+        bill["lines"].append({"name": line["name"], "spec": line["spec"], "unit": line["unit"], "cnt": line["quantity"],
+                              "pric": f"{line['price']:f}", "det_item_fee_sumamt": line["amount"]})
+    return list(found.values())

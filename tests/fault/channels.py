@@ -22,7 +22,7 @@ from tests.factories import insured as make
 from tests.factories.people import id_number
 from tests.fault.walking import BILLING, Progress, Walker
 from tests.interfaces.hub.opening import Partner
-from tests.serving import House
+from tests.serving import START_SECONDS, House
 
 API = "/api/charging"
 NOTIFY = "/api/open/med-mobile-pay/notify"
@@ -75,7 +75,7 @@ class Wire:
     def open(self, path: str, *, method: str, data: bytes = b"", query_string: str = "",
              headers: dict[str, str] | None = None) -> Heard:
         """Send one request."""
-        assert self.house.up.wait(120), "the server doesn't come back"
+        assert self.house.up.wait(START_SECONDS), "the server doesn't come back"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
         try:
             connection.request(method, f"{path}?{query_string}" if query_string else path, data or None, headers or {})

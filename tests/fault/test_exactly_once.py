@@ -63,7 +63,7 @@ from tests.fault import test_peers as peers_of
 from tests.fault.channels import Channel, Outside, Quota
 from tests.fault.walking import Progress
 from tests.interfaces.hub.opening import make_partner
-from tests.serving import House, free_port, make_house
+from tests.serving import START_SECONDS, House, free_port, make_house
 
 CONFIG = """
 [module.kiosk]
@@ -157,11 +157,11 @@ def _play(stage: Stage, seed: int) -> int:
     while not quota.over.wait(rng.uniform(*EVERY)):
         kills_of._kill(house, rng.choice(VICTIMS), rng)
         kills += 1
-        progress.more(5, timeout=120)
+        progress.more(5, timeout=START_SECONDS)
     for walker in stage.walkers:
         walker.enough.set()
     for walker in stage.walkers:
-        walker.join(180)
+        walker.join(3 * START_SECONDS)
         assert not walker.is_alive()
     progress.more(0)
     return kills

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from tests.serving import House
+from tests.serving import START_SECONDS, House
 
 BILLING = "/api/outpatient-billing"
 PHARMACY = "/api/outpatient-pharmacy"
@@ -82,7 +82,7 @@ class Walker(threading.Thread):
         """A request, sent again with the same key until it is answered."""
         key = uuid4().hex
         for _ in range(1000):
-            assert self.house.up.wait(120), "the server doesn't come back"
+            assert self.house.up.wait(START_SECONDS), "the server doesn't come back"
             self.progress.step()
             try:
                 status, answer = self.callers[who].send(method, path, body, key)
@@ -208,7 +208,7 @@ class Walker(threading.Thread):
     def scan(self, person: int, amount: Decimal) -> int | None:
         """A scan payment; where the answer is lost, the person's payments are looked up and asked about."""
         code = self.rng.choice(CODES)
-        assert self.house.up.wait(120)
+        assert self.house.up.wait(START_SECONDS)
         self.progress.step()
         try:
             status, intent = self.callers[self.cashier].send("POST", f"{BILLING}/payment-intents", {

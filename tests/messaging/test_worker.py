@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from his_server.clock import Clock, ManualClock
@@ -357,3 +357,53 @@ def test_what_the_peer_never_got_is_sent_again_once(db: Database, clock: ManualC
     for _ in range(3):
         worker.step()
     assert peer.got == [("K1", 1)] and states(db) == ["done"]
+
+
+@pytest.mark.requirement("M1.10")
+def test_a_step_drains_many_keys_one_in_hands_at_a_time(db: Database) -> None:
+    """A long queue moves in one step, in order per key, and never is more than one delivery to a peer leased."""
+    peer, leased = Peer(), []
+
+    def deliver(database: Database, event: Event) -> None:
+        with database.begin(write=False) as session:
+            leased.append(session.scalar(select(func.count()).select_from(Delivery).where(Delivery.state == "sending")))
+        peer.deliver(database, event)
+
+    worker = Worker(db, hospital_of(Handler("Made", "peer", deliver, network=True)), chance=random.Random(7))
+    for key in range(12):
+        put(db, 1, 2, key=f"K{key}")
+    assert worker.step() >= 12, "the heads of all keys go out in one step"
+    while worker.step():
+        pass
+    assert set(leased) == {1}
+    assert len(peer.got) == 24
+    for key in range(12):
+        assert [n for name, n in peer.got if name == f"K{key}"] == [1, 2]
+
+
+def test_a_bad_line_is_not_drained(db: Database) -> None:
+    """One failure ends the turns of its destination for this step; the other destination goes on."""
+    bad, good = Peer(), Peer()
+    bad.failures = [NotSent("down")] * 20
+    worker = Worker(db, hospital_of(Handler("Made", "bad", bad.deliver, network=True),
+                                    Handler("Made", "good", good.deliver, network=True)), chance=random.Random(7))
+    for key in range(6):
+        put(db, 1, key=f"K{key}")
+    worker.step()
+    assert (len(bad.failures), len(good.got)) == (19, 6)
+
+
+@pytest.mark.requirement("M1.10")
+def test_two_workers_share_a_queue_without_meeting(db: Database) -> None:
+    """Both may think of the same heads: whoever claims one has it, the other goes on."""
+    peer = Peer()
+    one, two = (Worker(db, hospital_of(Handler("Made", "peer", peer.deliver, network=True)), name=name,
+                       chance=random.Random(n)) for n, name in enumerate(("one", "two")))
+    for key in range(4):
+        put(db, 1, key=f"K{key}")
+    one.fan_out()
+    heads = one._heads()["peer"]
+    assert sorted(heads) == sorted(two._heads()["peer"])
+    assert [one._deliver_to("peer", [key]) for key in heads] == [(1, True)] * 4
+    assert [two._deliver_to("peer", [key]) for key in heads] == [(0, True)] * 4
+    assert sorted(peer.got) == [(f"K{key}", 1) for key in range(4)]

@@ -23,6 +23,7 @@ from modules.kernel.charging.service import (
     mobile,
     papers,
     payments,
+    shifts,
 )
 from modules.kernel.charging.service.intents import INTENT_SERIES
 from modules.kernel.charging.service.settling import SETTLEMENT_SERIES
@@ -51,6 +52,7 @@ module = Module(
           Job("insured-refund-recovery", "未办完的医保退费", insured_refunds.recover, every=timedelta(seconds=10)),
           Job("conversion-recovery", "未办完的自费转医保", converting.recover, every=timedelta(seconds=10)),
           Job("mobile-recovery", "医保移动支付：结算、撤回、退回", mobile.recover, every=timedelta(seconds=10)),
+          Job("channel-day-end", "自助机、移动支付渠道日结", shifts.end_days, every=timedelta(minutes=5)),
           Job("einvoice-paper", "纸质票据换开、作废结果查询", papers.recover, every=timedelta(seconds=20)),
           Job("einvoice-check", "电子票据日对账", invoice_checks.check_yesterday, at="01:30"),
           Job("einvoice", "电子票据开具、冲红、查询", invoices.send_due, every=timedelta(seconds=5))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -17,8 +18,8 @@ from his_server.messaging.outbox import LostAnswer
 from his_server.messaging.worker import Worker
 from interfaces.med_mobile_pay import envelope, simulator
 from interfaces.med_mobile_pay.settings import SIMULATED
-from modules.kernel.charging.models import Payment, Settlement
-from modules.kernel.charging.service import insured, insured_refunds, intents, mobile, payments
+from modules.kernel.charging.models import Payment, Settlement, Shift
+from modules.kernel.charging.service import insured, insured_refunds, intents, mobile, payments, shifts
 from tests.factories import insured as make
 from tests.factories.hospital import World
 from tests.factories.mobile import Mobile
@@ -335,3 +336,35 @@ def test_statements_for_the_centre_hold_mobile_orders_where_it_counts_them(
     made = sign_in("insurance").post("/api/insurance-office/statements", json={"day": day.isoformat()},
                                      headers={"Idempotency-Key": "statement-of-a-day"})
     assert (made.status_code, len(made.json["ids"])) == (201, int(counted)), made.json
+
+
+@pytest.mark.requirement("H5", "FN-12", "FN-13")
+@pytest.mark.parametrize("by", ["the next order", "the job"])
+def test_the_channels_shift_ends_with_its_day_and_agrees_with_the_platform(
+        world: World, phone: Mobile, clock: ManualClock, by: str) -> None:
+    """Nobody sits at the channel: its shift is the day's, whoever notices first; finance receives it."""
+    def paid(day: int) -> None:
+        person, number = phone.bill(day)
+        phone.notify(phone.phone(world.ok(phone.offer(person, number))))
+
+    paid(3)
+    paid(5)
+    insurer, own = simulator.net(phone.books)
+    day = clock.today()
+    clock.move(hours=17)  # after midnight
+    world.sign_in_again()
+    assert shifts.end_days(world.db) == 1 if by == "the job" else paid(7) is None
+    assert shifts.end_days(world.db) == 0
+    with world.db.begin(write=False) as session:
+        channel = session.scalars(select(Shift).where(Shift.cashier_id == session.scalar(select(Settlement.cashier_id).where(
+            Settlement.channel == "mobile").limit(1))).order_by(Shift.id)).all()
+        [closed] = [row for row in channel if row.state == "closed"]
+        assert len(channel) == (1 if by == "the job" else 2) and closed.business_date == day and closed.settlements == 2
+        told = json.loads(closed.statement or "")
+    sums = {row["method"]: Decimal(row["net"]) for row in told["payments"]}
+    assert (sums["insurance_fund"] + sums["insurance_account"], sums["med_mobile"]) == (insurer, own)
+    assert told["unbalanced"] == [] and Decimal(told["cash"]) == 0
+    assert Decimal(told["net"]) == insurer + own
+    received = world.ok(world.post("finance", f"/api/outpatient-billing/shifts/{closed.id}/hand-over"))
+    assert received["state"] == "handed_over"
+    assert world.findings() == []

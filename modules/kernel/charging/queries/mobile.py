@@ -1,7 +1,8 @@
-"""The list of the insurer's mobile orders, newest first (H5)."""
+"""The insurer's mobile orders: the list, newest first, and one of them (H5)."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import select
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from modules.kernel.charging import rules
-from modules.kernel.charging.models import InsuranceClaim, Intent, Settlement
+from modules.kernel.charging.models import InsuranceClaim, Intent, Receipt, Settlement
 from modules.kernel.charging.ports import CONFIRMED
 from modules.kernel.patients.models import Person
 from modules.kernel.patients.rules import mask_name
@@ -39,3 +40,20 @@ def mobile_orders(session: Session, *, person_id: int | None, open: bool, limit:
         "made_at": r.InsuranceClaim.made_at, "changed_at": r.Intent.changed_at,
         "settlement_number": r.settlement_number} for r in rows[:limit]],
         "next": portable.encode_cursor((last.id,)) if last else None}
+
+
+def mobile_order(session: Session, number: str) -> dict[str, Any] | None:
+    """An order by our number, with the terminal that it was opened at; two queries."""
+    row = session.execute(
+        select(InsuranceClaim, Intent, Settlement.number.label("settlement_number"))
+        .join(InsuranceClaim, InsuranceClaim.intent_id == Intent.id)
+        .outerjoin(Settlement, Settlement.id == InsuranceClaim.settlement_id)
+        .where(Intent.number == number, Intent.channel == rules.MOBILE, Intent.purpose == "insure")).first()
+    if row is None:
+        return None
+    claim = row.InsuranceClaim
+    receipts = list(session.scalars(select(Receipt.number).where(
+        Receipt.settlement_id == claim.settlement_id).order_by(Receipt.id))) if claim.settlement_id else []
+    return {"id": claim.id, "number": row.Intent.number, "state": row.Intent.state, "message": row.Intent.message,
+            **{name: getattr(claim, name) for name in _AMOUNTS}, "settlement_number": row.settlement_number,
+            "receipt_numbers": receipts, "terminal": json.loads(claim.plan).get("actor", {}).get("terminal", "")}

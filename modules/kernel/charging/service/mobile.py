@@ -93,7 +93,7 @@ def offer(database: Database, actor: Actor, *, person_id: int, line_ids: Sequenc
         claim = _open_order(session, person_id, wanted)
         if claim is None:
             insured.check_open(session, person_id, wanted)
-            began = cashier(session, adapter, actor.trace_id)
+            began = replace(cashier(session, adapter, actor.trace_id), terminal=actor.terminal)
             claim, bill = insured.open_claim(session, actor, person_id=person_id, line_ids=wanted, member=member,
                                              insurance=insurance, use_account=use_account, channel=rules.MOBILE)
             told = json.loads(claim.plan)

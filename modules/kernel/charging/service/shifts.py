@@ -1,20 +1,26 @@
-"""Shifts: every settlement is in exactly one; a closed one never changes (FN-12)."""
+"""Shifts: every settlement is in exactly one; a closed one never changes (FN-12).
+
+A channel that nobody sits at (the insurer's mobile payment, kiosks) has shifts of its own account, one a day: whatever comes
+first after midnight ends the day before, at the latest :func:`end_days` does. Finance receives them like a cashier's.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
-from his_server.actor import Actor
-from his_server.clock import local
-from his_server.db import now, numbering, of, today
+from his_server.actor import SYSTEM, Actor
+from his_server.clock import day_bounds, local
+from his_server.db import Database, now, numbering, of, today
 from his_server.errors import Conflict, NotFound
 from his_server.security import audit
-from modules.kernel.charging.models import Shift
+from modules.kernel.charging.models import Settlement, Shift
 from modules.kernel.charging.service import statement as statements
 
 _SHIFT = Shift.__table__
@@ -22,11 +28,16 @@ _HOLD = (update(_SHIFT)  # type: ignore[arg-type]
          .where(_SHIFT.c.cashier_id == bindparam("b_cashier"), _SHIFT.c.open_marker == 1)
          .values(settlements=_SHIFT.c.settlements + 1).returning(_SHIFT.c.id))
 
+UNATTENDED = ("mobile", "kiosk")
+"""Channels whose shift nobody closes by hand."""
+
 SHIFT_SERIES = numbering.Series("shift", "班次号", "BC{date:%Y%m%d}{n:04d}", per_day=True)
 
 
 def enter_shift(session: Session, actor: Actor) -> int:
     """The actor's open shift, opened now if there is none; held until commit, so that it can't close meanwhile."""
+    if actor.channel in UNATTENDED:
+        _end_day(session, actor)
     held = _hold(session, actor)
     if held is None:
         number = numbering.take(session, SHIFT_SERIES)
@@ -57,12 +68,43 @@ def close_shift(session: Session, actor: Actor, *, counted_cash: Decimal | None 
     balance is named in the statement (M1.18); a shift that began before midnight closes as one.
     :raises Conflict: there is no open shift, or a colleague's click was faster.
     """
+    shift = _close(session, actor, today(session), counted_cash)
+    if shift is None:
+        raise Conflict("shift.none_open", "您没有未结账的班次，可能已在其他窗口结账，请刷新查看")
+    return shift
+
+
+def _end_day(session: Session, actor: Actor) -> Shift | None:
+    """Close the open shift of a channel where it began on a day before today, as that day's. None: there is none such."""
+    found = open_shift_of(session, actor.user_id)
+    if found is None or (day := local(found.opened_at).date()) >= today(session):
+        return None
+    return _close(session, actor, day, None)
+
+
+def end_days(database: Database) -> int:
+    """Close what unattended channels left open from days before today; returns how many shifts. A job."""
+    with database.begin(write=False) as session:
+        of_channel = exists().where(Settlement.shift_id == Shift.id, Settlement.channel.in_(UNATTENDED))
+        by_hand = exists().where(Settlement.shift_id == Shift.id, Settlement.channel.not_in(UNATTENDED))
+        due = session.execute(select(Shift.cashier_id, Shift.cashier_name).where(
+            Shift.open_marker == 1, Shift.opened_at < day_bounds(today(session))[0], of_channel, ~by_hand)).all()
+    done = 0
+    for row in due:
+        with database.begin() as session:
+            actor = replace(SYSTEM, user_id=row.cashier_id, name=row.cashier_name)
+            session.info["actor"] = actor
+            done += _end_day(session, actor) is not None
+    return done
+
+
+def _close(session: Session, actor: Actor, day: date, counted_cash: Decimal | None) -> Shift | None:
     closed = session.execute(
         update(Shift).where(Shift.cashier_id == actor.user_id, Shift.open_marker == 1)
-        .values(state="closed", open_marker=None, closed_at=now(session), business_date=today(session))
+        .values(state="closed", open_marker=None, closed_at=now(session), business_date=day)
         .returning(Shift.id).execution_options(synchronize_session=False)).scalar()
     if closed is None:
-        raise Conflict("shift.none_open", "您没有未结账的班次，可能已在其他窗口结账，请刷新查看")
+        return None
     shift = session.get(Shift, closed, populate_existing=True)
     assert shift is not None
     figures = statements.build(session, shift)
