@@ -14,15 +14,18 @@ from sqlalchemy import select
 
 from crypto import get_provider
 from his_server.clock import ManualClock
+from his_server.db import numbering
 from his_server.messaging.outbox import LostAnswer
 from his_server.messaging.worker import Worker
 from interfaces.med_mobile_pay import envelope, simulator
 from interfaces.med_mobile_pay.settings import SIMULATED
 from modules.kernel.charging.models import Payment, Settlement, Shift
 from modules.kernel.charging.service import insured, insured_refunds, intents, mobile, payments, shifts
+from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from tests.factories import insured as make
 from tests.factories.hospital import World
 from tests.factories.mobile import Mobile
+from tests.factories.security import make_user
 
 
 @pytest.fixture
@@ -343,21 +346,25 @@ def test_statements_for_the_centre_hold_mobile_orders_where_it_counts_them(
 def test_the_channels_shift_ends_with_its_day_and_agrees_with_the_platform(
         world: World, phone: Mobile, clock: ManualClock, by: str) -> None:
     """Nobody sits at the channel: its shift is the day's, whoever notices first; finance receives it."""
-    def paid(day: int) -> None:
-        person, number = phone.bill(day)
+    def paid(person: int, number: str) -> None:
         phone.notify(phone.phone(world.ok(phone.offer(person, number))))
 
-    paid(3)
-    paid(5)
+    with world.db.begin() as session:
+        user = make_user(session, "cashier", login="mobile", name="移动支付")
+        numbering.grant_range(session, RECEIPT_SERIES, user.id, 7_000_001, 7_000_999)
+        channel_id = user.id
+    world.db.ports["med_mobile"].cashier = "mobile"
+    paid(*phone.bill(3))
+    paid(*phone.bill(5))
+    later = phone.bill(7)
     insurer, own = simulator.net(phone.books)
     day = clock.today()
     clock.move(hours=17)  # after midnight
     world.sign_in_again()
-    assert shifts.end_days(world.db) == 1 if by == "the job" else paid(7) is None
+    assert shifts.end_days(world.db) == 1 if by == "the job" else paid(*later) is None
     assert shifts.end_days(world.db) == 0
     with world.db.begin(write=False) as session:
-        channel = session.scalars(select(Shift).where(Shift.cashier_id == session.scalar(select(Settlement.cashier_id).where(
-            Settlement.channel == "mobile").limit(1))).order_by(Shift.id)).all()
+        channel = session.scalars(select(Shift).where(Shift.cashier_id == channel_id).order_by(Shift.id)).all()
         [closed] = [row for row in channel if row.state == "closed"]
         assert len(channel) == (1 if by == "the job" else 2) and closed.business_date == day and closed.settlements == 2
         told = json.loads(closed.statement or "")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import bindparam, exists, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -75,20 +75,21 @@ def close_shift(session: Session, actor: Actor, *, counted_cash: Decimal | None 
 
 
 def _end_day(session: Session, actor: Actor) -> Shift | None:
-    """Close the open shift of a channel where it began on a day before today, as that day's. None: there is none such."""
-    found = open_shift_of(session, actor.user_id)
-    if found is None or (day := local(found.opened_at).date()) >= today(session):
-        return None
-    return _close(session, actor, day, None)
+    """Close the actor's open shift where it is of a day before today, as that day's. None: there is none such."""
+    opened = session.scalar(select(Shift.opened_at).where(Shift.cashier_id == actor.user_id, *_overdue(session)))
+    return None if opened is None else _close(session, actor, local(opened).date(), None)
+
+
+def _overdue(session: Session) -> tuple[ColumnElement[bool], ...]:
+    """Open since a day before today, and nobody sat there: what was booked in it came through unattended channels."""
+    by_hand = exists().where(Settlement.shift_id == Shift.id, Settlement.channel.not_in(UNATTENDED))
+    return (Shift.open_marker == 1, Shift.opened_at < day_bounds(today(session))[0], ~by_hand, Shift.settlements > 0)
 
 
 def end_days(database: Database) -> int:
     """Close what unattended channels left open from days before today; returns how many shifts. A job."""
     with database.begin(write=False) as session:
-        of_channel = exists().where(Settlement.shift_id == Shift.id, Settlement.channel.in_(UNATTENDED))
-        by_hand = exists().where(Settlement.shift_id == Shift.id, Settlement.channel.not_in(UNATTENDED))
-        due = session.execute(select(Shift.cashier_id, Shift.cashier_name).where(
-            Shift.open_marker == 1, Shift.opened_at < day_bounds(today(session))[0], of_channel, ~by_hand)).all()
+        due = session.execute(select(Shift.cashier_id, Shift.cashier_name).where(*_overdue(session))).all()
     done = 0
     for row in due:
         with database.begin() as session:
