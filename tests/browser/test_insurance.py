@@ -1,4 +1,4 @@
-"""From self-paid to insured at the window, by keyboard alone (N1)."""
+"""The insurer at the window, by keyboard alone: a bill becomes insured (N1), an insured number is changed (M1.14)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
+from playwright.sync_api import Route
 from sqlalchemy import select
 
 from modules.kernel.charging.models import Payment, Settlement
+from modules.kernel.scheduling.models import Registration
 from tests.browser import steps
 from tests.browser.driving import Desk, House
 from tests.factories import insured as make
+from tests.modules.outpatient_billing.test_insured_registration import hold, pay
 
 
 @pytest.mark.requirement("N1")
@@ -37,3 +40,50 @@ def test_a_bill_becomes_insured_at_the_window(house: House, desk: Callable[[str 
         back = sum(session.scalars(select(Payment.amount).where(
             Payment.settlement_id == booked.id, Payment.method.in_(("cash", "rounding")))), Decimal(0))
     assert Decimal("-302.75") < back < 0
+
+
+@pytest.mark.requirement("M1.7", "M1.14", "YB-06")
+def test_an_insured_number_is_changed_although_an_answer_is_lost(
+        house: House, desk: Callable[[str | dict[str, str]], Desk]) -> None:
+    """换号: the insurer gives the old fee back, its answer never arrives, the window asks again under the same key; then the
+    new fee is settled with the insurer."""
+    world, number = house.world, make.id_no(2, 8)
+    person = make.insured_person(world, number, "管换号")
+    old = world.ok(hold(world, person))
+    world.ok(pay(world, person, old, number))
+    at = desk(house.login_of("cashier"))
+    at.allow("net::ERR_FAILED")
+    asked: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        asked.append(route.request.headers["idempotency-key"])
+        if len(asked) == 1:
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    at.page.route("**/cancel-insured", lose_the_first)
+    at.menu("挂号")
+    at.focused("查找病人")
+    at.type("ghh", "Enter")
+    at.see("管换号", ".patient")
+    at.focused("科室或医生")
+    at.type("jzk")
+    at.see("共 1 个号源")
+    at.see("已挂号", ".own")
+    at.on_screen(".btn:enabled", "换号")
+    at.keys("Alt+x")
+    at.see("原号含医保支付", "[role=dialog]")
+    at.keys("Alt+1")
+    at.on_screen(".btn:enabled", "退原号并换新号")
+    at.keys("F8")
+    at.focused("凭证号码")
+    at.type(f"{number}0000", "Enter")
+    at.on_screen("[role=dialog] .btn:enabled", "医保结算")
+    at.keys("F8")
+    at.see("挂号成功")
+    assert len(asked) == 2 and len(set(asked)) == 1
+    with world.db.begin(write=False) as session:
+        found = session.scalars(select(Registration).where(Registration.person_id == person).order_by(Registration.id))
+        assert [(one.id == old["registration_id"], one.state) for one in found] == [(True, "cancelled"), (False, "registered")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from his_server.errors import NotFound
 from his_server.http import Call
 from his_server.security import scopes
 from modules.kernel.stock.queries import sheets as queries
@@ -57,14 +56,15 @@ def enter_counts(call: Call, sheet_id: int) -> dict[str, Any]:
     return {"items": stocktake.count(call.session, call.actor, sheet_id, counts, again=call.body["again"])}
 
 
-@routes.post("/sheets/<int:sheet_id>/scans", permission=COUNT, body=schemas.ScanIn, out=schemas.LineStatesOut, value=True)
+@routes.post("/sheets/<int:sheet_id>/scans", permission=COUNT, body=schemas.ScansIn, out=schemas.ScannedOut, value=True)
 def scan(call: Call, sheet_id: int) -> dict[str, Any]:
-    """扫描追溯码或批号清点一个包装"""
+    """扫描追溯码或批号清点，一码一个包装；单上没有的码另行列出"""
     _sheet(call, sheet_id)
-    found = stocktake.position_of(call.session, sheet_id, call.body["code"])
-    if found is None:
-        raise NotFound("stocktake.code", "盘点单上没有这个追溯码或批号，请核对实物，或手工录入")
-    return {"items": stocktake.count(call.session, call.actor, sheet_id, [Count(*found, add=True)])}
+    codes = call.body["codes"]
+    found = stocktake.positions_of(call.session, sheet_id, codes)
+    counts = [Count(*found[code], add=True) for code in codes if code in found]
+    return {"items": stocktake.count(call.session, call.actor, sheet_id, counts) if counts else [],
+            "unknown": [code for code in codes if code not in found]}
 
 
 @routes.get("/sheets/<int:sheet_id>/differences", permission=COUNT, query=schemas.PreviewQuery, out=schemas.PreviewOut)

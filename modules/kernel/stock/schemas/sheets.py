@@ -73,10 +73,10 @@ class CountsIn(Schema):
     again = fields.Boolean(load_default=False)
 
 
-class ScanIn(Schema):
-    """A scanned trace code or lot number."""
+class ScansIn(Schema):
+    """Scanned trace codes or lot numbers, in the order they were scanned; a lot number once for each pack."""
 
-    code = Text(required=True, min=1, max=100)
+    codes = fields.List(Text(required=True, min=1, max=100), required=True, validate=validate.Length(1, 200))
 
 
 class LineStateOut(Schema):
@@ -94,6 +94,12 @@ class LineStatesOut(Schema):
     """Lines after counting."""
 
     items = fields.List(fields.Nested(LineStateOut))
+
+
+class ScannedOut(LineStatesOut):
+    """Lines after scanning, and the codes that aren't on the sheet and count for nothing."""
+
+    unknown = fields.List(fields.String())
 
 
 class PostIn(Schema):

@@ -307,19 +307,19 @@ def merge(session: Session, actor: Actor, sheet_id: int, *, positions: Iterable[
     audit.record(session, actor, "stocktake.merge", "stocktake", sheet_id, {"positions": sorted(gone), "into": into})
 
 
-def position_of(session: Session, sheet_id: int, code: str) -> tuple[int, Decimal] | None:
-    """What a scanned code means on a sheet: a trace code → its batch's line and what is left in the pack; a lot number
-    that only one line has → that line and a pack. None: it isn't on the sheet. At most two queries."""
-    found: Any = session.execute(
-        select(StocktakeLine.position, TraceCode.remaining)
-        .join(TraceCode, TraceCode.batch_id == StocktakeLine.batch_id)
-        .where(StocktakeLine.stocktake_id == sheet_id, TraceCode.code == code,
-               StocktakeLine.merged_into.is_(None))).first()
-    if found is None:
-        rows = session.execute(
-            select(StocktakeLine.position, Batch.pack_size).join(Batch, Batch.id == StocktakeLine.batch_id)
-            .where(StocktakeLine.stocktake_id == sheet_id, Batch.lot_no == code, StocktakeLine.merged_into.is_(None))
-            .limit(2)).all()
-        found = rows[0] if len(rows) == 1 else None
-    return None if found is None else (found[0], Decimal(found[1]))
+def positions_of(session: Session, sheet_id: int, codes: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
+    """What scanned codes mean on a sheet: a trace code → its batch's line and what is left in the pack; a lot number that
+    only one line has → that line and a pack. The others aren't in the answer. At most two queries."""
+    on_sheet = (StocktakeLine.stocktake_id == sheet_id) & StocktakeLine.merged_into.is_(None)
+    found = {row.code: (row.position, Decimal(row.remaining)) for row in session.execute(
+        select(TraceCode.code, StocktakeLine.position, TraceCode.remaining)
+        .join(StocktakeLine, StocktakeLine.batch_id == TraceCode.batch_id)
+        .where(TraceCode.code.in_(set(codes)), on_sheet))}
+    lots: dict[str, list[tuple[int, Decimal]]] = {}
+    if others := set(codes) - set(found):
+        for row in session.execute(
+                select(Batch.lot_no, StocktakeLine.position, Batch.pack_size)
+                .join(Batch, Batch.id == StocktakeLine.batch_id).where(Batch.lot_no.in_(others), on_sheet)):
+            lots.setdefault(row.lot_no, []).append((row.position, Decimal(row.pack_size)))
+    return {**found, **{lot: lines[0] for lot, lines in lots.items() if len(lines) == 1}}
 

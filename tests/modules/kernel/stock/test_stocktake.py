@@ -78,13 +78,17 @@ def test_scanner_counts_packs_and_a_batch_that_moved_meanwhile_is_counted_again(
     created = house.ok(house.post("keeper", "stock/sheets", {"store_id": house.ids["warehouse"]}))
     key = created["id"]
     scans = f"stock/sheets/{key}/scans"
-    first = house.ok(house.post("keeper", scans, {"code": CODE}))["items"][0]
+    first = house.ok(house.post("keeper", scans, {"codes": [CODE]}))["items"][0]
     assert first["counted"] == "24.0000"
-    second = house.ok(house.post("keeper", scans, {"code": "A0"}))["items"][0]  # the lot number of one line
-    assert (second["counted"], second["position"]) == ("48.0000", first["position"])
-    house.refused(house.post("keeper", scans, {"code": "nowhere"}), 404, "stocktake.code")
+    # the lot number of one line, and one that nobody knows, which keeps the others from nothing
+    both = house.ok(house.post("keeper", scans, {"codes": ["A0", "nowhere"]}))
+    assert both["unknown"] == ["nowhere"]
+    assert (both["items"][0]["counted"], both["items"][0]["position"]) == ("48.0000", first["position"])
+    assert house.ok(house.post("keeper", scans, {"codes": ["nowhere"]})) == {"items": [], "unknown": ["nowhere"]}
+    assert house.post("keeper", scans, {"codes": []}).status_code == 422
     dispense(house, 24, 1)
-    house.ok(house.post("keeper", scans, {"code": "A0"}))
+    twice = house.ok(house.post("keeper", scans, {"codes": ["A0", "A0"]}))["items"][0]  # two packs of a lot, together
+    assert twice["counted"] == "96.0000"
     refused = house.refused(house.post("keeper", f"stock/sheets/{key}/post"), 409, "stocktake.disturbed")
     assert "A0" in refused["errors"][0]["message"]
     house.ok(house.post("keeper", f"stock/sheets/{key}/counts", {"again": True, "counts": [
