@@ -42,6 +42,7 @@ def test_a_bill_becomes_insured_at_the_window(house: House, desk: Callable[[str 
     assert Decimal("-302.75") < back < 0
 
 
+@pytest.mark.long
 @pytest.mark.requirement("M1.7", "M1.14", "YB-06")
 def test_an_insured_number_is_changed_although_an_answer_is_lost(
         house: House, desk: Callable[[str | dict[str, str]], Desk]) -> None:
