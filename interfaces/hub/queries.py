@@ -189,7 +189,8 @@ def _names() -> dict[str, tuple[str, dict[str, str]]]:
 
 def _item(row: Any) -> dict[str, Any]:
     interface, operations = _names().get(row.interface, (row.interface, {}))
-    return {**row._asdict(), "interface_name": interface, "operation_name": operations.get(row.operation, row.operation)}
+    return {**{name: getattr(row, name) for name in LIST}, "interface_name": interface,
+            "operation_name": operations.get(row.operation, row.operation)}
 
 
 def detail(session: Session, call_id: int) -> dict[str, Any]:
