@@ -105,7 +105,7 @@ def _advance(place: Place, books: Path, scan: Path, moment: str, actor: Actor, c
 
 def _dies(function: Callable[..., None], *arguments: object) -> None:
     process = start(function, *arguments)
-    process.join(90)
+    process.join(300)
     assert process.exitcode == DEAD
     process.close()
 

@@ -70,7 +70,7 @@ def _advance(place: Place, folder: Path, cashier: str, moment: str, actor: Actor
 
 def _dies(function: Callable[..., None], *arguments: object) -> None:
     process = start(function, *arguments)
-    process.join(120)
+    process.join(300)
     assert process.exitcode == DEAD
     process.close()
 
