@@ -309,6 +309,14 @@ def _days(stage: Stage) -> set[date]:
     return {begin + timedelta(days=n) for n in range((end - begin).days + 1)}
 
 
+def _act(database: Database, statement: int, act: str) -> Any:
+    """Hand a statement in, or confirm it, as the office's page does."""
+    with database.begin() as session:
+        session.info["actor"] = OWN
+        office.open_act(session, OWN, statement, act)
+    return office.act(database, OWN, statement, act)
+
+
 def _reconciled(stage: Stage) -> Counter[str]:
     """Tomorrow: N4 with the centre, N5 with the acquirer, H8 with the fiscal platform; no difference anywhere."""
     found: Counter[str] = Counter()
@@ -318,7 +326,7 @@ def _reconciled(stage: Stage) -> Counter[str]:
                 session.info["actor"] = OWN
                 made = [one.id for one in office.build_day(session, OWN, day)]
             for key in made:
-                office.upload(later, OWN, key)
+                assert _act(later, key, "upload").state == "uploaded"
                 done = office.compare(later, OWN, key)
                 found["statements"] += 1
                 found["statement rows"] += done.entries
@@ -326,7 +334,7 @@ def _reconciled(stage: Stage) -> Counter[str]:
                     wrong = [(d.kind, d.peer_number, d.our_total, d.their_total) for d in session.scalars(
                         select(Difference).where(Difference.statement_id == key))]
                 assert (done.state, wrong) == ("matched", []), (done.number, done.message, wrong)
-                assert office.confirm(later, OWN, key).state == "confirmed"
+                assert _act(later, key, "confirm").state == "confirmed"
             finance.fetch(later, SYSTEM, "scan", day)
             assert invoice_checks.check(later, SYSTEM, day).state == "even"
         with later.begin(write=False) as session:
