@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 ALLOWED: dict[str, str] = {
-    "his_server/web/build.py": "sha256 tells whether the front end must be built anew; a build tool, nothing is protected by it",
-    "his_server/compliance/algorithms.py": "the names that are looked for",
-    "interfaces/nhsa/client/wire.py": "the insurer's gateway demands this signature of its headers; the content is under SM2",
-    "interfaces/einvoice/envelope.py": "the platform's published form demands it; SM3 is a setting",
-    "interfaces/einvoice/settings.py": "the same: the name of the setting's value",
-    "interfaces/einvoice/manifest.toml": "the same: it says how the platform signs",
-    "demo/people.py": "a comment on how Python seeds the generator of invented people; no use",
+    "his_server/web/build.py": "构建工具：用 sha256 判断前端是否要重新构建，不保护任何数据",
+    "his_server/compliance/algorithms.py": "本检查要找的算法名称",
+    "interfaces/nhsa/client/wire.py": "医保网关规定的报文头签名；报文内容另用 SM2",
+    "interfaces/einvoice/envelope.py": "电子票据平台规定的签名方式；可用设置改为 SM3",
+    "interfaces/einvoice/settings.py": "同上：设置值的名称",
+    "interfaces/einvoice/manifest.toml": "同上：写明平台的签名方式",
+    "demo/people.py": "注释：虚构人物的随机种子，不用作密码",
 }
 """File → why a foreign algorithm's name may stand in it. An entry that isn't needed any more fails the test."""
 FOREIGN = re.compile(

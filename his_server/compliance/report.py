@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from crypto import CryptoError, KeyLike, Provider, pem
 from his_server import __version__
-from his_server.compliance.frame import BAD, GOOD, NOT_APPLICABLE, NOT_RUN, PARTLY, Result
+from his_server.compliance.frame import BAD, GOOD, NOT_APPLICABLE, NOT_RUN, PARTLY, VERDICTS, Result
 from his_server.compliance.run import count
 from his_server.reporting import Column, Document
 
@@ -21,6 +22,7 @@ NUMBER = re.compile(r"(?<![\dA-Za-z])(\d{3})\d{11,13}([\dXx]{2})(?![\dA-Za-z])")
 MOBILE = re.compile(r"(?<!\d)(1[3-9]\d)\d{4}(\d{4})(?!\d)")
 HEX = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", re.I)
 FILES = ("report.html", "report.pdf")
+MODES = "方式：A 由机器执行；S 机器取证，另须人员或持证设备；D 文档审查。"
 COLOURS = {GOOD: "good", PARTLY: "partly", BAD: "bad", NOT_APPLICABLE: "none", NOT_RUN: "none"}
 LEGEND = (
     "“未执行”不算通过：列出原因，由测评人员补做或在具备条件的环境重做。“部分符合”是主要要求已满足、"
@@ -146,6 +148,10 @@ def page(content: dict[str, Any]) -> str:
     counts = "".join(
         f'<li class="{COLOURS[verdict]}">{e(verdict)} {number}</li>' for verdict, number in content["counts"].items()
     )
+    heads = "".join(f"<th>{e(verdict)}</th>" for verdict in VERDICTS)
+    sums = "".join(
+        f"<tr><td>{e(name)}</td>{''.join(f'<td>{number}</td>' for number in numbers)}</tr>" for name, numbers in _sums(content)
+    )
     return f"""<!DOCTYPE html><html lang="zh-CN"><head><meta charset="utf-8"><title>合规检查报告</title><style>
 body{{font:14px/1.6 sans-serif;margin:2em auto;max-width:1200px;color:#222}}h1{{font-size:22px}}
 dl{{display:grid;grid-template-columns:12em 1fr;margin:1em 0}}dd{{margin:0}}
@@ -153,35 +159,52 @@ ul.counts{{list-style:none;display:flex;gap:1.5em;padding:0;font-size:17px}}
 table{{border-collapse:collapse;width:100%}}th,td{{border:1px solid #ccc;padding:4px 8px;vertical-align:top;text-align:left}}
 th{{background:#f3f5f7;position:sticky;top:0}}.good{{color:#136c2e}}.partly{{color:#8a5a00}}.bad{{color:#b3261e;font-weight:bold}}
 .none{{color:#666}}
-td:nth-child(5){{white-space:nowrap}}ol{{margin:.3em 0;padding-left:1.6em}}</style></head><body>
-<h1>合规检查报告（{e(content["profile"])}）</h1><dl>{facts}</dl>
-<ul class="counts">{counts}</ul><p>{e(LEGEND)}</p>
+th,td:nth-child(1),td:nth-child(5){{white-space:nowrap}}table.sums{{width:auto;margin:1em 0}}
+ol{{margin:.3em 0;padding-left:1.6em}}</style></head><body>
+<h1>{e(_title(content))}</h1><dl>{facts}</dl>
+<ul class="counts">{counts}</ul>
+<table class="sums"><thead><tr><th>类别</th>{heads}</tr></thead><tbody>{sums}</tbody></table>
+<p>{e(LEGEND)}{e(MODES)}</p>
 <table><thead><tr><th>编号</th><th>依据</th><th>检查项</th><th>方式</th><th>判定</th><th>说明与证据</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table></body></html>
 """
 
 
+def _title(content: dict[str, Any]) -> str:
+    return f"合规检查报告（{'全部类别' if content['profile'] == 'all' else content['profile']}）"
+
+
+def _sums(content: dict[str, Any]) -> list[tuple[str, list[int]]]:
+    """Each kind of assessment and how many of each verdict it has."""
+    found = Counter((one["profile"], one["verdict"]) for one in content["results"])
+    names = dict.fromkeys(one["profile"] for one in content["results"])
+    return [(name, [found[name, verdict] for verdict in VERDICTS]) for name in names]
+
+
 def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("产品", f"{content['product']} {content['version']}"),
-        ("开始", content["began"]),
-        ("结束", content["ended"]),
+        ("开始", content["began"].replace("T", " ")),
+        ("结束", content["ended"].replace("T", " ")),
         ("本次标记", content["mark"]),
         *content["stack"].items(),
     ]
 
 
 def pdf(content: dict[str, Any], path: Path) -> None:
-    """The printed report: counts, every verdict with its reason, and the evidence of what isn't 符合."""
-    made = Document("A4", landscape=True, name="合规检查报告").title(f"合规检查报告（{content['profile']}）")
+    """The printed report: counts, and every verdict with its reason; the evidence stands in HTML and JSON."""
+    made = Document("A4", landscape=True, name="合规检查报告").title(_title(content))
     made.pairs(_facts(content)).gap(1)
     made.pairs([(verdict, str(number)) for verdict, number in content["counts"].items()], columns=5)
-    made.line(LEGEND).gap(1)
+    for name, numbers in _sums(content):
+        made.line(f"{name}：" + "，".join(f"{verdict} {number}" for verdict, number in zip(VERDICTS, numbers, strict=True)))
+    made.line(LEGEND).line(MODES).gap(1)
     columns = [
         Column("id", "编号"),
         Column("clause", "依据"),
         Column("title", "检查项"),
-        Column("verdict", "判定"),
+        Column("mode", "方式", width=4),
+        Column("verdict", "判定", width=9),
         Column("reason", "说明"),
     ]
     made.table(columns, [{**one, "reason": one["reason"][:300]} for one in content["results"]])

@@ -167,12 +167,14 @@ his = [sys.executable, "-m", "his_server"]
 running = [subprocess.Popen([*his, "run", "--bind", base.removeprefix("http://"), "--workers", "2"]),
            subprocess.Popen([*his, "worker"])]
 try:
-    for _ in range(180):
+    for _ in range(600):
         try:
             urllib.request.urlopen(base + "/readyz").close()
             break
         except OSError:
             time.sleep(1)
+    else:
+        sys.exit("the server doesn't answer")
     sys.exit(subprocess.run([*his, *command]).returncode)
 finally:
     for one in running:

@@ -7,7 +7,7 @@ import math
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from crypto import CryptoError, Provider, codecs, get_provider, pem
@@ -146,18 +146,32 @@ def no_foreign_algorithms(target: Target, seen: Evidence) -> None:
     seen.see(not strange, "库中没有来历不明的 32/40/64 位十六进制摘要", sorted(strange) or "无")
 
 
+SAMPLES, MOST_FAILED = 20, 2
+
+
+def _failures(names: Collection[str]) -> dict[str, int]:
+    """Of twenty fresh samples how many fail each of these tests."""
+    provider, failures = product(), dict.fromkeys(names, 0)
+    for _ in range(SAMPLES if names else 0):
+        data = provider.random(125_000)
+        for name in names:
+            failures[name] += TESTS[name](data) < 0.01
+    return failures
+
+
 @check("MP-18")
 def randomness(target: Target, seen: Evidence) -> None:
-    """Short form: five of the fifteen tests of GM/T 0005 on twenty samples of 10⁶ bits of the product's own source."""
-    provider = product()
-    failures: dict[str, int] = dict.fromkeys(TESTS, 0)
-    samples = 20
-    for _ in range(samples):
-        data = provider.random(125_000)
-        for name, test in TESTS.items():
-            failures[name] += test(data) < 0.01
-    for name, count in failures.items():
-        seen.see(count <= 2, f"{name}（{samples} 个样本，α=0.01，至多 2 个不过）", f"{count} 个不过")
+    """Short form: five of the fifteen tests of GM/T 0005 on twenty samples of 10⁶ bits of the product's own source.
+
+    A sound source has more than two failures of one test once in a thousand runs: then, and only then, twenty fresh samples
+    decide.
+    """
+    first = _failures(TESTS)
+    again = _failures([name for name, count in first.items() if count > MOST_FAILED])
+    for name, count in first.items():
+        told = f"{count} 个不过" + (f"；复检 {again[name]} 个不过" if name in again else "")
+        what = f"{name}（{SAMPLES} 个样本，α=0.01，至多 {MOST_FAILED} 个不过；超过则以新样本复检）"
+        seen.see(again.get(name, count) <= MOST_FAILED, what, told)
     seen.lacks("GM/T 0005 其余十项与 1000×10⁶ 比特全样本（由检测机构执行）")
 
 
