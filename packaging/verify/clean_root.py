@@ -101,8 +101,8 @@ class Root:
         """Install, upgrade or downgrade."""
         shutil.copy(package, self.path / "srv" / package.name)
         if self.kind == "deb":
-            return self.run(f"dpkg -i /srv/{package.name}", check=check)
-        status, said = self.run(f"rpm -U --oldpackage /srv/{package.name}", check=check, timeout=1800)
+            return self.run(f"dpkg -i /srv/{package.name}", check=check, timeout=3600)
+        status, said = self.run(f"rpm -U --oldpackage /srv/{package.name}", check=check, timeout=3600)
         if check and "failed" in said:
             raise AssertionError(said)
         return status or int("failed" in said), said
