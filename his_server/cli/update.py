@@ -169,7 +169,7 @@ def from_package(package: Path, previous: Path | None) -> None:
     done = subprocess.run([*command, str(package)], check=False)
     now = running.masters(settings)
     if done.returncode == 0 and len(now) >= len(were) and not {master.pid for master in now} & {master.pid for master in were}:
-        _keep(package)
+        fallback = _keep(package, fallback)
         click.echo("已更新。确认不再退回后可执行 his-server migrate --contract"
                    + (f"；退回：his-server update {fallback}" if fallback else ""))
         return
@@ -189,11 +189,15 @@ def version_of(package: Path) -> str:
     return done.stdout.strip().partition("-")[0] if done.returncode == 0 else ""
 
 
-def _keep(package: Path) -> None:
-    """Remember what is installed, for the way back of the next update."""
+def _keep(package: Path, before: Path | None) -> Path | None:
+    """Remember what is installed, for the way back of the next update, and what was before, for going back now; returns where
+    the latter lies."""
     KEPT.mkdir(parents=True, exist_ok=True, mode=0o755)
+    wanted = [path for path in (package, before) if path is not None]
+    for path in wanted:
+        if not (KEPT / path.name).exists() or path.resolve().parent != KEPT.resolve():
+            shutil.copy(path, KEPT / path.name)
     for old in KEPT.glob(f"*{package.suffix}"):
-        if old.resolve() != package.resolve():
+        if old.name not in {path.name for path in wanted}:
             old.unlink()
-    if package.parent.resolve() != KEPT.resolve():
-        shutil.copy(package, KEPT / package.name)
+    return KEPT / before.name if before is not None else None

@@ -266,8 +266,9 @@ class Verification:
         back = self.root.run(f"his-server update /srv/{self.old.name}", timeout=1800)[1]
         self.ready(self.old)
         assert "已更新" in back and self.version_installed() == self.version[self.old], back
-        kept = self.root.run("stat -c '%U %n' /var/cache/his-server/packages/*")[1].strip()
-        assert kept == f"root /var/cache/his-server/packages/{self.old.name}", kept
+        kept = self.root.run("stat -c '%U %n' /var/cache/his-server/packages/*")[1].split()
+        folder = "/var/cache/his-server/packages"
+        assert sorted(kept) == sorted(["root", f"{folder}/{self.old.name}", "root", f"{folder}/{self.new.name}"]), kept
         assert self.root.run("systemctl is-active his-web his-worker")[1].split() == ["active", "active"]
         return back.strip().splitlines()[-1]
 

@@ -80,5 +80,10 @@ def test_what_took_over_is_kept_for_the_next_update(host: SimpleNamespace, capsy
     new, old = host.package("new.deb", "9.9.9"), host.package("old.deb", __version__)
     host.outcome["new.deb"] = [NEW]
     update.from_package(new, old)
-    assert host.installed() == ["new.deb"] and [path.name for path in (host.folder / "kept").iterdir()] == ["new.deb"]
-    assert f"退回：his-server update {old}" in capsys.readouterr().out
+    kept = host.folder / "kept"
+    assert host.installed() == ["new.deb"] and sorted(path.name for path in kept.iterdir()) == ["new.deb", "old.deb"]
+    assert f"退回：his-server update {kept / 'old.deb'}" in capsys.readouterr().out
+    (kept / "ancient.deb").write_text("0.0.1-1\n")
+    (host.folder / "last").unlink()
+    update.from_package(new, kept / "old.deb")  # what lies there already stays, what nobody goes back to goes
+    assert sorted(path.name for path in kept.iterdir()) == ["new.deb", "old.deb"]
