@@ -106,7 +106,7 @@ def serve(load: Callable[[], Any], **options: Any) -> None:
 
 @click.command()
 @click.option("--pid", type=int, help="旧主进程号（systemd 给出 $MAINPID）；不给则处理本机本设置的全部 Web 主进程")
-@click.option("--timeout", default=90, show_default=True, type=click.IntRange(5), help="等新进程就绪的秒数")
+@click.option("--timeout", default=180, show_default=True, type=click.IntRange(5), help="等新进程就绪的秒数")
 def handover(pid: int | None, timeout: int) -> None:
     """由新启动的进程接管监听端口，旧进程处理完手头请求后退出，不丢请求；新进程不就绪则保留旧进程并以 1 退出"""
     from his_server.cli.context import house

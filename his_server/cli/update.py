@@ -41,7 +41,7 @@ class Failed(Exception):
 @click.option("--installed", is_flag=True, help="程序文件已由安装包换好：扩展数据库、交接进程、检查（安装包脚本调用）")
 @click.option("--previous", type=click.Path(path_type=Path, dir_okay=False, exists=True),
               help="失败时装回的、正在使用的版本的安装包（默认取上次更新保存的）")
-@click.option("--timeout", default=120, show_default=True, type=click.IntRange(10), help="等新进程就绪的秒数")
+@click.option("--timeout", default=180, show_default=True, type=click.IntRange(10), help="等新进程就绪的秒数")
 def update(package: Path | None, installed: bool, previous: Path | None, timeout: int) -> None:
     """更新到新版本：业务不停、不丢请求；新版本不就绪则退回原版本"""
     if bool(package) == installed:

@@ -288,7 +288,7 @@ class Verification:
                 ("his-server balance", ""), ("his-server audit verify", ""), ("his-server keys selftest", ""),
                 ("his-server keys manifest verify", ""), ("his-server migrate --check", "最新"),
                 ("his-server backup create --to /backup --keep 14", "已备份并核对"),
-                ("his-server backup verify /backup/*.hisbackup --tables", "通过"),
+                ("his-server backup verify $(ls -t /backup/*.hisbackup | head -1) --tables", "通过"),
                 ("systemctl reload his-web", ""), ("systemctl restart his-worker", ""),
                 ("systemctl status his-web his-worker 'his-module@*' --no-pager", "active (running)"),
                 ("journalctl -u his-web -u his-worker -u 'his-module@*' -o cat --since today | head -3", "{"),
