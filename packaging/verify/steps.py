@@ -357,7 +357,7 @@ class Verification:
             path = self.root.path / "opt/his-server" / name
             text = path.read_text()
             path.write_text(text + "\n# changed\n")
-            status, out = self.root.run("his-server run --bind 127.0.0.1:8999", check=False, timeout=300)
+            status, out = self.root.run("his-server run --bind 127.0.0.1:8999", check=False, timeout=1800)
             assert status == 1 and "不符" in out, out
             said.append(out.strip()[:120])
             path.write_text(text)
