@@ -148,7 +148,7 @@ def make(name: str) -> str:
 
     registry.load()
     slug = re.sub(r"\W+", "_", name.lower()).strip("_")
-    number = f"{len(list((FOLDER / 'versions').glob('[0-9]*.py'))) + 1:04d}"
+    number = f"{max((int(file.name[:4]) for file in (FOLDER / 'versions').glob('[0-9]*.py')), default=0) + 1:04d}"
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/empty.db")
         if head():

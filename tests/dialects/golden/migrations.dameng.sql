@@ -2832,3 +2832,6 @@ CREATE TABLE platform_return (
 );
 CREATE INDEX ix_platform_return_delivery_id ON platform_return (delivery_id);
 INSERT INTO alembic_version (version_num) VALUES ('0003') RETURNING alembic_version.version_num INTO ?;
+-- Running upgrade 0003 -> 0004
+ALTER TABLE person ADD name_kept_sealed BLOB;
+UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';

@@ -2834,3 +2834,8 @@ CREATE TABLE platform_return (
 CREATE INDEX ix_platform_return_delivery_id ON platform_return (delivery_id);
 INSERT INTO alembic_version (version_num) VALUES ('0003') RETURNING alembic_version.version_num;
 COMMIT;
+BEGIN;
+-- Running upgrade 0003 -> 0004
+ALTER TABLE person ADD COLUMN name_kept_sealed BYTEA;
+UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
+COMMIT;

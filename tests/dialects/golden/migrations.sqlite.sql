@@ -3247,3 +3247,9 @@ INSERT INTO key_block (name, next) VALUES (?, ?);
 UPDATE key_block SET next=(key_block.next + ?) WHERE key_block.name = ?;
 
 INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
+
+ALTER TABLE person ADD COLUMN name_kept_sealed BLOB;
+
+UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
+
+INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;

@@ -1578,6 +1578,7 @@ CREATE TABLE payment_state (
 
 CREATE TABLE person (
     name VARCHAR(100 CHAR) NOT NULL,
+    name_kept_sealed BLOB,
     sex VARCHAR(1 CHAR) NOT NULL,
     birth_date DATE,
     birth_date_known BIT NOT NULL,

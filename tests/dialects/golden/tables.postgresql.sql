@@ -1578,6 +1578,7 @@ CREATE TABLE payment_state (
 
 CREATE TABLE person (
     name VARCHAR(100) NOT NULL,
+    name_kept_sealed BYTEA,
     sex VARCHAR(1) NOT NULL,
     birth_date DATE,
     birth_date_known BOOLEAN NOT NULL,
