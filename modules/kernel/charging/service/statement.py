@@ -75,9 +75,9 @@ def _voids(session: Session, shift: Shift) -> list[list[str]]:
     spoilt = select(NumberVoid.number, NumberVoid.reason).where(
         NumberVoid.series == "receipt", NumberVoid.voided_by == shift.cashier_id).order_by(NumberVoid.number)
     if before is not None:
-        spoilt = spoilt.where(NumberVoid.voided_at > before)
-    if shift.closed_at is not None:
-        spoilt = spoilt.where(NumberVoid.voided_at <= shift.closed_at)
+        spoilt = spoilt.where(NumberVoid.voided_at >= before)
+    if shift.closed_at is not None:  # at the same instant: the next shift's, so that a closed one never changes
+        spoilt = spoilt.where(NumberVoid.voided_at < shift.closed_at)
     return [[number, reason] for number, reason in session.execute(spoilt)]
 
 
