@@ -64,7 +64,7 @@ def scan(call: Call, sheet_id: int) -> dict[str, Any]:
     found = stocktake.positions_of(call.session, sheet_id, codes)
     counts = [Count(*found[code], add=True) for code in codes if code in found]
     return {"items": stocktake.count(call.session, call.actor, sheet_id, counts) if counts else [],
-            "unknown": [code for code in codes if code not in found]}
+            "not_found": [code for code in codes if code not in found]}
 
 
 @routes.get("/sheets/<int:sheet_id>/differences", permission=COUNT, query=schemas.PreviewQuery, out=schemas.PreviewOut)

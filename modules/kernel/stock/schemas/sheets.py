@@ -99,7 +99,7 @@ class LineStatesOut(Schema):
 class ScannedOut(LineStatesOut):
     """Lines after scanning, and the codes that aren't on the sheet and count for nothing."""
 
-    unknown = fields.List(fields.String())
+    not_found = fields.List(fields.String())
 
 
 class PostIn(Schema):
