@@ -10,7 +10,7 @@ from his_server.clock import local
 from his_server.errors import Unauthenticated
 from his_server.http import PUBLIC, SIGNED_IN, Call, Routes, dumps
 from his_server.registry import Hospital
-from his_server.security import accounts, directory, schemas, signin
+from his_server.security import accounts, directory, rules, schemas, signin
 from his_server.security.sessions import Security, terminal_of
 
 routes = Routes("security.session", "/api/session", tag="session")
@@ -121,7 +121,7 @@ def describe(call: Call, raw: bytes) -> dict[str, Any]:
         department = {"id": actor.department_id, "name": names.get(actor.department_id, "")}
     return {
         "user": {"id": actor.user_id, "code": actor.login, "name": actor.name, "department": department,
-                 "roles": list(actor.roles)},
+                 "roles": list(actor.roles), "titles": [rules.ROLE_TITLES.get(code, code) for code in actor.roles]},
         "permissions": sorted(actor.permissions),
         "menu": menu_of(security.hospital, actor.permissions),
         "csrf": security.csrf_of(raw),

@@ -30,6 +30,7 @@ def test_sealed_password_signs_in(client: FlaskClient, enter: Any, make: Any) ->
     assert answer.status_code == 200
     shown = answer.get_json()
     assert shown["user"]["code"] == "li" and shown["user"]["roles"] == ["cashier"]
+    assert shown["user"]["titles"] == ["收费员"]  # what the first page shows
     assert len(shown["csrf"]) == 64 and shown["idle_seconds"] == 1800
     assert client.get("/api/session").get_json() == shown
 

@@ -6,6 +6,8 @@ export interface Person {
   name: string
   department: { id: number; name: string } | null
   roles: string[]
+  /** What the roles are called on the screen. */
+  titles: string[]
 }
 
 export interface MenuItem {
