@@ -25,7 +25,7 @@ from his_server.registry import Hospital
 from his_server.security import bootstrap, create_user, seals
 from his_server.settings import Settings
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
-from modules.kernel.masterdata.importing import import_file
+from modules.kernel.masterdata.importing import import_file, standard_tables
 from modules.kernel.masterdata.models import ChargeItem, Department, Drug, Staff
 from modules.kernel.patients import service as patients
 from modules.kernel.patients.models import Person
@@ -136,11 +136,9 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
 
 
 def _catalogues(database: Database) -> None:
-    master = files("modules.kernel.masterdata") / "data"
     with database.begin() as session:
         session.info["actor"] = SYSTEM
-        for name in ("dictionaries", "frequencies", "regions", "postcodes"):
-            import_file(session, SYSTEM, name, master / f"{name}.csv")
+        standard_tables(session, SYSTEM)
         for name in CATALOGUES:
             import_file(session, SYSTEM, name, files("demo") / "data" / f"{name}.csv")
 

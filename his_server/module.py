@@ -126,3 +126,6 @@ class Module:
     """Adapters that an interface offers, by port name (``payment:scan``); bound by the composition root."""
     settings: type | None = None
     cli: Any = None
+    first_data: Callable[[Session, Actor], None] | None = None
+    """What a new installation holds before anybody works in it (code tables); run by ``setup`` and ``init --code-tables``; it
+    adds what is missing and changes nothing."""

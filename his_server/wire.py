@@ -35,10 +35,12 @@ for _field, _messages in _CHINESE.items():
 Schema.error_messages = {"unknown": "不认识的字段", "type": "内容结构有误"}
 
 _BIDI = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c\ufeff\u200b")
+_LOST = "\ufffd"
+"""What a decoder puts where it lost a character: what comes with it was spoilt on its way."""
 
 
 class Text(fields.String):
-    """Text: trimmed, NFC, no control, bidi or private-use characters; ``max`` characters (code points)."""
+    """Text: trimmed, NFC, no control, bidi or private-use characters, none that got lost; ``max`` characters (code points)."""
 
     def __init__(self, *, max: int = 200, min: int = 0, multiline: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -51,6 +53,8 @@ class Text(fields.String):
             category = unicodedata.category(char)
             if category == "Cn" and 0x20000 <= ord(char) < 0x3FFFE:
                 continue  # Han characters of GB 18030's amendment that Python's Unicode doesn't know yet: names have them
+            if char == _LOST:
+                raise ValidationError("有字符在传输中丢失（编码不对），请重新录入")
             if char in _BIDI or (category in {"Cc", "Cs", "Co", "Cn"} and not (self.multiline and char in "\n\t")):
                 raise ValidationError(f"含有不允许的字符 U+{ord(char):04X}")
         if len(text) > self.max:

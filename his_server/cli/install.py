@@ -233,7 +233,7 @@ def _carry_out(answers: Answers, people: list[tuple[str, str]], config: Path, be
                 "backup_recovery_key": str(public), "trusted_proxies": 1}
     _write(config, toml(document), 0o640)
     _write(folder / "gateway.conf", _gateway(answers), 0o644)
-    arguments = ["init", "--administrators", json.dumps(people, ensure_ascii=False)]
+    arguments = ["init", "--code-tables", "--administrators", json.dumps(people, ensure_ascii=False)]
     if answers.accounts_to:
         arguments += ["--accounts-to", answers.accounts_to]
     if answers.database_url:

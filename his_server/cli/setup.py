@@ -26,7 +26,8 @@ ADMINISTRATORS = (("sysadmin", "系统管理员"), ("secadmin", "安全管理员
 @click.option("--administrators", help="三名管理员的登录名和姓名（JSON，由 his-server setup 给出）", hidden=True)
 @click.option("--seal-database", is_flag=True, help="从标准输入读数据库地址并加密保存（由 his-server setup 给出）", hidden=True)
 @click.option("--accounts-to", type=click.Path(path_type=Path, dir_okay=False), help="初始口令写入此文件（权限 0600），不显示")
-def init(quiet: bool, administrators: str | None, seal_database: bool, accounts_to: Path | None) -> None:
+@click.option("--code-tables", is_flag=True, help="装入国家标准代码表，已有内容的不动（setup 总是装入）")
+def init(quiet: bool, administrators: str | None, seal_database: bool, accounts_to: Path | None, code_tables: bool) -> None:
     """建表、建立标准角色和三名管理员（可重复执行）"""
     found = house()
     found.hospital, found.everything  # noqa: B018  # all tables are known from here on
@@ -41,6 +42,8 @@ def init(quiet: bool, administrators: str | None, seal_database: bool, accounts_
             raise click.ClickException(f"初始口令文件 {accounts_to} 不能写：{error}") from error
     people = [tuple(entry) for entry in json.loads(administrators)] if administrators else None
     made = first_accounts(found, people)
+    if code_tables:
+        first_data(found)
     if made and accounts_to is not None:
         write_private(accounts_to, "".join(f"{login}\t{password}\t{secret}\n" for login, password, secret in made).encode())
         click.echo(f"已建立三名管理员，初始口令和动态口令种子写在 {accounts_to}：分别交给本人后删除，首次登录须修改")
@@ -50,6 +53,15 @@ def init(quiet: bool, administrators: str | None, seal_database: bool, accounts_
             click.echo(f"  {login:<12} {password}" + (f"    动态口令种子（SM3）{secret}" if secret else ""))
     elif not quiet:
         click.echo("数据库已是最新，账户已存在。")
+
+
+def first_data(found: House) -> None:
+    """What the modules bring to a new installation, each in a unit of work of its own."""
+    for module in found.everything.modules:
+        if module.first_data is not None:
+            with found.database.begin() as session:
+                session.info["actor"] = SYSTEM
+                module.first_data(session, SYSTEM)
 
 
 def first_accounts(found: House, people: list[tuple[str, ...]] | None = None) -> list[tuple[str, str, str]]:

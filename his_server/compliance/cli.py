@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import tomllib
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,6 +44,7 @@ def compliance() -> None:
     help="恢复演练用的空数据库地址（内嵌库不必给）；也可用环境变量 COMPLIANCE_EMPTY_DATABASE",
     envvar="COMPLIANCE_EMPTY_DATABASE",
 )
+@click.option("--compare", "other", type=FILE, help="在另一种数据库上运行所得的 report.json（数据库可移植，XC-05）")
 @click.option("--app-dir", type=FOLDER, help="程序目录")
 @click.option("--data-dir", type=FOLDER, help="数据目录")
 @click.option("--log-dir", type=FOLDER, help="日志目录")
@@ -71,6 +74,7 @@ def run(
     ca: Path | None,
     url: str | None,
     empty: str,
+    other: Path | None,
     app_dir: Path | None,
     data_dir: Path | None,
     log_dir: Path | None,
@@ -109,6 +113,7 @@ def run(
             command=command_of(line) if line else None,
             disturb=allow_disturbing,
             empty=empty,
+            other=read_report(other) if other else {},
             hospital_code=hospital_code,
         )
     except (NotRun, CryptoError, ValueError, OSError) as error:
@@ -131,6 +136,17 @@ def run(
     click.echo(f"报告：{written}（另有 report.html、report.pdf）；核验：his-server compliance verify {written}")
     if any(result.verdict == BAD for result in results):
         raise SystemExit(1)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """An earlier report. :raises ValueError: it was altered, or is none."""
+    from his_server.compliance import report
+
+    wrong, _ = report.verify(path, get_provider("openssl"), None)
+    if wrong:
+        raise ValueError(f"{path} 不是完整的报告：{'、'.join(wrong[:3])}")
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
 
 
 def read_accounts(path: Path) -> dict[str, Account]:

@@ -79,7 +79,7 @@ def run(target: Target, entries: Sequence[Entry], say: Callable[[str], None] = l
         for entry in entries:
             if entry.id in CHECKS:
                 done[entry.id] = run_one(target, entry)
-            elif not entry.rest.startswith("="):
+            elif not entry.rest.startswith(("=", "@")):
                 done[entry.id] = without_function(entry)
             if entry.id in done:
                 say(f"{entry.id} {done[entry.id].verdict} {entry.title} {done[entry.id].reason[:100]}".rstrip())
@@ -87,7 +87,7 @@ def run(target: Target, entries: Sequence[Entry], say: Callable[[str], None] = l
         left = target.tidy()
     for entry in entries:
         if entry.id not in done:
-            done[entry.id] = derived(entry, done)
+            done[entry.id] = derived(entry, done) if entry.rest.startswith("=") else compared(entry, done, target)
             say(f"{entry.id} {done[entry.id].verdict} {entry.title}")
     if left:
         say(f"未能停用的测试账户与目录：{'、'.join(left)}")
@@ -120,6 +120,24 @@ def derived(entry: Entry, done: dict[str, Result]) -> Result:
         verdict = GOOD if found else NOT_APPLICABLE
     reason = "、".join(f"{id} {each}" for id, each in verdicts.items() if each not in (GOOD, NOT_APPLICABLE))
     return Result(entry, verdict, f"依据 {reason}" if reason else f"依据 {'、'.join(ids)}", evidence)
+
+
+def compared(entry: Entry, done: dict[str, Result], target: Target) -> Result:
+    """Whether a run on another database came to the same verdicts: wrong on one only is 不符合, any other difference is told."""
+    if not target.other:
+        return Result(entry, NOT_RUN, entry.rest.partition(" ")[2])
+    evidence = Evidence()
+    ours = target.tables.dialect if target.tables is not None else "未知"
+    theirs = str(target.other["stack"].get("数据库", "未知"))
+    verdicts = {one["id"]: one["verdict"] for one in target.other["results"]}
+    evidence.see(not theirs.startswith(ours), "两次运行面对不同的数据库", f"{ours} / {theirs}")
+    both = [id for id in done if id in verdicts]
+    differ = {id: f"{done[id].verdict}/{verdicts[id]}" for id in both if done[id].verdict != verdicts[id]}
+    broken = [f"{id} {told}" for id, told in differ.items() if BAD in told.split("/")]
+    evidence.see(len(both) > 10 and not broken, "没有只在一种数据库上不符合的项", broken or f"比较 {len(both)} 项")
+    other = [f"{id} {told}" for id, told in differ.items() if BAD not in told.split("/")]
+    evidence.see(not other, "其余判定相同（部分符合、未执行的差别逐项列出）", "；".join(other) or "相同", vital=False)
+    return judge(entry, evidence)
 
 
 @dataclass(frozen=True)

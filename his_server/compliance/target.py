@@ -13,7 +13,9 @@ import os
 import secrets
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -83,6 +85,8 @@ class Target:
     disturb: bool = False
     empty: str = ""
     """URL of a database without tables, for a restore."""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """The report of a run on another database."""
     hospital_code: str = "H32060200006"
     mark: str = field(default_factory=lambda: "hgcs" + secrets.token_hex(3))
     secrets: set[str] = field(default_factory=set)
@@ -225,6 +229,19 @@ class Target:
         if self.command is None:
             raise NotRun("没有给出已安装的命令（--command）")
         return self.command(arguments, environment or {})
+
+    @contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """A folder for what the product's commands read and write: they leave root for the service's account."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield self.hand_over(Path(folder))
+
+    def hand_over(self, path: Path) -> Path:
+        """Give a file or folder of ours to the service's account (the owner of the data folder), as an administrator would."""
+        if os.geteuid() == 0 and self.data_dir is not None:
+            owner = self.data_dir.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
+        return path
 
     @property
     def today(self) -> str:

@@ -2,7 +2,7 @@
 
 `smoke.py journey` makes a small hospital in the installed database and works a journey through HTTP: registration, prescription,
 settlement, dispensing, and reads it back. `smoke.py administrators` signs the three first administrators in with what setup gave them,
-changes their passwords and writes the compliance suite's file of accounts. `smoke.py load STOP OUT` repeats journeys and reads on several threads, a new connection
+changes their passwords and writes the compliance suite's file of accounts, with a doctor and a cashier of that hospital. `smoke.py load STOP OUT` repeats journeys and reads on several threads, a new connection
 per request as the gateway makes them, until the file STOP appears, and writes what it counted to OUT. `--base` names the gateway.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import secrets
 import ssl
 import sys
 import threading
@@ -23,11 +24,14 @@ sys.path.insert(0, "/srv/repo")
 
 from his_server import settings as settings_module  # noqa: E402
 from his_server.app import create_app, open_database  # noqa: E402
+from his_server.security import passwords  # noqa: E402
+from his_server.security.models import User  # noqa: E402
 from tests.factories.hospital import World, make_world  # noqa: E402
 from tests.serving import headers_of  # noqa: E402
 
 
 KNOWN = Path("/srv/out/world.json")
+WORKERS = Path("/srv/out/workers.json")
 
 
 class Answer:
@@ -95,10 +99,24 @@ def hospital(base: str) -> World:
         world.sign_in_again()
     else:
         world = make_world(app, database, stock_packs=200_000, capacity=200_000)
+        give_passwords(world)
         KNOWN.write_text(json.dumps(world.ids))
     for who, client in list(world.clients.items()):
         world.clients[who] = Caller(base, headers_of(world, client))  # type: ignore[assignment]
     return world
+
+
+def give_passwords(world: World) -> None:
+    """The factories' people have no password; an installed hospital has no such accounts. The suite's doctor and cashier are kept."""
+    kept = {}
+    with world.db.begin() as session:
+        for name, user_id in world.ids.items():
+            if name.startswith("user_"):
+                user, word = session.get_one(User, user_id), "Gai#7" + secrets.token_hex(8) + "Qz"
+                user.password = passwords.make(world.db.sealer, user.id, word, settings_module.load().password_rounds)
+                kept[name.removeprefix("user_")] = (user.login, word)
+    WORKERS.touch(mode=0o600)
+    WORKERS.write_text(json.dumps({who: kept[who] for who in ("doctor", "cashier")}))
 
 
 def journey(world: World, name: str) -> None:
@@ -139,7 +157,6 @@ def load(world: World, stop: Path, threads: int) -> None:
 def administrators(base: str) -> None:
     """First sign-in of each administrator: one-time code and a new password."""
     import base64
-    import secrets
 
     from his_server.compliance.client import Account, Http, Visitor
 
@@ -150,6 +167,8 @@ def administrators(base: str) -> None:
         Visitor(Http(base)).sign_in(account, "Gai#7" + secrets.token_hex(8) + "Qz")
         assert account.password != password, f"{login} wasn't asked to change the first password"
         lines.append(f'[{role}]\nlogin = "{login}"\npassword = "{account.password}"\ntotp = "{seed}"\n')
+    for who, (login, password) in (json.loads(WORKERS.read_text()) if WORKERS.exists() else {}).items():
+        lines.append(f'[{who}]\nlogin = "{login}"\npassword = "{password}"\n')
     target = Path("/srv/out/administrators.toml")
     target.touch(mode=0o600)
     target.write_text("\n".join(lines), encoding="utf-8")

@@ -91,7 +91,7 @@ class Verification:
         self.root.run("systemctl restart postgresql")
         orders = [f"CREATE ROLE his LOGIN PASSWORD '{WORDS['his']}'", f"CREATE ROLE assessor SUPERUSER LOGIN PASSWORD '{WORDS['assessor']}'",
                   *(f"CREATE DATABASE {name} OWNER his ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' TEMPLATE template0"
-                    for name in ("his", "restored"))]
+                    for name in ("his", "restored", "spare"))]
         path = self.root.path / "srv/database.sql"
         path.write_text(";\n".join(orders) + ";\n")
         self.root.run("setpriv --reuid=postgres --regid=postgres --init-groups psql -v ON_ERROR_STOP=1 -f /srv/database.sql", timeout=120)
@@ -312,8 +312,9 @@ class Verification:
         root.run(self.smoke("administrators") + "; cp /srv/out/administrators.toml /srv/administrators.toml; "
                  "chown root:root /srv/administrators.toml; chmod 600 /srv/administrators.toml", timeout=1800)
         root.run("rm -rf /srv/report", check=False)
+        empty = f"COMPLIANCE_EMPTY_DATABASE='{self.address('his', 'spare')}' " if root.database == "postgresql" else ""
         status, said = root.run(
-            f"COMPLIANCE_DATABASE='{self.address('assessor')}' his-server compliance run --profile all --base http://127.0.0.1:8000 "
+            f"COMPLIANCE_DATABASE='{self.address('assessor')}' {empty}his-server compliance run --profile all --base http://127.0.0.1:8000 "
             "--app-dir /opt/his-server/app --data-dir /var/lib/his-server --log-dir /var/log/his-server --accounts /srv/administrators.toml "
             "--out /srv/report --key /srv/assessor.pem --allow-disturbing", check=False, timeout=3600)
         assert status in (0, 1) and "报告：" in said, said[-3000:]

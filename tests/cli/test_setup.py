@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import os
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -111,7 +113,10 @@ def test_set_up_from_a_file(answers: Answers, tmp_path: Path) -> None:
     assert [login for login, _, _ in accounts] == ["zhangsan", "lisi", "wangwu"]
     assert (tmp_path / "accounts").stat().st_mode & 0o077 == 0
     assert all(password not in done.stdout + done.stderr for _, password, _ in accounts)
-    assert (tmp_path / "elsewhere.db").exists()
+    with closing(sqlite3.connect(tmp_path / "elsewhere.db")) as database:  # the national code tables are there from the first day
+        rows = [database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+                for name in ("dictionary_entry", "frequency", "region", "postal_area")]
+    assert all(count > least for count, least in zip(rows, (500, 20, 6000, 3000), strict=True)), rows
     sealed = tmp_path / "data" / "keys" / "database.sealed"
     assert sealed.stat().st_mode & 0o077 == 0 and b"elsewhere" not in sealed.read_bytes()
     assert "elsewhere" not in config.read_text()

@@ -23,6 +23,7 @@ from his_server import startup
 from his_server.actor import SYSTEM
 from his_server.cli import main
 from his_server.compliance.checks import recovery
+from his_server.compliance.checks.program import tree_digest
 from his_server.compliance.client import Account, Answer
 from his_server.compliance.frame import Result, catalogue
 from his_server.compliance.run import run_one
@@ -174,7 +175,10 @@ def install(program: Path) -> None:
     manifest.parent.mkdir(parents=True)
     manifest.write_text('id = "H7"\nowner = "检验科"\ndirection = "outbound"\nsensitive = ["patient"]\n', "utf-8")
     parts = [{"name": one.metadata["Name"], "version": one.version, "licenses": ["x"]} for one in distributions()]
-    (program / "sbom.json").write_text(json.dumps({"components": parts}), "utf-8")
+    own = next(one for one in parts if one["name"] == "his-server")
+    digest = {"hashes": [{"alg": "SM3", "content": tree_digest(program)}]}
+    document = {"metadata": {"component": {**own, **digest}}, "components": [one for one in parts if one is not own]}
+    (program / "sbom.json").write_text(json.dumps(document), "utf-8")
 
 
 def furnish(database: Database, world: World, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import date
 
 from crypto import get_provider
 from his_server import reporting, startup
@@ -23,12 +24,17 @@ from his_server.security import (
 from his_server.security import settings as security_settings
 from modules.discipline import service as statistics
 from modules.kernel.orders import rules as order_rules
-from modules.kernel.orders.service import prescribing
+from modules.kernel.orders.service import following, prescribing
 from modules.kernel.patients import rules as patient_rules
 from modules.kernel.patients import service
 from modules.kernel.patients.service import access, concealing
+from modules.kernel.stock import rules as stock_rules
+from modules.outpatient_pharmacy import rules as pharmacy_rules
+from modules.outpatient_pharmacy.service import codes as tracecodes
+from modules.outpatient_pharmacy.service import dispensing
 from tests.compliance.breaking import (
     Break,
+    accepted,
     always,
     answers,
     both,
@@ -195,6 +201,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
         lambda house, patch: house.target.__dict__.update(openapi={**house.target.openapi, "info": {"version": "9.9"}}),
     ),
     ("XC-13", "a part that isn't listed", file_in("app/sbom.json", '{"components": [{"name": "Flask", "version": "1"}]}')),
+    ("XC-13", "a program that isn't the one of the list", file_in("app/crypto/added.py", "x = 1\n")),
     ("XC-14", "a component under another licence", put(program, "_licence", always("GPL-3.0-only"))),
     ("MP-10", "a password on the wire", tapped),
     (
@@ -304,6 +311,17 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("RX-05", "nine days of poison", put(order_rules, "TOXIC_DAYS", 9)),
     ("RX-08", "everybody has every right", put(order_rules, "antimicrobial_level", always(3))),
     ("RX-11", "nothing is refused", put(prescribing, "_refuse_unlawful", always(None))),
+    ("RX-01", "a prescription holds for ever", put(following, "today", always(date(2000, 1, 1)))),
+    ("RX-07", "paper may go at once", put(pharmacy_rules, "KEEP_YEARS", dict.fromkeys(pharmacy_rules.KEEP_YEARS, 0))),
+    ("RX-09", "one pharmacist is enough", put(dispensing, "_four_eyes", always(None))),
+    ("TC-01", "anything is a code", put(stock_rules, "code_error", always(None))),
+    ("TC-02", "a code is sold twice", accepted("/dispense")),
+    ("TC-03", "nobody asks for a code", put(tracecodes, "insured", always(False))),
+    ("TC-04", "codes don't come back", put(tracecodes, "take_back", always(None))),
+    ("TC-05", "a pack never gets empty", accepted("/dispense")),
+    ("TC-07", "a lost pack is sold", accepted("/dispense")),
+    ("FN-10", "a decision is made twice", accepted("/decide")),
+    ("FN-12", "a shift is received twice", accepted("/hand-over")),
     (
         "RX-12",
         "both are told that they succeeded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from his_server.compliance.frame import (
     chosen,
     judge,
 )
-from his_server.compliance.run import count, derived, run, run_one
+from his_server.compliance.run import compared, count, derived, run, run_one
 from his_server.compliance.tables import Tables
 from his_server.compliance.target import Done, Target
 from tests.compliance.controls import CONTROLS
@@ -57,7 +58,7 @@ def test_the_catalogue_is_whole_and_every_check_is_run_or_has_its_reason() -> No
         assert (entry.id in CHECKS) == (entry.rest == ""), entry.id
         if entry.rest:
             kind, _, text = entry.rest.partition(" ")
-            assert kind in "=!?" and len(text) > 3 and (entry.mode != "D" or kind == "?"), entry.id
+            assert kind in "=!?@" and len(text) > 3 and (entry.mode != "D" or kind == "?"), entry.id
     assert len(chosen("all")) == 158 and {entry.profile for entry in chosen("等保")} == {"等保"}
 
 
@@ -130,6 +131,44 @@ def test_a_derived_verdict_is_the_worst() -> None:
         done = {id: Result(catalogue()[id], GOOD) for id in ids} | {ids[0]: Result(catalogue()[ids[0]], worst)}
         assert derived(entry, done).verdict == worst
     assert derived(entry, {}).verdict == NOT_RUN
+
+
+def test_what_commands_of_the_product_need_is_handed_to_the_services_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[tuple[Any, int, int]] = []
+    monkeypatch.setattr(os, "chown", lambda path, user, group: given.append((path, user, group)))
+    made, owner = target(), tmp_path.stat()
+    for root, data, times in ((0, None, 0), (1000, tmp_path, 0), (0, tmp_path, 2)):
+        monkeypatch.setattr(os, "geteuid", lambda root=root: root)
+        made.data_dir = data
+        with made.workplace() as folder:
+            assert folder.is_dir() and made.hand_over(folder / "file") == folder / "file"
+        assert not folder.exists() and len(given) == times, (root, data)
+    assert given == [(folder, owner.st_uid, owner.st_gid), (folder / "file", owner.st_uid, owner.st_gid)]
+
+
+def other_run(**verdicts: str) -> dict[str, Any]:
+    return {"stack": {"数据库": "postgresql 15"}, "results": [{"id": id, "verdict": one} for id, one in verdicts.items()]}
+
+
+@pytest.mark.requirement("XC-05")
+def test_a_run_on_another_database_is_compared() -> None:
+    entry, made = catalogue()["XC-05"], target()
+    made.tables = Tables("sqlite://")
+    done = {id: Result(one, GOOD) for id, one in list(catalogue().items())[:12]}
+    same = {id: GOOD for id in done}
+    assert compared(entry, done, made).verdict == NOT_RUN  # nothing to compare with
+    for there, verdict in ((GOOD, GOOD), (PARTLY, PARTLY), (NOT_RUN, PARTLY), (BAD, BAD)):
+        made.other = other_run(**{**same, "MP-03": there})
+        result = compared(entry, done, made)
+        assert result.verdict == verdict and ("MP-03" in str(result.evidence.seen)) == (verdict != GOOD)
+    done["MP-03"] = Result(catalogue()["MP-03"], BAD)  # wrong here only
+    made.other = other_run(**same)
+    assert compared(entry, done, made).verdict == BAD
+    made.tables = Tables("postgresql+psycopg://x")  # the same kind of database proves nothing
+    done["MP-03"] = Result(catalogue()["MP-03"], GOOD)
+    assert compared(entry, done, made).verdict == BAD
 
 
 @pytest.fixture

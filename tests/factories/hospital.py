@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from his_server.actor import SYSTEM
 from his_server.db import Database, now, numbering, today
@@ -147,11 +148,12 @@ def make_world(app: Flask, db: Database, *, stock_packs: int = 100, capacity: in
                               base_unit="片", pack_size=3, antimicrobial="")
         free = make.make_drug(session, "0.00", name="异烟肼片", form="片剂", tb=True, antimicrobial="",
                               dose_amount=Decimal("0.1"), base_unit="片", pack_size=100)
-        session.add_all([Frequency(code=code, name=code, times_per_day=times, interval_days=days)
-                         for code, (times, days) in RHYTHMS.items()])
-        session.add_all([DictionaryEntry(dictionary=d, code=code, name=name) for d, code, name in (
-            ("sex", "1", "男"), ("sex", "2", "女"), ("psn_cert_type", "01", "居民身份证"),
-            ("insutype", "310", "职工基本医疗保险"))])
+        if session.scalar(select(DictionaryEntry.id).limit(1)) is None:  # an installation has the whole code tables
+            session.add_all([Frequency(code=code, name=code, times_per_day=times, interval_days=days)
+                             for code, (times, days) in RHYTHMS.items()])
+            session.add_all([DictionaryEntry(dictionary=d, code=code, name=name) for d, code, name in (
+                ("sex", "1", "男"), ("sex", "2", "女"), ("psn_cert_type", "01", "居民身份证"),
+                ("insutype", "310", "职工基本医疗保险"))])
         session.add(Diagnosis(code="J20.900", name="急性支气管炎", category="呼吸系统疾病"))
         session.add_all([RegisterLevel(code="普通", item_id=fee.id), RegisterLevel(code="急诊", item_id=fee.id)])
         stores = {kind: Store(code=kind[:2].upper(), name=name, kind=kind, department_id=pharmacy.id, active=True)

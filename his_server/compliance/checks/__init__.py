@@ -8,6 +8,7 @@ from his_server.compliance.checks import (
     crypto_algorithms,
     crypto_integrity,
     crypto_storage,
+    dispensary,
     inputs,
     journey,
     ledgers,
@@ -19,6 +20,8 @@ from his_server.compliance.checks import (
     program,
     recovery,
     sessions,
+    tracing,
+    window,
 )
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "crypto_algorithms",
     "crypto_integrity",
     "crypto_storage",
+    "dispensary",
     "inputs",
     "journey",
     "ledgers",
@@ -40,4 +44,6 @@ __all__ = [
     "program",
     "recovery",
     "sessions",
+    "tracing",
+    "window",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from his_server.compliance.checks.access import unmasked
+from his_server.compliance.checks.journey import WINDOW, hand_out, patient, two_pharmacists
+from his_server.compliance.checks.patients import exportable
+from his_server.compliance.checks.prescribing import catalogue_of
 from his_server.compliance.client import Answer
-from his_server.compliance.frame import Evidence, check
+from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import Target
 
 COLUMNS = {
@@ -86,6 +89,11 @@ def coverage(target: Target, seen: Evidence) -> None:
     made = [row for row in target.db.rows("security_user", login_key=f"{target.mark}-a")]
     if made:
         boss.put(f"/api/security/users/{made[0]['id']}", {**body, "active": False})
+    if target.disturb:
+        try:
+            _work(target)
+        except NotRun as error:
+            seen.note("没有当场办理收费、发药、调价、日结", error)
     for what, event in (
         ("收费", "charge.settle"),
         ("退费", "charge.refund"),
@@ -94,10 +102,26 @@ def coverage(target: Target, seen: Evidence) -> None:
         ("日结", "shift.close"),
         ("导出报表", "report.xlsx"),
     ):
-        if target.db.count("security_audit", event=event):
-            seen.see(True, f"{what}留有审计（已有记录）", event)
+        if count := target.db.count("security_audit", event=event):
+            seen.see(True, f"{what}留有审计", f"{event} {count} 条")
         else:
             seen.lacks(f"{what}（库中还没有这类业务）")
+
+
+def _work(target: Target) -> None:
+    """One of each of the hospital's business, as far as it can be done today."""
+    pharmacists, clerk = two_pharmacists(target), target.whoever("masterdata.edit")
+    with patient(target) as who:
+        drug = next(iter(who.visit.drugs(1)))
+        pack = Decimal(drug["pack_size"])
+        hand_out(target, who.pay(who.order(drug, pack)).prescription, pharmacists).good("发药")
+        bill = who.pay(who.order(drug, pack, check_reason="合规测试"))
+        who.refund(bill, bill.settlement["lines"][0], pack).good("退费")
+    priced = catalogue_of(target).drugs["慢病药"]
+    price = {"price": "11", "valid_from": target.today, "reason": "合规测试"}
+    clerk.post(f"/api/masterdata/drugs/{priced}/prices", price).good("调价")
+    exportable(target)
+    target.staff("cashier").post(f"{WINDOW}/shifts/close", {"counted_cash": None}).good("日结")
 
 
 @check("DB-16", "http", "accounts", "database")
@@ -129,13 +153,13 @@ def content(target: Target, seen: Evidence) -> None:
 @check("DB-18", "command")
 def retention(target: Target, seen: Evidence) -> None:
     """Less than 180 days is refused, by the command and by the settings."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = target.his("audit", "archive", "--days", "30", "--folder", folder)
+    with target.workplace() as folder:
+        done = target.his("audit", "archive", "--days", "30", "--folder", str(folder))
         seen.see(done.code != 0 and "180" in done.out, "归档保留期 30 天被拒绝", done.out[-160:])
-        config = f"{folder}/short.toml"
-        with open(config, "w", encoding="utf-8") as file:
-            file.write("[module.security]\naudit_days = 30\n")
-        done = target.his("audit", "archive", "--folder", folder, environment={"HIS_CONFIG": config})
+        config = folder / "short.toml"
+        config.write_text("[module.security]\naudit_days = 30\n", "utf-8")
+        target.hand_over(config)
+        done = target.his("audit", "archive", "--folder", str(folder), environment={"HIS_CONFIG": str(config)})
         seen.see(done.code != 0, "设置 audit_days = 30 被拒绝", done.out[-160:] or f"退出码 {done.code}", vital=False)
     seen.lacks("满 180 天的记录归档后在恢复环境中读出（须有半年前的数据；由 tests/security/test_audit.py 在注入时钟下证明）")
 

@@ -228,10 +228,11 @@ TESTS: dict[str, Callable[[bytes], float]] = {
 @check("MP-17", "command")
 def device(target: Target, seen: Evidence) -> None:
     """Another module than the one configured isn't silently used: a device that isn't there stops the product."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = Path(folder) / "options.json"
+    with target.workplace() as folder:
+        options = folder / "options.json"
         options.write_text(f'{{"library": "{folder}/libsdf.so", "key_index": 1}}', "utf-8")
         options.chmod(0o600)
+        target.hand_over(options)
         done = target.his("keys", "--provider", "sdf", "--provider-options", str(options), "selftest")
         seen.see(done.code != 0, "配置为密码机而设备库不存在：自检不通过，不退回软件实现", done.out[-160:])
         environment = {"HIS_CRYPTO_PROVIDER": "sdf", "HIS_CRYPTO_LIBRARY": f"{folder}/libsdf.so"}

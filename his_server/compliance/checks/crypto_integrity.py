@@ -9,8 +9,6 @@ import base64
 import contextlib
 import json
 import sqlite3
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from dialects.assessing import renamed
@@ -157,10 +155,11 @@ def _cut_tail(target: Target, seen: Evidence) -> None:
     if db.dialect != "sqlite" or not db.url.database:
         seen.lacks("截去审计尾部（连同封存记录）：须在数据库副本上做，只有内嵌库能由本套件复制")
         return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy.db"
+    with target.workplace() as folder:
+        copy = folder / "copy.db"
         with contextlib.closing(sqlite3.connect(db.url.database)) as source, contextlib.closing(sqlite3.connect(copy)) as to:
             source.backup(to)
+        target.hand_over(copy)
         cut = type(db)(f"sqlite:///{copy}")
         last = max((row["seq"] for row in cut.rows("security_seal", chain="audit")), default=0)
         tail = [row for row in cut.rows("security_seal", chain="audit") if row["seq"] > last - 20]
@@ -177,14 +176,14 @@ def signed_documents(target: Target, seen: Evidence) -> None:
     """A signed document is exported, verified without database and keys, and every altered byte shows."""
     kinds = sorted({row["kind"] for row in target.db.rows("security_signature", 3000)})
     seen.see(kinds, "有电子签名的文书种类", kinds)
-    with tempfile.TemporaryDirectory() as folder:
+    with target.workplace() as folder:
         for kind in kinds:
             row = target.db.rows("security_signature", 1, newest=True, kind=kind)[0]
-            file = Path(folder) / f"{kind}.json"
+            file = folder / f"{kind}.json"
             exported = target.his("signatures", "export", kind, str(row["document_id"]), "--out", str(file))
             if not seen.see(exported.code == 0, f"导出 {kind} 的签名", exported.out[-120:]):
                 continue
-            public = Path(folder) / "key.pem"
+            public = folder / "key.pem"
             key = target.his("signatures", "key")
             begin, end = "-----BEGIN", "-----END PUBLIC KEY-----"
             public.write_text(begin + key.out.partition(begin)[2].partition(end)[0] + end + "\n", "utf-8")

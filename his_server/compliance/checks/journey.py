@@ -170,7 +170,7 @@ def the_way_it_came(target: Target, seen: Evidence) -> None:
 def hand_out(target: Target, prescription: int, pharmacists: Sequence[Visitor]) -> Answer:
     """Review and pick by one, hand out by the other, as far as this pharmacy asks for it; the last answer."""
     first, second = pharmacists
-    _ready(prescription, first)
+    ready(prescription, first)
     return second.post(f"{PHARMACY}/prescriptions/{prescription}/dispense", {"codes": []})
 
 
@@ -228,7 +228,7 @@ def one_wins(target: Target, seen: Evidence) -> None:
         for _ in range(ROUNDS):
             bill = who.pay(who.order(drug, Decimal(drug["pack_size"])))
             line = bill.settlement["lines"][0]
-            _ready(bill.prescription, pharmacists[0])
+            ready(bill.prescription, pharmacists[0])
             place = f"{PHARMACY}/prescriptions/{bill.prescription}/dispense"
             with ThreadPoolExecutor(2) as pool:
                 giving = pool.submit(pharmacists[1].post, place, {"codes": []})
@@ -246,7 +246,7 @@ def one_wins(target: Target, seen: Evidence) -> None:
     seen.see(done.code == 0, "账目与库存核对为平", done.out.splitlines()[-1] if done.out else done.code)
 
 
-def _ready(prescription: int, pharmacist: Visitor) -> None:
+def ready(prescription: int, pharmacist: Visitor) -> None:
     """As far as it must be before it may be handed out: reviewed where the pharmacy or an alert wants it, and picked."""
     place = f"{PHARMACY}/prescriptions/{prescription}"
     if pharmacist.post(f"{place}/pick", {"codes": []}).code == "pharmacy.review_first":

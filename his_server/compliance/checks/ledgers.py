@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -216,54 +215,6 @@ def red_receipts(target: Target, seen: Evidence) -> None:
     seen.see(not below, "任何明细的退费合计不超过原额", below[:5] or "0 行")
     if target.command is not None:
         seen.note("原票未被改动", "由 MP-14 的校验覆盖")
-
-
-@check("FN-10", "database")
-def two_persons(target: Target, seen: Evidence) -> None:
-    """Whoever asked for a refund didn't approve it; the rights are of different roles."""
-    rows = [row for row in target.db.rows("refund_approval") if row["decided_by"]]
-    if rows:
-        own = [row["id"] for row in rows if row["decided_by"] == row["requested_by"]]
-        seen.see(not own, "退费申请与审批不是同一人", own[:5] or f"{len(rows)} 件")
-    else:
-        seen.lacks("库中还没有审批过的退费")
-    settled = [row for row in target.db.rows("settlement", kind="refund") if row["approver_id"]]
-    own = [row["number"] for row in settled if row["approver_id"] == row["cashier_id"]]
-    seen.see(not own, "退费单上的批准人不是收费员本人", own[:5] or f"{len(settled)} 笔")
-    if target.missing(("http", "accounts")):
-        seen.lacks("岗位权限（需账户文件）")
-        return
-    both = [
-        code
-        for code, role in target.roles.items()
-        if {"charging.approve_refund", "outpatient_billing.refund"} <= role["permissions"]
-    ]
-    seen.see(not both, "没有标准岗位同时持有退费与审批权限", both or "无")
-
-
-@check("FN-12", "database")
-def shifts(target: Target, seen: Evidence) -> None:
-    """Every settlement is in one shift; a closed shift's frozen figures equal its rows; nothing comes later into it."""
-    closed = [row for row in some(target, "shift", "收费员班次") if row["state"] != "open"]
-    settlements = target.db.rows("settlement")
-    known = {row["id"] for row in target.db.rows("shift")}
-    seen.see(all(row["shift_id"] in known for row in settlements), "每笔结算都在一个班次内", f"{len(settlements)} 笔")
-    totals = sums(settlements, "shift_id", lambda row: exact(target, row["total"]))
-    late = [
-        row["number"]
-        for shift in closed
-        for row in settlements
-        if row["shift_id"] == shift["id"] and str(row["settled_at"]) > str(shift["closed_at"])
-    ]
-    seen.see(not late, "日结之后没有单据进入该班次", late[:5] or f"{len(closed)} 个已结班次")
-    wrong = [
-        shift["number"]
-        for shift in closed
-        if shift["statement"] and Decimal(str(json.loads(shift["statement"])["net"])) != totals[shift["id"]]
-    ]
-    seen.see(not wrong, "日结单冻结的净额 = 明细合计", wrong[:5] or "全部一致")
-    if not closed:
-        seen.lacks("库中还没有已日结的班次")
 
 
 @check("FN-13", "database", "command")

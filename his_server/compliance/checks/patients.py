@@ -152,7 +152,7 @@ def _lists(target: Target, role: str) -> list[str]:
 @check("PR-07", "http", "accounts")
 def exports(target: Target, seen: Evidence) -> None:
     """Exports are for those who may, audited with how much went out, and say who made them."""
-    reports, who = _exportable(target)
+    reports, who = exportable(target)
     if who is None:
         seen.lacks("没有可导出的报表")
         return
@@ -174,7 +174,7 @@ def exports(target: Target, seen: Evidence) -> None:
     seen.lacks("导出审批、文件加密与盲水印（产品没有）")
 
 
-def _exportable(target: Target) -> tuple[tuple[str, str], Visitor | None]:
+def exportable(target: Target) -> tuple[tuple[str, str], Visitor | None]:
     for role in target.roles:
         if role in ADMINISTRATORS or target.roles[role]["second_factor"]:
             continue

@@ -198,7 +198,21 @@ def nothing_from_abroad(target: Target, seen: Evidence) -> None:
         )
         out = _outgoing(urlsplit(target.base).port or 80)
         seen.see(not out, "服务进程没有对外连接（本机抽样）", out or "0 条")
-    seen.lacks("断网整机运行与 DNS 日志（在无路由的网络命名空间里运行本套件即可）")
+    ways = ways_out()
+    if ways:
+        seen.lacks("断网整机运行与 DNS 日志（在无路由的网络命名空间里运行本套件即可）")
+    else:
+        seen.see(True, "服务、后台任务与本套件全程在没有任何对外路由的网络中运行", "只有回环")
+
+
+def ways_out() -> list[str]:
+    """Interfaces beside the loopback over which anything could leave this network namespace."""
+    found = set()
+    for name, at in (("route", 0), ("ipv6_route", -1)):
+        path = Path("/proc/net") / name
+        lines = path.read_text("ascii").splitlines() if path.exists() else []
+        found |= {line.split()[at] for line in lines if line.split() and line.split()[at] not in ("lo", "Iface")}
+    return sorted(found)
 
 
 def _outgoing(port: int) -> list[str]:

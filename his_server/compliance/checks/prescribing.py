@@ -1,17 +1,15 @@
 """What the law lets a doctor prescribe, asked at its limits (RX-03, 04, 05, 08, 11).
 
-Drugs, diagnoses and doctors are the suite's own, marked, without stock: whatever the rules let pass ends at the empty shelf, so
-that no prescription is left behind. At the end the drugs are stopped.
+Drugs, diagnoses and doctors are the suite's own, marked, without stock until tracing.py needs some: whatever the rules let pass
+ends at the empty shelf or is cancelled at once, so that no prescription is left behind. At the end the drugs are stopped.
 """
 
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from his_server.compliance.checks.orders import Visit, visit
@@ -38,6 +36,7 @@ DRUGS: dict[str, tuple[str, ...]] = {
     "限制": ("限制级抗菌药", "片剂", "普通", "限制", "0", "1", "乙", "", "", "", ""),
     "特殊": ("特殊级抗菌药", "片剂", "普通", "特殊", "0", "1", "丙", "", "", "", ""),
     "整盒": ("不可拆零片", "片剂", "普通", "", "0", "0", "丁", "", "", "", ""),
+    "追溯": ("追溯药片", "片剂", "普通", "", "0", "1", "戊", "", "", "", ""),
 }
 PACK = 10
 DIAGNOSES = {"结核": "A15.0", "肺炎": "J18.9", "肺癌": "C34.9", "多动症": "F90.0"}
@@ -76,13 +75,13 @@ class Catalogue:
         return f"{self.target.mark}-{n:02d}".upper()
 
     def _bring(self, kind: str, rows: Sequence[dict[str, Any]]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{kind}.csv"
+        with self.target.workplace() as folder:
+            path = folder / f"{kind}.csv"
             with path.open("w", encoding="utf-8", newline="") as file:
                 out = csv.DictWriter(file, list(rows[0]))
                 out.writeheader()
                 out.writerows(rows)
-            done = self.target.his("import", kind, str(path))
+            done = self.target.his("import", kind, str(self.target.hand_over(path)))
         if done.code != 0:
             raise NotRun(f"不能导入测试目录：{done.out[-200:]}")
 
@@ -150,15 +149,21 @@ def told(answer: Answer) -> str:
     return f"{answer.status} {errors[0].get('message') or answer.json.get('message', '')}"
 
 
+def catalogue_of(target: Target) -> Catalogue:
+    """The suite's own drugs, brought in once."""
+    if "catalogue" not in target.kept:
+        made = Catalogue(target)
+        made.fill()
+        target.kept["catalogue"] = made
+    found: Catalogue = target.kept["catalogue"]
+    return found
+
+
 @contextmanager
 def desk(target: Target, seen: Evidence) -> Iterator[Desk]:
     """A patient of today's clinic and the marked drugs. :raises NotRun: no clinic, or it is night."""
-    catalogue = target.kept.get("catalogue")
-    if catalogue is None:
-        catalogue = target.kept["catalogue"] = Catalogue(target)
-        catalogue.fill()
     with visit(target) as today:
-        yield Desk(catalogue, today, seen)
+        yield Desk(catalogue_of(target), today, seen)
 
 
 @check("RX-03", *NEEDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.metadata
 import json
 import re
@@ -54,7 +55,8 @@ def _sbom(target: Target) -> tuple[Path, dict[str, Any]]:
 def bill_of_materials(target: Target, seen: Evidence) -> None:
     """The SBOM names exactly what is installed, with digests that are true."""
     path, document = _sbom(target)
-    components = document.get("components") or document.get("packages") or []
+    main = (document.get("metadata") or {}).get("component")  # CycloneDX keeps the program itself apart from its parts
+    components = [*([main] if main else ()), *(document.get("components") or document.get("packages") or ())]
     listed = {_plain(str(one.get("name"))): str(one.get("version") or one.get("versionInfo") or "") for one in components}
     seen.see(components, "SBOM 列出组件", f"{path.name}，{len(components)} 个")
     there = {_plain(one.metadata["Name"]): one.version for one in importlib.metadata.distributions()}
@@ -70,6 +72,21 @@ def bill_of_materials(target: Target, seen: Evidence) -> None:
         if not (one.get("licenses") or one.get("license") or one.get("licenseDeclared"))
     )
     seen.see(not unlicensed, "每个组件写明许可证", unlicensed[:8] or "全部写明", vital=False)
+    told = next((one["content"] for one in (main or {}).get("hashes") or () if one.get("alg") == "SM3"), None)
+    if told is None:
+        seen.lacks("程序自身的 SM3 摘要：SBOM 中没有")
+    else:
+        assert target.app_dir is not None
+        seen.see(told == tree_digest(target.app_dir), "程序自身的 SM3 摘要与磁盘上的文件一致", told[:16])
+
+
+def tree_digest(folder: Path) -> str:
+    """SM3 over names and digests of a folder's files, as the SBOM's maker forms it; without byte code and the lists."""
+    total = hashlib.new("sm3")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path not in (folder / "manifest.json", folder / "sbom.json"):
+            total.update(f"{path.relative_to(folder.parent)}\0{hashlib.new('sm3', path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _plain(name: str) -> str:

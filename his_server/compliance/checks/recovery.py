@@ -9,7 +9,6 @@ import socket
 import ssl
 import statistics
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -41,27 +40,28 @@ def backup(target: Target, seen: Evidence) -> None:
     """Back up, restore into an empty database, compare every table; a damaged backup is refused before anything is written."""
     if target.his("backup", "--help").code != 0:
         raise NotRun("本安装没有 his-server backup 命令")
-    with tempfile.TemporaryDirectory() as folder:
+    with target.workplace() as folder:
         began = time.monotonic()
-        made = target.his("backup", "create", "--to", folder, "--without-recovery-key")
+        made = target.his("backup", "create", "--to", str(folder), "--without-recovery-key")
         if not seen.see(made.code == 0, "备份并自动核对", made.out[-160:]):
             return
-        file = max((path for path in Path(folder).iterdir() if path.is_file()), key=lambda path: path.stat().st_size)
+        file = max((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.stat().st_size)
         seen.note("备份用时（RPO 取决于备份周期）", f"{time.monotonic() - began:.1f} 秒，{file.stat().st_size / 1e6:.1f} MB")
         marked = target.mark.encode()
         seen.see(marked not in file.read_bytes(), "备份文件是密文", file.name)
-        damaged = Path(folder) / f"damaged{file.suffix}"
+        damaged = folder / f"damaged{file.suffix}"
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         damaged.write_bytes(content)
+        target.hand_over(damaged)
         bad = target.his("backup", "verify", str(damaged))
-        seen.see(bad.code != 0, "损坏一比特的备份核对不通过", bad.out[-120:])
+        seen.see(bad.code != 0 and "损坏" in bad.out, "损坏一比特的备份核对不通过并说明原因", bad.out[-120:])
         if target.db.dialect != "sqlite" and not target.empty:
             seen.lacks("恢复到空数据库（须另给一个空库：--empty-database）")
             return
         empty = target.empty or f"sqlite:///{folder}/restored.db"
         refused = target.his("restore", str(damaged), environment={"HIS_DATABASE_URL": empty})
-        seen.see(refused.code != 0, "损坏的备份拒绝恢复", refused.out[-120:])
+        seen.see(refused.code != 0 and "损坏" in refused.out, "损坏的备份拒绝恢复并说明原因", refused.out[-120:])
         began = time.monotonic()
         done = target.his("restore", str(file), environment={"HIS_DATABASE_URL": empty})
         if not seen.see(done.code == 0, "恢复到空数据库", done.out[-160:]):

@@ -204,7 +204,9 @@ def certificates(target: Target, seen: Evidence) -> None:
     assert target.data_dir is not None
     trust = target.data_dir / "trust"
     made = not trust.exists()
-    trust.mkdir(mode=0o700, exist_ok=True)
+    if made:
+        trust.mkdir(mode=0o700)
+        target.hand_over(trust)
     root_file, list_file = trust / f"{target.mark}.pem", trust / f"{target.mark}.crl"
     now = datetime.now(UTC)
     who = target.new_account("cashier")
@@ -236,6 +238,8 @@ def certificates(target: Target, seen: Evidence) -> None:
         try:
             root_file.write_text(pem.encode("CERTIFICATE", authority.certificate.der), "ascii")
             list_file.write_text((Path(folder) / "ca" / "crl.pem").read_text("ascii"), "ascii")
+            for file in (root_file, list_file):
+                target.hand_over(file)
             target.admin("secadmin").post(bind, {"certificate": own}).good("登记证书")
             body = prove(private, own)
             first = target.visitor().post("/api/session/certificate", body)

@@ -4,6 +4,7 @@ from his_server.module import MenuItem, Module, Permission
 from his_server.security import directory, events
 from modules.kernel.masterdata import models as models
 from modules.kernel.masterdata.cli import import_
+from modules.kernel.masterdata.importing import standard_tables
 from modules.kernel.masterdata.routes import DICTIONARIES, EDIT, ORGANISE, VIEW, routes
 from modules.kernel.masterdata.service.lookups import department_labels
 
@@ -32,4 +33,5 @@ module = Module(
         MenuItem("基础数据", "字典", "/dictionaries", "kernel/masterdata/dictionaries", DICTIONARIES, 63),
     ),
     cli=import_,
+    first_data=standard_tables,
 )

@@ -136,6 +136,12 @@ def protections(call: Call, person_id: int) -> dict[str, Any]:
                       for row in access.history(call.session, person_id)]}
 
 
+@routes.get("/protected", permission=access.DECIDE, query=schemas.ProtectedQuery, out=schemas.ProtectedsOut)
+def protected(call: Call) -> dict[str, Any]:
+    """封存和受限的病人档案，最近决定的在前"""
+    return queries.protected(call.session, call.actor, **call.query)
+
+
 @routes.post("/<int:person_id>/break-glass", permission=VIEW, body=schemas.EmergencyIn, status=201)
 def break_glass(call: Call, person_id: int) -> dict[str, Any]:
     """紧急调阅受限的病人资料（留痕，60 分钟）"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from his_server.wire import Choice, Day, Id, Revision, Text
+from his_server.wire import Choice, Day, Id, PageQuery, Revision, Text, paged
 from modules.kernel.patients.service.access import KINDS as PROTECTION_KINDS
 from modules.kernel.patients.service.identifiers import KINDS
 from modules.kernel.patients.service.recognising import CARD_KINDS
@@ -299,6 +299,29 @@ class ProtectionsOut(Schema):
     """All decisions on a person."""
 
     items = fields.List(fields.Nested(ProtectionOut))
+
+
+class ProtectedQuery(PageQuery):
+    """Which files: sealed ones, those of level 4 and 5, or both."""
+
+    which = Choice("all", "locked", "restricted", load_default="all")
+
+
+class ProtectedOut(ProtectionOut):
+    """A file that isn't open to everybody, and the decision in force."""
+
+    class Meta:
+        exclude = ("in_force",)
+
+    id = fields.Integer()
+    person_id = fields.Integer()
+    outpatient_no = fields.String()
+    name = fields.String()
+    sex = fields.String()
+    age = fields.String(allow_none=True)
+
+
+ProtectedsOut = paged(ProtectedOut)
 
 
 class EmergencyIn(Schema):

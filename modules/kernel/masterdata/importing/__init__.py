@@ -2,6 +2,7 @@
 
 from modules.kernel.masterdata.importing.kinds import KINDS
 from modules.kernel.masterdata.importing.run import OTHERS, ImportReport, import_file, import_rows
+from modules.kernel.masterdata.importing.standard import standard_tables
 from modules.kernel.masterdata.importing.table import CellError, read_table
 
-__all__ = ["KINDS", "OTHERS", "CellError", "ImportReport", "import_file", "import_rows", "read_table"]
+__all__ = ["KINDS", "OTHERS", "CellError", "ImportReport", "import_file", "import_rows", "read_table", "standard_tables"]

@@ -18,6 +18,7 @@ from modules.kernel.patients.models import EmergencyAccess, Person, PersonProtec
 from modules.kernel.patients.rules import CONCEALED
 from modules.kernel.patients.service import access
 from modules.kernel.patients.settings import Settings
+from tests.counting import count_queries
 from tests.factories.hospital import World
 from tests.factories.security import signed_in_client
 
@@ -189,12 +190,42 @@ def test_protected_files_are_not_merged_away(world: World, patient: int) -> None
     assert world.post("chief", "/api/patients/999999/protection", {"level": 3, "reason": "院内决定"}).status_code == 404
 
 
+@pytest.mark.requirement("PR-02", "PR-06")
+def test_the_office_sees_what_is_sealed_and_restricted(world: World, db: Database, patient: int) -> None:
+    others = [world.ok(world.post("registrar", "/api/patients", {"name": f"某人{n}"}))["id"] for n in range(3)]
+    protect(world, patient, level=3, locked=True, kinds=["dispute"], reason="医疗纠纷")
+    for person, level in zip(others, (3, 4, 5), strict=True):
+        protect(world, person, level=level, kinds=["hiv"])
+    path = "/api/patients/protected"
+
+    def ids(**query: Any) -> list[int]:
+        return [row["person_id"] for row in world.ok(world.clients["chief"].get(path, query_string=query))["items"]]
+
+    assert ids() == [others[2], others[1], patient]  # the newest decision first; level 3 is nothing special
+    assert (ids(which="locked"), ids(which="restricted")) == ([patient], [others[2], others[1]])
+    page = world.ok(world.clients["chief"].get(path, query_string={"limit": 2}))
+    assert page["next"] and ids(limit=2, after=page["next"]) == [patient]
+    with count_queries(db) as count:
+        assert len(ids()) == 3
+    assert sum("person_protection" in statement for statement in count.statements) == 1
+    row = world.ok(world.get("chief", f"{path}?which=locked"))["items"][0]
+    assert (row["name"], row["level"], row["kinds"], row["reason"], row["decided_by_name"]) == (
+        "标**", 3, ["dispute"], "医疗纠纷", "钱医务")
+    protect(world, patient, locked=False, reason="已处理完毕")
+    protect(world, others[1], level=1)
+    assert ids() == [others[2]]
+    for who in ("doctor", "registrar", "cashier", "other"):
+        assert world.get(who, path).status_code == 403
+    assert world.get("chief", f"{path}?after=x").status_code == 422
+
+
 def shown(world: World, *texts: str) -> set[str]:
-    """Where one of the texts stands in an answer to a GET that a role of the small hospital may ask."""
+    """Where one of the texts stands in an answer to a GET that a role of the small hospital may ask. The list of sealed files
+    itself is left out: it is for those who decide on them."""
     found = set()
     paths = world.get("chief", "/api/openapi.json").json["paths"]
     for path, about in paths.items():
-        if "get" not in about or "{" in path or path.startswith("/api/live"):
+        if "get" not in about or "{" in path or path.startswith(("/api/live", "/api/patients/protected")):
             continue
         for who in world.clients:
             text = world.get(who, path).get_data(as_text=True)

@@ -25,6 +25,12 @@ export function useCodes(): { choices: Record<string, Choice[]>; nameOf: (field:
 /** GB/T 2261.1 as it is chosen; unknown is the empty choice. */
 export const SEXES: Choice[] = [{ value: '1', label: '男' }, { value: '2', label: '女' }, { value: '9', label: '未说明' }]
 
+/** Why a file is protected (GB/T 39725); the server's KINDS. */
+export const PROTECTION_KINDS: Choice[] = [
+  { value: 'dispute', label: '医疗纠纷' }, { value: 'infectious', label: '传染病' }, { value: 'hiv', label: '艾滋病' }, { value: 'psychiatric', label: '精神疾病' },
+  { value: 'minor', label: '未成年人' }, { value: 'vip', label: '特殊人员' }, { value: 'staff', label: '本院职工' }, { value: 'other', label: '其他' },
+]
+
 /** The places of a person: each is asked for by itself and never copied from another (M3.5). */
 export const PLACES = [
   { key: 'home', title: '现住址', detail: true }, { key: 'household', title: '户口地址', detail: true }, { key: 'birth', title: '出生地', detail: true },
