@@ -175,6 +175,7 @@ def exports(target: Target, seen: Evidence) -> None:
 
 
 def exportable(target: Target) -> tuple[tuple[str, str], Visitor | None]:
+    """A report that somebody of an ordinary role may export, with its query, and that person; None where there is none."""
     for role in target.roles:
         if role in ADMINISTRATORS or target.roles[role]["second_factor"]:
             continue
