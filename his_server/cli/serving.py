@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -74,10 +75,20 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
     def load() -> Any:
         from his_server.app import create_app
 
-        return create_app(found.settings, database=found.database, hospital=found.hospital)
+        app = create_app(found.settings, database=found.database, hospital=found.hospital)
+        settle_memory()
+        return app
 
     serve(load, bind=bind, workers=workers, threads=threads, timeout=timeout, preload_app=True,
           accesslog="-" if access_log else None, when_ready=when_ready, on_exit=on_exit, child_exit=child_exit)
+
+
+def settle_memory() -> None:
+    """What is there once a program is loaded stays to its end: the garbage collector needn't look at it again (and a forked
+    process shares its pages), and looks at what requests leave behind less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def serve(load: Callable[[], Any], **options: Any) -> None:

@@ -45,6 +45,10 @@ _VISIT = (select(Encounter.visit_no, Encounter.person_id, Encounter.started_at)
           .where(Encounter.visit_no == bindparam("b_number")))
 _ABOUT = select(InterfaceCall.id).where(InterfaceCall.business_key == bindparam("b_number")).limit(1)
 _TRACED = select(InterfaceCall.id).where(InterfaceCall.trace_id == bindparam("b_trace")).limit(1)
+_TERMED = (select(CallTerm.call_id).where(CallTerm.term == bindparam("b_term")).order_by(CallTerm.call_id.desc()).limit(20)
+           .subquery())
+_PEER = (select(InterfaceCall.id).join(_TERMED, _TERMED.c.call_id == InterfaceCall.id)
+         .where(InterfaceCall.peer_number == bindparam("b_peer")).limit(1))
 _TRACES = (select(OutboxEvent.trace_id).where(OutboxEvent.business_key.in_(bindparam("b_numbers", expanding=True)))
            .limit(50))
 
@@ -66,7 +70,7 @@ def person_of(session: Session, number: str) -> int | None:
 def understand(session: Session, actor: Actor, text: str) -> Understood:
     """What was typed: a settlement's or visit's number, any number of ours, a transaction, a patient, or words.
 
-    Tried in this order; at most six queries, each by an index.
+    Tried in this order; at most seven queries, each by an index.
     """
     text = text.strip()
     if not text:
@@ -85,6 +89,8 @@ def understand(session: Session, actor: Actor, text: str) -> Understood:
         return _matter(session, f"业务号 {upper}", {upper})
     if _TRACE.fullmatch(text.lower()) and portable.fetch(connection, _TRACED, {"b_trace": text.lower()}):
         return Understood("追踪号", "trace", {"b_trace": text.lower()})
+    if _NUMBER.fullmatch(text) and portable.fetch(connection, _PEER, {"b_term": text.lower(), "b_peer": text}):
+        return Understood(f"对方流水号 {text}", "words 1", {"b_word_0": text.lower()})
     if found := patients.search(session, actor, text, 20):
         return Understood(f"病人 {found[0]['name']}" + (f" 等 {len(found)} 人" if len(found) > 1 else ""),
                           "persons", {"b_persons": [person["id"] for person in found]})

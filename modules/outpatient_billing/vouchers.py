@@ -24,23 +24,22 @@ def settlement(found: Mapping[str, Any], *, hospital: str, paper: str, copy: int
     """收费凭证 or 退费凭证 of a settlement; zero-priced ones too (M1.1). ``copy`` 2 and more are marked 补打."""
     refund = found["kind"] == "refund"
     name = {"refund": "退费", "convert": "自费转医保"}.get(found["kind"], "收费")
-    person = found["person"]
     page = Document(paper, reprint="补打" if copy > 1 else None)
     page.title(f"{hospital}{name}凭证")
     page.pairs([
-        ("姓名", person["name"]), ("性别", SEX.get(person["sex"], "")), ("门诊号", person["outpatient_no"]),
+        ("姓名", found["name"]), ("性别", SEX.get(found["sex"], "")), ("门诊号", found["outpatient_no"]),
         ("结算号", found["number"]), ("时间", f"{local(found['settled_at']):%Y-%m-%d %H:%M:%S}"),
         ("收费员", found["cashier_name"]),
     ], columns=3)
     for receipt in found["receipts"]:
-        mark = "（红字）" if receipt.colour == "red" else ""
-        page.line(f"票据号 {receipt.number}{mark}　{receipt.title}　{receipt.amount} 元", bold=True)
+        mark = "（红字）" if receipt["colour"] == "red" else ""
+        page.line(f"票据号 {receipt['number']}{mark}　{receipt['title']}　{receipt['amount']} 元", bold=True)
     page.table(_LINES, found["lines"])
     page.pairs([(METHOD_NAMES.get(p["method"], p["method"]), f"{p['amount']} 元") for p in found["payments"]] or
                [("支付", "无需支付")], columns=3)
     if refund and found["reason"]:
         page.line(f"退费原因：{found['reason']}")
-    for place in dict.fromkeys(f"{p['store']}　{p['window'] or '窗口待叫号'}" for p in found.get("pickups", ())):
+    for place in dict.fromkeys(f"{p['store']}　{p['window'] or '窗口待叫号'}" for p in found["pickups"]):
         page.line(f"取药：{place}", bold=True)
     page.line(f"合计（{'退' if refund else '收'}）：{found['total']} 元", bold=True, align="right")
     page.barcode(found["number"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter, defaultdict
@@ -72,6 +73,18 @@ def memory(pids: Sequence[int]) -> int:
                 continue  # it has just ended
             total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
     return total
+
+
+def cpu_seconds(root: int) -> float:
+    """Processor time of a process tree so far, its ended children's too."""
+    ticks = 0
+    for pid in tree(root):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        ticks += sum(int(fields[place]) for place in (11, 12, 13, 14))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class MemoryWatch(threading.Thread):

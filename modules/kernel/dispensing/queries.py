@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
+from dialects import portable
 from his_server.module import Finding
 from modules.kernel.dispensing.models import DispensingTask, DrugReturn, DrugReturnLine, PickupWindow
 from modules.kernel.stock.models import Store
 
+_PICKUPS = (
+    select(DispensingTask.prescription_id, DispensingTask.state, Store.name.label("store"), PickupWindow.name.label("window"))
+    .join(Store, Store.id == DispensingTask.store_id)
+    .outerjoin(PickupWindow, PickupWindow.id == DispensingTask.window_id)
+    .where(DispensingTask.settlement_id == bindparam("b_settlement")).order_by(DispensingTask.id))
+
 
 def pickups(session: Session, settlement_id: int) -> list[dict[str, Any]]:
     """Where a settlement's prescriptions are handed out: store and window; one query."""
-    rows = session.execute(
-        select(DispensingTask.prescription_id, DispensingTask.state, Store.name.label("store"),
-               PickupWindow.name.label("window"))
-        .join(Store, Store.id == DispensingTask.store_id)
-        .outerjoin(PickupWindow, PickupWindow.id == DispensingTask.window_id)
-        .where(DispensingTask.settlement_id == settlement_id).order_by(DispensingTask.id))
-    return [dict(row._mapping) for row in rows]
+    session.flush()
+    return [row._asdict() for row in portable.fetch(session.connection(), _PICKUPS, {"b_settlement": settlement_id})]
 
 
 def returns_of_settlement(session: Session, settlement_id: int) -> list[dict[str, Any]]:

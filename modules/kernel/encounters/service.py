@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -20,7 +20,7 @@ VISIT_NO = numbering.Series("visit_no", "就诊号", "{date:%Y%m%d}{n:05d}", per
 KINDS = ("outpatient", "emergency", "inpatient")
 STATES = {"waiting": "候诊", "seen": "就诊中", "finished": "已结束", "cancelled": "已取消"}
 
-ports.number_lookups.append(lambda number: select(Encounter.person_id).where(Encounter.visit_no == number))
+ports.number_lookups.append(select(Encounter.person_id).where(Encounter.visit_no == bindparam("b_number")))
 
 
 RELATION_DAYS = 7

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from his_server.actor import Actor
 
-number_lookups: list[Callable[[str], Select[tuple[int]]]] = []
-"""Each makes, from a normalised number, a SELECT of person ids; the search unites them with the identifiers."""
+number_lookups: list[Select[tuple[int]]] = []
+"""Each finds ``person_id`` by a normalised number, its parameter ``b_number``; the search unites them with the identifiers."""
 relations: list[Callable[[Session, Actor, Sequence[int]], bool]] = []
 """Each tells whether the actor treats one of these persons (one person's ids) at present (PR-04)."""
 NEED_TO_KNOW = "patients:need_to_know"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, union
 from sqlalchemy.orm import Session, aliased
 
+from dialects import portable
 from his_server.actor import Actor
 from his_server.db import history, today
 from his_server.search import classify, matching
@@ -56,19 +58,28 @@ def search(session: Session, actor: Actor, q: str, limit: int) -> list[dict[str,
     text = q.strip()
     ids: list[int] = []
     if _NUMBER.match(number := rules.normalise_number(text)):
-        known = select(PersonIdentifier.person_id).where(
-            PersonIdentifier.number_index.in_(PersonIdentifier.number.blinds(number)))
-        ids = list(session.scalars(union(known, *(make(number) for make in ports.number_lookups)).limit(limit)))
+        session.flush()
+        ids = [row.person_id for row in portable.fetch(session.connection(), _numbered(), {
+            "b_blinds": PersonIdentifier.number.blinds(number), "b_number": number, "b_limit": limit})]
     if not ids and classify(text) & {"name", "pinyin", "initials", "wubi", "alias"}:
         ids = matching(session, person_search, text, limit=limit)
     return _brief(session, actor, ids)
+
+
+@cache
+def _numbered() -> Any:
+    """The persons of a number: built once, when all packages have added their lookups."""
+    known = select(PersonIdentifier.person_id).where(
+        PersonIdentifier.number_index.in_(bindparam("b_blinds", expanding=True)))
+    return union(known, *ports.number_lookups).limit(bindparam("b_limit"))
 
 
 def _brief(session: Session, actor: Actor, ids: Iterable[int]) -> list[dict[str, Any]]:
     order = list(dict.fromkeys(ids))
     if not order:
         return []
-    rows = {row.asked: row for row in session.execute(_BRIEF, {"ids": order})}
+    session.flush()
+    rows = {row.asked: row for row in portable.fetch(session.connection(), _BRIEF, {"ids": order})}
     found = {rows[key].id: rows[key] for key in order if key in rows}
     day, people = today(session), list(found.values())
     if any(row.locked for row in people) and not actor.can(access.LOCKED):  # 封存: not even in a list (PR-06)

@@ -9,8 +9,9 @@ from modules.outpatient_billing.queries.charging import (
     settlements,
     shifts,
     unpaid,
+    voucher,
 )
 from modules.outpatient_billing.queries.registrations import fee_of, registrations, renewable
 
 __all__ = ["approvals", "fee_of", "open_intents", "owing", "registrations", "renewable", "returns_of_registration",
-           "settlement", "settlements", "shifts", "unpaid"]
+           "settlement", "settlements", "shifts", "unpaid", "voucher"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -141,6 +141,33 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
         "pickups": dispensing.pickups(session, settlement_id),
         "drug_returns": dispensing.returns_of_settlement(session, found.reverses_id or settlement_id),
     }
+
+
+_OF = bindparam("b_settlement")
+_VOUCHER = (
+    select(Settlement.number, Settlement.kind, Settlement.total, Settlement.settled_at, Settlement.cashier_name,
+           Settlement.reason, Person.name, Person.sex, Person.outpatient_no)
+    .join(Person, Person.id == Settlement.person_id).where(Settlement.id == _OF))
+_VOUCHER_PARTS = {
+    "lines": select(ChargeLine.name, ChargeLine.spec, ChargeLine.unit, ChargeLine.price, ChargeLine.quantity,
+                    ChargeLine.amount).where(ChargeLine.settlement_id == _OF).order_by(ChargeLine.id),
+    "receipts": select(Receipt.number, Receipt.colour, Receipt.title, Receipt.amount)
+    .where(Receipt.settlement_id == _OF).order_by(Receipt.id),
+    "payments": select(Payment.method, Payment.amount).where(Payment.settlement_id == _OF).order_by(Payment.id),
+}
+
+
+def voucher(session: Session, settlement_id: int) -> dict[str, Any]:
+    """What is printed of a settlement; five queries. :raises NotFound: there is none."""
+    session.flush()
+    connection, asked = session.connection(), {"b_settlement": settlement_id}
+    head = next(iter(portable.fetch(connection, _VOUCHER, asked)), None)
+    if head is None:
+        raise NotFound("charging.settlement", "没有这次结算，请核对结算号")
+    return {**head._asdict(),
+            **{part: [row._asdict() for row in portable.fetch(connection, statement, asked)]
+               for part, statement in _VOUCHER_PARTS.items()},
+            "pickups": dispensing.pickups(session, settlement_id)}
 
 
 def _line(line: ChargeLine, performed: Any, refunded: Any, department: str | None) -> Mapping[str, Any]:

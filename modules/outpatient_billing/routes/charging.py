@@ -66,7 +66,7 @@ def settlement(call: Call, settlement_id: int) -> dict[str, Any]:
 @routes.post("/settlements/<int:settlement_id>/print", permission=CHARGE)
 def print_settlement(call: Call, settlement_id: int) -> Response:
     """打印收费凭证（可反复打印，第二次起标注补打）"""
-    found = queries.settlement(call.session, settlement_id)
+    found = queries.voucher(call.session, settlement_id)
     copy = ledger.count_print(call.session, call.actor, "settlement", settlement_id)
     hospital = current_app.extensions["his_settings"].hospital
     return _pdf(vouchers.settlement(found, hospital=hospital, paper=settings().receipt_paper, copy=copy))

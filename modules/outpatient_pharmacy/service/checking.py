@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
+from dialects import portable
 from his_server.actor import Actor
 from his_server.db import Database, now, of, today
 from his_server.messaging.outbox import Event
@@ -32,6 +33,18 @@ log = logging.getLogger("his.pharmacy")
 DISPENSE = "outpatient_pharmacy.dispense"
 LOOK_BACK = timedelta(days=7)
 """How long ago another prescription may be to count as taken at the same time (7 days is the usual longest)."""
+
+
+_STORED = select(MedicationCheck.id, MedicationCheck.outcome).where(MedicationCheck.task_id == bindparam("b_task"))
+_OTHERS = select(Prescription.id).where(
+    Prescription.person_id == bindparam("b_person"), Prescription.id != bindparam("b_this"),
+    Prescription.state.in_(("charged", "dispensed")), Prescription.issued_at >= bindparam("b_since")).limit(20)
+_DRUGS = (
+    select(Drug.code, PrescriptionLine.name, PrescriptionLine.dose, PrescriptionLine.dose_unit, PrescriptionLine.usage,
+           PrescriptionLine.frequency, PrescriptionLine.days)
+    .join(Drug, Drug.id == PrescriptionLine.drug_id)
+    .where(PrescriptionLine.prescription_id.in_(bindparam("b_ids", expanding=True)))
+    .order_by(PrescriptionLine.prescription_id, PrescriptionLine.position))
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ def look(session: Session, found: Prescription, task: DispensingTask) -> Checked
     request = _request(session, found)
     house = rules.house_alerts(request.allergies, [d.name for d in request.lines],
                                [d.name for d in request.also_taken])
-    stored = session.scalar(select(MedicationCheck).where(MedicationCheck.task_id == task.id))
+    stored = next(iter(portable.fetch(session.connection(), _STORED, {"b_task": task.id})), None)
     if stored is None:
         outcome = "pending" if CHECK in of(session).ports else "house"
         return Checked(outcome, tuple(house))
@@ -118,11 +131,9 @@ def _request(session: Session, found: Prescription) -> CheckCase:
     person = session.get(Person, found.person_id)
     assert person is not None
     drugs = _drugs(session, [found.id])
-    others = list(session.scalars(
-        select(Prescription.id).where(
-            Prescription.person_id == found.person_id, Prescription.id != found.id,
-            Prescription.state.in_(("charged", "dispensed")), Prescription.issued_at >= found.issued_at - LOOK_BACK)
-        .limit(20)))
+    session.flush()
+    others = [row.id for row in portable.fetch(session.connection(), _OTHERS, {
+        "b_person": found.person_id, "b_this": found.id, "b_since": found.issued_at - LOOK_BACK})]
     born = person.birth_date
     age = None if born is None else (
         today(session).year - born.year - ((today(session).month, today(session).day) < (born.month, born.day)))
@@ -131,10 +142,4 @@ def _request(session: Session, found: Prescription) -> CheckCase:
 
 
 def _drugs(session: Session, prescription_ids: Sequence[int]) -> tuple[CheckLine, ...]:
-    rows = session.execute(
-        select(Drug.code, PrescriptionLine.name, PrescriptionLine.dose, PrescriptionLine.dose_unit,
-               PrescriptionLine.usage, PrescriptionLine.frequency, PrescriptionLine.days)
-        .join(Drug, Drug.id == PrescriptionLine.drug_id)
-        .where(PrescriptionLine.prescription_id.in_(prescription_ids))
-        .order_by(PrescriptionLine.prescription_id, PrescriptionLine.position))
-    return tuple(CheckLine(*row) for row in rows)
+    return tuple(CheckLine(*row) for row in portable.fetch(session.connection(), _DRUGS, {"b_ids": prescription_ids}))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -25,6 +25,8 @@ from modules.outpatient_pharmacy.service import codes as tracecodes
 from modules.outpatient_pharmacy.service.scoping import controls, moved_on, prescription_for, task_of
 
 DISPENSE = "outpatient_pharmacy.dispense"
+_SCANNED = (select(ScannedCode.line_id, ScannedCode.code).where(ScannedCode.task_id == bindparam("b_task"))
+            .order_by(ScannedCode.id))
 Codes = Mapping[int, Sequence[str]]
 """Prescription line id → trace codes scanned."""
 
@@ -62,8 +64,8 @@ def _keep(session: Session, task_id: int, codes: Codes) -> None:
 def kept_codes(session: Session, task_id: int) -> dict[int, list[str]]:
     """The codes scanned at picking, by line; one query."""
     kept: dict[int, list[str]] = {}
-    for row in session.execute(select(ScannedCode.line_id, ScannedCode.code).where(ScannedCode.task_id == task_id)
-                               .order_by(ScannedCode.id)):
+    session.flush()
+    for row in portable.fetch(session.connection(), _SCANNED, {"b_task": task_id}):
         kept.setdefault(row.line_id, []).append(row.code)
     return kept
 

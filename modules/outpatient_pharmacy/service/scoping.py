@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -18,6 +18,8 @@ from modules.kernel.dispensing.models import DispensingTask
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.orders.models import Prescription
 from modules.kernel.stock.models import Store
+
+_CONTROLS = select(Drug.id, Drug.control).where(Drug.id.in_(bindparam("b_ids", expanding=True)))
 
 
 def store_for(session: Session, actor: Actor, permission: str, store_id: int) -> Store:
@@ -70,4 +72,5 @@ def moved_on(session: Session, task: DispensingTask) -> Conflict:
 
 def controls(session: Session, drug_ids: Sequence[int]) -> dict[int, str]:
     """Drug id → 管制类别 (普通, 麻醉, …); one query."""
-    return {row.id: row.control for row in session.execute(select(Drug.id, Drug.control).where(Drug.id.in_(drug_ids)))}
+    session.flush()
+    return {row.id: row.control for row in portable.fetch(session.connection(), _CONTROLS, {"b_ids": list(drug_ids)})}

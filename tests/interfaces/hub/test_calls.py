@@ -184,6 +184,9 @@ def test_the_timeline_joins_call_settlement_and_event(world: World, keeper: Sign
     number = world.ok(settled)["number"]
     page = keeper.get(f"{BASE}/calls", query_string={"q": number}).get_json()
     assert page["understood"] == f"结算 {number}" and [row["operation"] for row in page["items"]] == ["pay"]
+    peer = page["items"][0]["peer_number"]
+    theirs = keeper.get(f"{BASE}/calls", query_string={"q": peer}).get_json()
+    assert theirs["understood"] == f"对方流水号 {peer}" and theirs["items"] == page["items"]
     items = keeper.get(f"{BASE}/calls/{page['items'][0]['id']}/timeline").get_json()["items"]
     kinds = [item["kind"] for item in items]
     assert {"call", "event", "act"} <= set(kinds) and items == sorted(items, key=lambda item: item["at"])

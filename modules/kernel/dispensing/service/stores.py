@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -16,11 +16,15 @@ from modules.kernel.dispensing.models import StoreRule
 _RULE = StoreRule.__table__.c
 _HOURS = select(_RULE.store_id, _RULE.opens, _RULE.closes).where(_RULE.opens != "")
 
+_OF_STORE = select(*_RULE).where(_RULE.store_id == bindparam("b_store"))
+
 
 def rule_of(session: Session, store_id: int) -> StoreRule:
-    """The store's rule; where none is declared a transient strict one (everything reviewed, no night window)."""
-    found = session.scalar(select(StoreRule).where(StoreRule.store_id == store_id))
-    return found or StoreRule(store_id=store_id, review_first=True, return_review=True, night_start="", night_end="",
+    """The store's rule, to read; where none is declared a strict one (everything reviewed, no night window)."""
+    session.flush()
+    for row in portable.fetch(session.connection(), _OF_STORE, {"b_store": store_id}):
+        return StoreRule(**row._asdict())
+    return StoreRule(store_id=store_id, review_first=True, return_review=True, night_start="", night_end="",
                               night_amount=Decimal("0.00"), opens="", closes="", changed_at=now(session),
                               changed_by_name="")
 

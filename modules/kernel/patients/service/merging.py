@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
@@ -20,6 +20,11 @@ from his_server.messaging import outbox
 from his_server.security import audit
 from modules.kernel.patients.models import Person, PersonMerge, PersonProtection
 from modules.kernel.patients.service import concealing
+
+_own = aliased(Person)
+_ROOT = select(func.coalesce(_own.merged_into_id, _own.id)).where(_own.id == bindparam("b_person")).scalar_subquery()
+_FAMILY = (select(Person.id).where((Person.id == _ROOT) | (Person.merged_into_id == _ROOT))
+           .order_by(Person.merged_into_id.is_not(None), Person.id))
 
 
 def survivors(session: Session, person_ids: Iterable[int]) -> dict[int, Person]:
@@ -40,11 +45,8 @@ def survivor(session: Session, person_id: int) -> Person:
 
 def family(session: Session, person_id: int) -> list[int]:
     """The ids under which a person's documents lie: the survivor's first, then all merged into it. One query."""
-    own = aliased(Person)
-    root = select(func.coalesce(own.merged_into_id, own.id)).where(own.id == person_id).scalar_subquery()
-    ids = session.scalars(select(Person.id).where((Person.id == root) | (Person.merged_into_id == root))
-                          .order_by(Person.merged_into_id.is_not(None), Person.id))
-    return list(ids)
+    session.flush()
+    return [row.id for row in portable.fetch(session.connection(), _FAMILY, {"b_person": person_id})]
 
 
 def merge(session: Session, actor: Actor, survivor_id: int, merged_id: int, reason: str) -> PersonMerge:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Dialect, String, TypeDecorator, bindparam, func, select, type_coerce
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
+from his_server.db.types import quantity_text
 from his_server.errors import NotFound
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.stock import rules
@@ -19,33 +20,21 @@ STATES = {"counting": "清点中", "posted": "已过账", "cancelled": "已作�
 _L, _D, _B = StocktakeLine.__table__.c, Drug.__table__.c, Batch.__table__.c
 
 
-class _QuantityText(TypeDecorator[str]):
-    impl = String
-    cache_ok = True
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """The number with its four places."""
-        if value is None:
-            return None
-        return str(Decimal(int(value)).scaleb(-4)) if dialect.name == "sqlite" else str(value)
-
-
-def _text(column: Any) -> Any:
-    """A quantity read as its text: ten thousand Decimals are half of what opening a sheet costs. PostgreSQL writes it."""
-    return type_coerce(portable.number_text(column), String().with_variant(_QuantityText(), "sqlite", "dm"))
-
-
 _DEPARTMENT = (select(Store.department_id).join(Stocktake, Stocktake.store_id == Store.id)
                .where(Stocktake.id == bindparam("b_sheet")))
 _LINES = (
-    select(_L.position, _L.drug_id, _L.batch_id, _text(_L.book), _text(_L.expected), _text(_L.first_expected),
-           _text(_L.counted), _L.counted_by_name,
-           _L.merged_into, _D.code, _D.name, _D.spec, _D.manufacturer, _D.pack_unit, _D.base_unit, _D.pack_size,
-           _D.control, _B.lot_no, _B.expiry)
-    .select_from(StocktakeLine.__table__).join(Drug.__table__, _D.id == _L.drug_id)
-    .join(Batch.__table__, _B.id == _L.batch_id)
+    select(_L.position, _L.drug_id, _L.batch_id, *map(quantity_text, (_L.book, _L.expected, _L.first_expected, _L.counted)),
+           _L.counted_by_name, _L.merged_into, _B.lot_no, _B.expiry)
+    .select_from(StocktakeLine.__table__).join(Batch.__table__, _B.id == _L.batch_id)
     .where(_L.stocktake_id == bindparam("b_sheet"), _L.position > bindparam("b_after"))
     .order_by(_L.position).limit(bindparam("b_limit")))
+LINE_COLUMNS = ("position", "drug_id", "batch_id", "book", "expected", "first_expected", "counted", "counted_by_name",
+                "merged_into", "lot_no", "expiry")
+_DRUGS = select(_D.id, _D.code, _D.name, _D.spec, _D.manufacturer, _D.pack_unit, _D.base_unit, _D.pack_size, _D.control
+                ).where(_D.id.in_(select(_L.drug_id).where(
+                    _L.stocktake_id == bindparam("b_sheet"), _L.position > bindparam("b_after"),
+                    _L.position <= bindparam("b_last"))))
+DRUG_COLUMNS = ("drug_id", "code", "name", "spec", "manufacturer", "pack_unit", "base_unit", "pack_size", "control")
 
 
 def sheets(session: Session, *, store_id: int, after: str | None, limit: int) -> dict[str, Any]:
@@ -82,13 +71,15 @@ def sheet(session: Session, sheet_id: int) -> dict[str, Any]:
 
 
 def lines(session: Session, sheet_id: int, *, after: int, limit: int) -> dict[str, Any]:
-    """Lines of a sheet after a position; one query. ``next``: the last position, while there are more."""
-    rows = session.connection().execute(_LINES, {"b_sheet": sheet_id, "b_after": after, "b_limit": limit + 1}).all()
-    keys = ("position", "drug_id", "batch_id", "book", "expected", "first_expected", "counted", "counted_by_name",
-            "merged_into", "code", "name", "spec", "manufacturer", "pack_unit", "base_unit", "pack_size", "control",
-            "lot_no", "expiry")
-    return {"columns": keys, "rows": [(*row[:-1], row[-1].isoformat()) for row in rows[:limit]],
-            "next": rows[limit - 1].position if len(rows) > limit else None}
+    """Lines of a sheet after a position, and once each drug that they are of; two queries, rows in the order of
+    ``columns``, ``drugs`` in that of ``drug_columns``. ``next``: the last position, while there are more."""
+    connection, asked = session.connection(), {"b_sheet": sheet_id, "b_after": after}
+    rows = connection.execute(_LINES, {**asked, "b_limit": limit + 1}).all()
+    shown, more = rows[:limit], len(rows) > limit
+    drugs = connection.execute(_DRUGS, {**asked, "b_last": shown[-1].position}).all() if shown else []
+    return {"columns": LINE_COLUMNS, "rows": [(*row[:-1], row[-1].isoformat()) for row in shown],
+            "drug_columns": DRUG_COLUMNS, "drugs": [tuple(drug) for drug in drugs],
+            "next": shown[-1].position if more else None}
 
 
 def line_states(session: Session, sheet_id: int, positions: list[int]) -> list[dict[str, Any]]:

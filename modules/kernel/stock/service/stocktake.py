@@ -20,6 +20,7 @@ from dialects import portable
 from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import now, numbering
+from his_server.db.types import quantity_text
 from his_server.errors import Conflict, FieldError, Invalid, NotFound
 from his_server.messaging import outbox
 from his_server.security import audit
@@ -33,8 +34,8 @@ SERIES = numbering.Series("stocktake", "盘点单号", "PD{date:%y%m%d}{n:04d}",
 _LINE = StocktakeLine.__table__.c
 _HELD = StockBalance.__table__.c
 _EXPECTED = (select(_HELD.on_hand).where(_HELD.id == _LINE.balance_id).scalar_subquery())
-_STATES = (select(_LINE.position, _LINE.counted, _LINE.expected, _LINE.first_expected, _LINE.counted_by_name,
-                  _LINE.merged_into).where(_LINE.stocktake_id == bindparam("b_sheet")))
+_STATES = (select(_LINE.position, *map(quantity_text, (_LINE.counted, _LINE.expected, _LINE.first_expected)),
+                  _LINE.counted_by_name, _LINE.merged_into).where(_LINE.stocktake_id == bindparam("b_sheet")))
 _SOME = _STATES.where(_LINE.position.in_(bindparam("b_positions", expanding=True)))
 _SPAN = _STATES.where(_LINE.position.between(bindparam("b_first"), bindparam("b_last")))
 _HOLD = (update(Stocktake.__table__)  # type: ignore[arg-type]
@@ -135,7 +136,8 @@ def count(session: Session, actor: Actor, sheet_id: int, counts: Sequence[Count]
           ) -> list[dict[str, Any]]:
     """Enter counts; the books' figure of this moment is kept beside each. ``again``: a recount from the beginning.
 
-    Returns the lines as they are now. :raises Invalid: a position that isn't on the sheet, or was merged into another lot.
+    Returns the lines as they are now, quantities as text. :raises Invalid: a position that isn't on the sheet, or was merged
+    into another lot.
     """
     _hold(session, sheet_id)
     at = now(session)

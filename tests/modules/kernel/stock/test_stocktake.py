@@ -29,9 +29,11 @@ def sheet(house: House) -> int:
 
 
 def rows(house: House, key: int) -> dict[str, dict[str, object]]:
-    """The lines of a sheet by lot."""
+    """The lines of a sheet by lot, each with what its drug is."""
     page = house.ok(house.get("keeper", f"stock/sheets/{key}/lines"))
-    return {row[-2]: dict(zip(page["columns"], row, strict=True)) for row in page["rows"]}
+    drugs = {drug[0]: dict(zip(page["drug_columns"], drug, strict=True)) for drug in page["drugs"]}
+    lines = [dict(zip(page["columns"], row, strict=True)) for row in page["rows"]]
+    return {line["lot_no"]: {**drugs[line["drug_id"]], **line} for line in lines}
 
 
 def dispense(house: House, quantity: int, document: int) -> None:
@@ -101,6 +103,7 @@ def test_scanner_counts_packs_and_a_batch_that_moved_meanwhile_is_counted_again(
 def test_lots_are_merged_but_never_of_narcotics(house: House) -> None:
     key = sheet(house)
     lots = rows(house, key)
+    assert (lots["N1"]["control"], lots["A1"]["control"]) == ("麻醉", "普通") and lots["A1"]["name"] != lots["N1"]["name"]
     position = {lot: line["position"] for lot, line in lots.items()}
     path = f"stock/sheets/{key}/merge"
     refused = house.post("keeper", path, {"positions": [position["N1"]], "into": position["N2"]})
