@@ -1,4 +1,4 @@
-"""Prescriptions of a patient of the suite's own, written and cancelled again (RX-02, RX-06)."""
+"""Prescriptions of a patient of the suite's own, written and cancelled again (RX-02)."""
 
 from __future__ import annotations
 
@@ -119,13 +119,3 @@ def days(target: Target, seen: Evidence) -> None:
                 seen.see(fits, f"急诊处方 {asked} 天{'可以开' if good else '被拒绝'}", f"{answer.status} {answer.code}")
     except NotRun as error:
         seen.lacks(f"急诊 3 日（{error}）")
-
-
-@check("RX-06", "http", "accounts")
-def number_of_drugs(target: Target, seen: Evidence) -> None:
-    """Five drugs, not six."""
-    with visit(target) as before:
-        drugs = before.drugs(MOST + 1)
-        good, many = before.prescribe(drugs[:MOST], 3), before.prescribe(drugs, 3)
-        seen.see(good.status == 201, f"{MOST} 种药可以开", f"{good.status} {good.code} {good.json.get('message', '')}")
-        seen.see(many.status == 422, f"第 {MOST + 1} 种药被拒绝", f"{many.status} {many.code}")

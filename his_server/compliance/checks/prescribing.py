@@ -1,4 +1,4 @@
-"""What the law lets a doctor prescribe, asked at its limits (RX-03, 04, 05, 08, 11).
+"""What the law lets a doctor prescribe, asked at its limits (RX-03, 04, 05, 06, 08, 11).
 
 Drugs, diagnoses and doctors are the suite's own, marked, without stock until tracing.py needs some: whatever the rules let pass
 ends at the empty shelf or is cancelled at once, so that no prescription is left behind. At the end the drugs are stopped.
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from his_server.compliance.checks.orders import Visit, visit
+from his_server.compliance.checks.orders import MOST, Visit, visit
 from his_server.compliance.client import Answer, Visitor
 from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import Target
@@ -36,8 +36,11 @@ DRUGS: dict[str, tuple[str, ...]] = {
     "限制": ("限制级抗菌药", "片剂", "普通", "限制", "0", "1", "乙", "", "", "", ""),
     "特殊": ("特殊级抗菌药", "片剂", "普通", "特殊", "0", "1", "丙", "", "", "", ""),
     "整盒": ("不可拆零片", "片剂", "普通", "", "0", "0", "丁", "", "", "", ""),
+    "普通甲": ("普通甲片", "片剂", "普通", "", "0", "1", "己", "", "", "", ""),
+    "普通乙": ("普通乙片", "片剂", "普通", "", "0", "1", "庚", "", "", "", ""),
     "追溯": ("追溯药片", "片剂", "普通", "", "0", "1", "戊", "", "", "", ""),
 }
+PLAIN = ("异烟肼", "慢病药", "整盒", "普通甲", "普通乙", "追溯")
 PACK = 10
 DIAGNOSES = {"结核": "A15.0", "肺炎": "J18.9", "肺癌": "C34.9", "多动症": "F90.0"}
 REASON = {"chronic_reason": "慢性病病情稳定"}
@@ -211,6 +214,22 @@ def toxic(target: Target, seen: Evidence) -> None:
         at.passes("毒性药品 2 日极量（4 片）", at.ask(doctor, "毒性", 2, line={"quantity": "4"}))
         at.refused("毒性药品超过 2 日极量（5 片）", at.ask(doctor, "毒性", 2, line={"quantity": "5"}))
         at.refused("没有维护极量的毒性药品", at.ask(doctor, "毒性无极量", 1, line={"quantity": "1"}))
+
+
+@check("RX-06", "http", "accounts")
+def number_of_drugs(target: Target, seen: Evidence) -> None:
+    """Five drugs, not six; the suite's own where the pharmacy has too few ordinary ones."""
+    with visit(target) as before:
+        try:
+            drugs = before.drugs(MOST + 1)
+        except NotRun:
+            if target.missing(NEEDS):
+                raise
+            drugs = [{"id": catalogue_of(target).drugs[name]} for name in PLAIN]
+        good, many = before.prescribe(drugs[:MOST], 3), before.prescribe(drugs, 3)
+        fits = good.status == 201 or good.code == SHORT
+        seen.see(fits, f"{MOST} 种药可以开", told(good))
+        seen.see(many.status == 422, f"第 {MOST + 1} 种药被拒绝", told(many))
 
 
 @check("RX-08", *NEEDS)
