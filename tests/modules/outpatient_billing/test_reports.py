@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,9 +12,11 @@ from typing import Any
 import openpyxl
 import pytest
 from pypdf import PdfReader
+from sqlalchemy import select
 
 from his_server.actor import SYSTEM
 from his_server.clock import HOSPITAL_ZONE, ManualClock
+from his_server.security.audit import AuditRow
 from modules.kernel.masterdata.models import Department
 from modules.kernel.scheduling import service as scheduling
 from modules.kernel.scheduling.models import ClinicSession, ScheduleTemplate
@@ -254,6 +257,28 @@ def test_a_summary_of_many_cashiers_flows_over_pages_with_its_header(world: Worl
         said = {text.text for text in texts}
         assert {"收费员汇总表", "收费员", "支付方式", "净额"} <= said
         assert min(text.size for text in texts) >= 9.0
+
+
+@pytest.mark.requirement("M1.6")
+def test_a_report_is_printed_as_often_as_one_likes_and_its_copies_are_counted_and_marked(world: World) -> None:
+    world.register(world.person())
+    day = world.db.clock.today()
+
+    def paper(name: str = "cashier-summary") -> str:
+        answer = world.get("finance", f"/api/reports/{name}?from={day}&to={day}&format=pdf")
+        assert answer.status_code == 200
+        return "".join(text.text for page in PdfReader(io.BytesIO(answer.data)).pages for text in drawn(page))
+
+    assert "补打" not in paper()
+    assert "补打 第2次" in paper()
+    assert "补打" not in paper("refunds")
+    assert "补打 第3次" in paper()
+    world.register(world.person("李四"))  # the day went on: what is printed now was never printed
+    assert "补打" not in paper()
+    with world.db.begin(write=False) as session:
+        rows = session.scalars(select(AuditRow).where(AuditRow.event == "report.pdf").order_by(AuditRow.at, AuditRow.id))
+        assert [(row.object_id.split("#")[0], json.loads(row.detail)["copy"]) for row in rows] == [
+            ("cashier-summary", 1), ("cashier-summary", 2), ("refunds", 1), ("cashier-summary", 3), ("cashier-summary", 1)]
 
 
 @pytest.mark.requirement("M1.15")
