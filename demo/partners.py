@@ -13,7 +13,7 @@ from interfaces.hub import partners
 from interfaces.hub.gateway import USE_CASES
 
 CODE = "queue"
-GRANTED = ("departments.list", "staff.list", "schedules.list", "slots.list")
+GRANTED = ("departments.list", "staff.list", "schedules.list", "slots.list", "drug-notices.list")
 CONFIG = "demo-partner.json"
 """In ``data_dir``: what docs/interfaces/clients/client.py asks for."""
 

@@ -1,4 +1,7 @@
-"""Read views for partner systems (C6 of our contracts): departments, staff, clinic sessions and their slots."""
+"""Read views for partner systems (C6 of our contracts): departments, staff, clinic sessions and their slots, drug notices.
+
+Implements: M6.2
+"""
 
 from his_server.module import Module
 from interfaces.read_views.inbound import gateway

@@ -69,6 +69,20 @@ class Slots(_Item):
     remaining = fields.Integer(metadata=_told("剩余号数；停诊为 0"))
 
 
+class DrugNotice(_Item):
+    """A notice of the drug warehouse to doctors that is in force: a shortage, or a drug that may not be prescribed."""
+
+    code = fields.String(metadata=_told("通知号"))
+    kind = fields.String(metadata=_told("shortage 缺药，prohibition 禁药（不得开具）"))
+    drug_code = fields.String(metadata=_told("药品代码"))
+    drug_name = fields.String(metadata=_told("药品名称"))
+    spec = fields.String(metadata=_told("规格"))
+    reason = fields.String(metadata=_told("原因"))
+    substitute = fields.String(metadata=_told("可替代药品；没有为空"))
+    valid_from = Day(metadata=_told("起始日期"))
+    valid_to = Day(allow_none=True, metadata=_told("截止日期（含当日）；null 为撤回前一直有效"))
+
+
 def _page(item: type[Schema]) -> type[Schema]:
     return Schema.from_dict({
         "items": fields.List(fields.Nested(item)),
@@ -77,4 +91,5 @@ def _page(item: type[Schema]) -> type[Schema]:
     }, name=f"{item.__name__}Feed")
 
 
-DepartmentFeed, StaffFeed, ScheduleFeed, SlotsFeed = (_page(item) for item in (Department, Staff, Schedule, Slots))
+DepartmentFeed, StaffFeed, ScheduleFeed, SlotsFeed, DrugNoticeFeed = (
+    _page(item) for item in (Department, Staff, Schedule, Slots, DrugNotice))

@@ -25,6 +25,7 @@ from interfaces.read_views.models import ReadFeed, ReadFeedRow
 from interfaces.read_views.settings import Settings
 
 gateway = Gateway("read_views")
+_DAYS = ("day", "valid_from", "valid_to")
 
 
 def _settings() -> Settings:
@@ -92,8 +93,7 @@ def page(call: Call, resource: str, source: Callable[[Session, int], mapping.Row
 
 def _shown(row: Any) -> dict[str, Any]:
     content = json.loads(row.content)
-    if "day" in content:
-        content["day"] = date.fromisoformat(content["day"])
+    content |= {name: date.fromisoformat(content[name]) for name in _DAYS if content.get(name)}
     return {**content, "deleted": row.gone}
 
 
@@ -133,3 +133,10 @@ def schedules(call: Call) -> dict[str, Any]:
 def slots(call: Call) -> dict[str, Any]:
     """Slots left of each clinic session."""
     return page(call, "slots", mapping.slots)
+
+
+@gateway.use_case("drug-notices.list", "GET", "/drug-notices", title="缺药、禁药通知", query=contract.PageQuery,
+                  out=contract.DrugNoticeFeed, keys=("code", "deleted"), writes=True)
+def drug_notices(call: Call) -> dict[str, Any]:
+    """Shortage and prohibition notices in force."""
+    return page(call, "drug-notices", mapping.drug_notices)

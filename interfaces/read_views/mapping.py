@@ -10,8 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from his_server.db import today
-from modules.kernel.masterdata.models import Department, Staff
+from modules.kernel.masterdata.models import Department, Drug, Staff
 from modules.kernel.scheduling.models import ClinicSession
+from modules.kernel.stock.models import DrugNotice
+from modules.kernel.stock.service.notices import in_force
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
@@ -49,6 +51,16 @@ def slots(session: Session, days: int) -> Rows:
         total = one.capacity + one.extra
         yield str(one.id), {"code": str(one.id), "day": one.day.isoformat(), "total": total,
                             "remaining": total - one.taken if one.state == "open" else 0}
+
+
+def drug_notices(session: Session, _days: int) -> Rows:
+    """Notices in force today: what is withdrawn or over is gone."""
+    for one, drug in session.execute(select(DrugNotice, Drug).join(Drug, Drug.id == DrugNotice.drug_id)
+                                     .where(*in_force(today(session)))):
+        yield one.number, {"code": one.number, "kind": one.kind, "drug_code": drug.code, "drug_name": drug.name,
+                           "spec": drug.spec, "reason": one.reason, "substitute": one.substitute,
+                           "valid_from": one.valid_from.isoformat(),
+                           "valid_to": one.valid_to.isoformat() if one.valid_to else None}
 
 
 def _shown(session: Session, days: int) -> tuple[Any, Any]:

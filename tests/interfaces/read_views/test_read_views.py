@@ -10,16 +10,18 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from his_server.actor import SYSTEM
 from his_server.clock import ManualClock
 from his_server.db import Database
 from interfaces.hub import gateway
 from interfaces.read_views.simulator import Mirror
 from modules.kernel.masterdata.models import Department, Staff
 from modules.kernel.scheduling.models import ClinicSession
+from modules.kernel.stock.service import notices
 from tests.factories.hospital import World
 from tests.interfaces.hub.opening import Partner, make_partner
 
-ALL = ("departments.list", "staff.list", "schedules.list", "slots.list")
+ALL = ("departments.list", "staff.list", "schedules.list", "slots.list", "drug-notices.list")
 
 
 @pytest.fixture
@@ -99,6 +101,36 @@ def test_slots_count_down_with_registrations_and_a_stopped_session_has_none(worl
     schedules = Mirror("schedules")
     schedules.pull(partner.fetch)
     assert schedules.rows[code]["state"] == "stopped"
+
+
+@pytest.mark.requirement("M6.2")
+def test_a_doctors_workstation_elsewhere_hears_of_a_notice_and_of_its_end(world: World, partner: Partner, db: Database,
+                                                                         clock: ManualClock) -> None:
+    def publish(kind: str, drug: str = "drug", **more: Any) -> int:
+        with db.begin() as session:
+            session.info["actor"] = SYSTEM
+            return notices.publish(session, SYSTEM, kind=kind, drug_id=world.ids[drug], reason="厂家停产", **more).id
+
+    mirror = Mirror("drug-notices")
+    assert mirror.pull(partner.fetch) == 0
+    day = clock.today()
+    shortage = publish("shortage", substitute="头孢拉定胶囊")
+    publish("prohibition", valid_to=day)
+    publish("shortage", "pill", valid_from=day + timedelta(days=2))  # not yet
+    clock.move(seconds=10)
+    assert mirror.pull(partner.fetch) == 2
+    found = {row["kind"]: row for row in mirror.rows.values()}
+    assert {(row["drug_name"], row["reason"], row["valid_from"]) for row in found.values()} == {
+        ("阿莫西林胶囊", "厂家停产", str(day))}
+    assert (found["shortage"]["substitute"], found["shortage"]["valid_to"]) == ("头孢拉定胶囊", None)
+    assert found["prohibition"]["valid_to"] == str(day)
+    with db.begin() as session:
+        session.info["actor"] = SYSTEM
+        notices.withdraw_notice(session, SYSTEM, shortage, "已到货")
+    clock.move(seconds=10)
+    assert mirror.pull(partner.fetch) == 1 and [row["kind"] for row in mirror.rows.values()] == ["prohibition"]
+    clock.set(clock.now() + timedelta(days=1))  # over at the end of its day
+    assert mirror.pull(partner.fetch) == 1 and mirror.rows == {}
 
 
 def test_days_that_are_over_are_forgotten_and_not_called_deleted(world: World, partner: Partner, clock: ManualClock) -> None:
