@@ -41,7 +41,7 @@ class SupplierPaper(Keyed):
 class PurchaseOrder(Keyed):
     """An order: draft → sent → received | closed (the rest isn't waited for); cancelled. ``channel`` direct or sunshine.
 
-    ``platform_number`` is the procurement platform's, once it has the order.
+    ``platform_number`` is the procurement platform's, once it has the order; ``end_reason`` why it was cancelled or closed.
     """
 
     __tablename__ = "purchase_order"
@@ -59,6 +59,7 @@ class PurchaseOrder(Keyed):
     made_by_name: Mapped[str] = mapped_column(String(60))
     changed_at: Mapped[datetime] = mapped_column(Instant)
     changed_by_name: Mapped[str] = mapped_column(String(60))
+    end_reason: Mapped[str | None] = mapped_column(String(200))
 
 
 class PurchaseLine(Keyed):
@@ -78,7 +79,7 @@ class PurchaseLine(Keyed):
 
 
 class GoodsReceipt(Keyed):
-    """Goods that arrived: inspecting → accepted (into stock, in part or not at all: each line says) | cancelled."""
+    """Goods that arrived: inspecting → accepted (into stock, in part or not at all: each line says) | cancelled (why)."""
 
     __tablename__ = "goods_receipt"
     __table_args__ = (Index("ix_goods_receipt_store", "store_id", "made_at"),
@@ -97,6 +98,7 @@ class GoodsReceipt(Keyed):
     made_by_name: Mapped[str] = mapped_column(String(60))
     changed_at: Mapped[datetime] = mapped_column(Instant)
     changed_by_name: Mapped[str] = mapped_column(String(60))
+    cancel_reason: Mapped[str | None] = mapped_column(String(200))
 
 
 class GoodsReceiptLine(Keyed):

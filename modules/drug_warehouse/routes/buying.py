@@ -66,17 +66,17 @@ def send_order(call: Call, order_id: int) -> dict[str, Any]:
     return purchasing.detail(call.session, order_id)
 
 
-@routes.post("/orders/<int:order_id>/cancel", permission=BUY, value=True)
+@routes.post("/orders/<int:order_id>/cancel", permission=BUY, body=schemas.ReasonIn, value=True)
 def cancel_order(call: Call, order_id: int) -> dict[str, Any]:
     """作废未发送的订单"""
-    purchasing.cancel(call.session, call.actor, order_id)
+    purchasing.cancel(call.session, call.actor, order_id, **call.body)
     return purchasing.detail(call.session, order_id)
 
 
-@routes.post("/orders/<int:order_id>/close", permission=BUY, value=True)
+@routes.post("/orders/<int:order_id>/close", permission=BUY, body=schemas.ReasonIn, value=True)
 def close_order(call: Call, order_id: int) -> dict[str, Any]:
     """关闭订单，不再等未到部分"""
-    purchasing.close(call.session, call.actor, order_id)
+    purchasing.close(call.session, call.actor, order_id, **call.body)
     return purchasing.detail(call.session, order_id)
 
 
@@ -102,12 +102,13 @@ def receipt(call: Call, receipt_id: int) -> dict[str, Any]:
 def accept(call: Call, receipt_id: int) -> dict[str, Any]:
     """验收入库（可部分拒收）"""
     receiving.accept(call.session, call.actor, receipt_id, acknowledged=call.body["acknowledged"], rejected={
-        line["line_id"]: (line["packs"], line["reason"]) for line in call.body["rejected"]})
+        line["line_id"]: receiving.Rejected(line["packs"], line["reason"], frozenset(line["codes"]))
+        for line in call.body["rejected"]})
     return receiving.detail(call.session, receipt_id)
 
 
-@routes.post("/receipts/<int:receipt_id>/cancel", permission=RECEIVE, value=True)
+@routes.post("/receipts/<int:receipt_id>/cancel", permission=RECEIVE, body=schemas.ReasonIn, value=True)
 def cancel_receipt(call: Call, receipt_id: int) -> dict[str, Any]:
     """作废未验收的到货单"""
-    receiving.cancel(call.session, call.actor, receipt_id)
+    receiving.cancel(call.session, call.actor, receipt_id, **call.body)
     return receiving.detail(call.session, receipt_id)

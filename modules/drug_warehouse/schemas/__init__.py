@@ -98,11 +98,12 @@ class ArrivalIn(Schema):
 
 
 class RejectIn(Schema):
-    """Packs of a line that are refused, and why."""
+    """Packs of a line that are refused, why, and their trace codes as far as they were scanned."""
 
     line_id = Id(required=True)
     packs = QuantityField(required=True, positive=True)
     reason = Text(required=True, max=200)
+    codes = fields.List(Text(max=100, min=1), load_default=list, validate=validate.Length(0, 2000, error="追溯码过多"))
 
 
 class AcceptIn(Schema):

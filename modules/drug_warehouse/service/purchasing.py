@@ -109,15 +109,17 @@ def lines_of(session: Session, order_id: int) -> list[PurchaseLine]:
                                 .order_by(PurchaseLine.position)))
 
 
-def step(session: Session, actor: Actor, order_id: int, before: Sequence[str], target: str) -> PurchaseOrder:
+def step(session: Session, actor: Actor, order_id: int, before: Sequence[str], target: str, reason: str | None = None
+         ) -> PurchaseOrder:
     """The guarded transition of an order. :raises Conflict: somebody brought it elsewhere (who, when)."""
     get(session, order_id)
     if not portable.guarded_update(session, PurchaseOrder, (PurchaseOrder.id == order_id) & PurchaseOrder.state.in_(before),
-                                   {"state": target, "changed_at": now(session), "changed_by_name": actor.name}):
+                                   {"state": target, "changed_at": now(session), "changed_by_name": actor.name,
+                                    "end_reason": reason}):
         found = get(session, order_id)
         raise Conflict("warehouse.order_state", f"订单 {found.number} 已由 {found.changed_by_name} 于 "
                        f"{local(found.changed_at):%m-%d %H:%M} 变为“{rules.ORDER_STATES[found.state]}”，请刷新后核对")
-    audit.record(session, actor, f"purchase.{target}", "purchase_order", order_id)
+    audit.record(session, actor, f"purchase.{target}", "purchase_order", order_id, {"reason": reason} if reason else {})
     return get(session, order_id)
 
 
@@ -133,14 +135,14 @@ def send(session: Session, actor: Actor, order_id: int) -> PurchaseOrder:
     return order
 
 
-def cancel(session: Session, actor: Actor, order_id: int) -> PurchaseOrder:
+def cancel(session: Session, actor: Actor, order_id: int, *, reason: str) -> PurchaseOrder:
     """Cancel an order that wasn't sent."""
-    return step(session, actor, order_id, ("draft",), "cancelled")
+    return step(session, actor, order_id, ("draft",), "cancelled", reason)
 
 
-def close(session: Session, actor: Actor, order_id: int) -> PurchaseOrder:
+def close(session: Session, actor: Actor, order_id: int, *, reason: str) -> PurchaseOrder:
     """Wait no longer for the rest of an order."""
-    return step(session, actor, order_id, ("sent",), "closed")
+    return step(session, actor, order_id, ("sent",), "closed", reason)
 
 
 def detail(session: Session, order_id: int) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def detail(session: Session, order_id: int) -> dict[str, Any]:
     drugs = masterdata.drugs(session, [line.drug_id for line in lines])
     supplier = session.get(Supplier, order.supplier_id)
     columns = ("id", "number", "supplier_id", "store_id", "channel", "state", "platform_number", "amount", "note", "made_at",
-               "made_by_name", "changed_at", "changed_by_name")
+               "made_by_name", "changed_at", "changed_by_name", "end_reason")
     items = []
     for line in lines:
         drug = drugs[line.drug_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -62,6 +63,8 @@ def arrive(session: Session, actor: Actor, *, supplier_id: int, store_id: int, l
             continue
         if line.get("order_line_id") and (wanted is None or wanted.drug_id != drug.id):
             errors.append(FieldError(f"lines.{index}.drug_id", "订单中没有这个药品"))
+        if line["quantity"] % 1:
+            errors.append(FieldError(f"lines.{index}.quantity", "须为整包装"))
         if line["expiry"] <= today(session):
             errors.append(FieldError(f"lines.{index}.expiry", "已过有效期，请拒收"))
         for code in line.get("codes") or ():
@@ -129,20 +132,31 @@ def _step(session: Session, actor: Actor, receipt_id: int, target: str, **more: 
     return get(session, receipt_id)
 
 
-def accept(session: Session, actor: Actor, receipt_id: int, *, rejected: Mapping[int, tuple[Decimal, str]],
-           acknowledged: bool = False) -> GoodsReceipt:
-    """Inspect a receipt: what isn't in ``rejected`` (line id → packs, reason) goes into stock with its trace codes.
+@dataclass(frozen=True)
+class Rejected:
+    """Packs of a line that are refused, why, and the trace codes that were scanned of them."""
 
+    packs: Decimal
+    reason: str
+    codes: frozenset[str] = frozenset()
+
+
+_NOTHING = Rejected(ZERO, "")
+
+
+def accept(session: Session, actor: Actor, receipt_id: int, *, rejected: Mapping[int, Rejected],
+           acknowledged: bool = False) -> GoodsReceipt:
+    """Inspect a receipt: what isn't in ``rejected`` (by line id) goes into stock with its trace codes.
+
+    :raises Invalid: a line is wrong; where more codes were scanned than packs stay, nobody said which ones go back.
     :raises Conflict: lines need a warning (M7.7); controlled drugs are inspected by whom wrote them down; more than
         was ordered; inspected already.
     """
     receipt, lines = get(session, receipt_id), lines_of(session, receipt_id)
     positions = {line.id: line.position for line in lines}
-    refuse = {line.id: rejected.get(line.id, (Decimal(0), ""))[0] * line.pack_size for line in lines}
-    errors = [FieldError(f"lines.{line.position}.rejected", "不能超过到货数量") for line in lines
-              if not 0 <= refuse[line.id] <= line.arrived]
-    errors += [FieldError(f"lines.{line.position}.reject_reason", "请填写拒收原因") for line in lines
-               if refuse[line.id] and len(rejected[line.id][1]) < 2]
+    refuse = {line.id: rejected.get(line.id, _NOTHING).packs * line.pack_size for line in lines}
+    codes = codes_of(session, receipt_id)
+    errors = [error for line in lines for error in _wrong(line, rejected.get(line.id, _NOTHING), codes.get(line.id, []))]
     if errors or set(rejected) - set(positions):
         raise Invalid("warehouse.inspection", "验收内容有误，请按提示修改", errors)
     if receipt.strict and receipt.made_by == actor.user_id:
@@ -154,10 +168,11 @@ def accept(session: Session, actor: Actor, receipt_id: int, *, rejected: Mapping
     amount = sum((value(line.arrived - refuse[line.id], line.pack_cost, line.pack_size) for line in taken), ZERO)
     _step(session, actor, receipt_id, "accepted", amount=amount)
     for line in lines:
-        line.accepted, line.reject_reason = line.arrived - refuse[line.id], rejected.get(line.id, (0, ""))[1]
+        line.accepted, line.reject_reason = line.arrived - refuse[line.id], rejected.get(line.id, _NOTHING).reason
     session.flush()
     _count_order(session, actor, receipt, taken)
-    _into_stock(session, actor, receipt, taken)
+    _into_stock(session, actor, receipt, taken, {
+        line.id: [c for c in codes.get(line.id, []) if c not in rejected.get(line.id, _NOTHING).codes] for line in taken})
     outbox.record(session, "GoodsReceived", receipt.number, {
         "receipt_id": receipt.id, "order_id": receipt.order_id, "lines": [
             {"line_id": line.id, "drug_id": line.drug_id, "delivery_id": line.delivery_id, "accepted": str(line.accepted)}
@@ -165,6 +180,26 @@ def accept(session: Session, actor: Actor, receipt_id: int, *, rejected: Mapping
     audit.record(session, actor, "goods.accept", "goods_receipt", receipt.id,
                  {"number": receipt.number, "amount": str(amount), "rejected": len(rejected)})
     return receipt
+
+
+def _wrong(line: GoodsReceiptLine, refused: Rejected, codes: Sequence[str]) -> list[FieldError]:
+    at = f"lines.{line.position}"
+    packs = line.arrived / line.pack_size
+    if not 0 <= refused.packs <= packs:
+        return [FieldError(f"{at}.rejected", "不能超过到货数量")]
+    if refused.packs % 1:
+        return [FieldError(f"{at}.rejected", "须为整包装")]
+    found = []
+    if refused.packs and len(refused.reason) < 2:
+        found.append(FieldError(f"{at}.reject_reason", "请填写拒收原因"))
+    if unknown := sorted(refused.codes - set(codes)):
+        found.append(FieldError(f"{at}.reject_codes", f"{unknown[0]} 不是该行登记的追溯码"))
+    elif len(refused.codes) > refused.packs:
+        found.append(FieldError(f"{at}.reject_codes", "拒收的追溯码多于拒收数量"))
+    elif len(codes) - len(refused.codes) > packs - refused.packs:
+        missing = len(codes) - len(refused.codes) - int(packs - refused.packs)
+        found.append(FieldError(f"{at}.reject_codes", f"请扫描拒收的追溯码，还差 {missing} 个"))
+    return found
 
 
 def _count_order(session: Session, actor: Actor, receipt: GoodsReceipt, taken: Sequence[GoodsReceiptLine]) -> None:
@@ -183,7 +218,8 @@ def _count_order(session: Session, actor: Actor, receipt: GoodsReceipt, taken: S
                                 {"state": "received", "changed_at": now(session), "changed_by_name": actor.name})
 
 
-def _into_stock(session: Session, actor: Actor, receipt: GoodsReceipt, taken: Sequence[GoodsReceiptLine]) -> None:
+def _into_stock(session: Session, actor: Actor, receipt: GoodsReceipt, taken: Sequence[GoodsReceiptLine],
+                codes: Mapping[int, Sequence[str]]) -> None:
     document = Document("goods_receipt", receipt.id)
     supplier = suppliers.get(session, receipt.supplier_id)
     if not taken:
@@ -194,17 +230,16 @@ def _into_stock(session: Session, actor: Actor, receipt: GoodsReceipt, taken: Se
     for line, item in zip(taken, arrived, strict=True):
         line.batch_id = item.batch_id
     session.flush()
-    codes = codes_of(session, receipt.id)
     scans = [tracing.Scan(code, line.drug_id, line.batch_id, Decimal(line.pack_size), line.id)
-             for line in taken for code in codes.get(line.id, [])[:int(line.accepted // line.pack_size)]]
+             for line in taken for code in codes[line.id]]
     if scans:
         tracing.collect(session, actor, receipt.store_id, document, scans)
 
 
-def cancel(session: Session, actor: Actor, receipt_id: int) -> GoodsReceipt:
+def cancel(session: Session, actor: Actor, receipt_id: int, *, reason: str) -> GoodsReceipt:
     """Cancel a receipt that wasn't inspected."""
-    found = _step(session, actor, receipt_id, "cancelled")
-    audit.record(session, actor, "goods.cancel", "goods_receipt", receipt_id)
+    found = _step(session, actor, receipt_id, "cancelled", cancel_reason=reason)
+    audit.record(session, actor, "goods.cancel", "goods_receipt", receipt_id, {"number": found.number, "reason": reason})
     return found
 
 
@@ -215,7 +250,7 @@ def detail(session: Session, receipt_id: int) -> dict[str, Any]:
     codes = codes_of(session, receipt_id)
     told = documents.warnings(session, lines) if receipt.state == "inspecting" else {}  # type: ignore[arg-type]
     columns = ("id", "number", "order_id", "supplier_id", "store_id", "state", "strict", "delivery_number", "amount",
-               "made_at", "made_by", "made_by_name", "changed_at", "changed_by_name")
+               "made_at", "made_by", "made_by_name", "changed_at", "changed_by_name", "cancel_reason")
     items = []
     for line in lines:
         drug = drugs[line.drug_id]

@@ -131,6 +131,7 @@ class DrugReturn(Keyed):
     rereviewed_by_name: Mapped[str] = mapped_column(String(60), default="")
     rereview: Mapped[str] = mapped_column(String(10), default="")
     rereview_note: Mapped[str] = mapped_column(String(200), default="")
+    cancel_reason: Mapped[str | None] = mapped_column(String(200))
     changed_at: Mapped[datetime] = mapped_column(Instant)
     changed_by_name: Mapped[str] = mapped_column(String(60))
 

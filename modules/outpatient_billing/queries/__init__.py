@@ -2,6 +2,7 @@
 
 from modules.outpatient_billing.queries.charging import (
     approvals,
+    approvals_of,
     open_intents,
     owing,
     returns_of_registration,
@@ -13,5 +14,5 @@ from modules.outpatient_billing.queries.charging import (
 )
 from modules.outpatient_billing.queries.registrations import fee_of, registrations, renewable
 
-__all__ = ["approvals", "fee_of", "open_intents", "owing", "registrations", "renewable", "returns_of_registration",
-           "settlement", "settlements", "shifts", "unpaid", "voucher"]
+__all__ = ["approvals", "approvals_of", "fee_of", "open_intents", "owing", "registrations", "renewable",
+           "returns_of_registration", "settlement", "settlements", "shifts", "unpaid", "voucher"]

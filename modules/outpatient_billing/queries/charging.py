@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -190,14 +190,26 @@ def shifts(session: Session, *, cashier_id: int | None, state: str | None, limit
 
 def approvals(session: Session, state: str) -> list[dict[str, Any]]:
     """Refund approvals in a state with their settlement; one query."""
-    rows = session.execute(
-        select(RefundApproval, Settlement.number, Settlement.total)
-        .join(Settlement, Settlement.id == RefundApproval.settlement_id)
-        .where(RefundApproval.state == state).order_by(RefundApproval.requested_at).limit(200))
-    return [{"id": a.id, "settlement_id": a.settlement_id, "number": number, "total": total, "amount": a.amount,
-             "reason": a.reason, "state": a.state, "requested_by_name": a.requested_by_name,
-             "requested_at": a.requested_at, "decided_by_name": a.decided_by_name, "decided_at": a.decided_at}
-            for a, number, total in rows]
+    return _approvals(session, _APPROVALS.where(RefundApproval.state == state).order_by(RefundApproval.requested_at))
+
+
+def approvals_of(session: Session, user_id: int) -> list[dict[str, Any]]:
+    """What somebody asked for in the last seven days and hasn't refunded yet, newest first; one query."""
+    return _approvals(session, _APPROVALS.where(
+        RefundApproval.state.in_(("requested", "approved", "declined")), RefundApproval.requested_by == user_id,
+        RefundApproval.requested_at >= day_bounds(today(session))[0] - timedelta(days=6))
+        .order_by(RefundApproval.requested_at.desc(), RefundApproval.id.desc()))
+
+
+_APPROVALS = (select(RefundApproval, Settlement.number, Settlement.total)
+              .join(Settlement, Settlement.id == RefundApproval.settlement_id).limit(200))
+_APPROVAL = ("id", "settlement_id", "amount", "reason", "state", "requested_by_name", "requested_at", "decided_by_name",
+             "decided_at", "decision_note")
+
+
+def _approvals(session: Session, statement: Any) -> list[dict[str, Any]]:
+    return [{**{c: getattr(a, c) for c in _APPROVAL}, "number": number, "total": total}
+            for a, number, total in session.execute(statement)]
 
 
 def open_intents(session: Session, person_id: int) -> list[Intent]:

@@ -228,10 +228,16 @@ def approvals(call: Call) -> dict[str, Any]:
     return {"items": queries.approvals(call.session, call.query["state"])}
 
 
+@routes.get("/approvals/mine", permission=REFUND, out=schemas.ApprovalsOut)
+def my_approvals(call: Call) -> dict[str, Any]:
+    """本人近 7 天提交的退费审批"""
+    return {"items": queries.approvals_of(call.session, call.actor.user_id)}
+
+
 @routes.post("/approvals/<int:approval_id>/decide", permission="charging.approve_refund", body=schemas.DecideIn)
 def decide_approval(call: Call, approval_id: int) -> dict[str, Any]:
     """审批退费"""
-    found = service.decide_approval(call.session, call.actor, approval_id, approve=call.body["approve"])
+    found = service.decide_approval(call.session, call.actor, approval_id, **call.body)
     return {"id": found.id, "state": found.state}
 
 

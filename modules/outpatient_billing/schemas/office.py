@@ -51,9 +51,10 @@ class ApprovalIn(Schema):
 
 
 class DecideIn(Schema):
-    """The second person's decision."""
+    """The second person's decision; a refusal says why."""
 
     approve = fields.Boolean(required=True)
+    note = Text(load_default="", max=200)
 
 
 class ApprovalOut(Schema):
@@ -70,6 +71,7 @@ class ApprovalOut(Schema):
     requested_at = fields.DateTime()
     decided_by_name = fields.String(allow_none=True)
     decided_at = fields.DateTime(allow_none=True)
+    decision_note = fields.String(allow_none=True)
 
 
 class ApprovalsQuery(Schema):

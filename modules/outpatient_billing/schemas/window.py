@@ -140,13 +140,22 @@ class RefundPreviewReturnOut(Schema):
     amount = MoneyField()
 
 
+class DeclinedOut(Schema):
+    """A refund that was not approved: who said so, when and why."""
+
+    by = fields.String()
+    at = fields.DateTime()
+    note = fields.String(allow_none=True)
+
+
 class RefundPreviewOut(Schema):
-    """What a refund would come to. ``approval``: not_needed, needed, requested or approved. ``insured``: the insurer paid a
-    part, and says only when it has reversed it what goes where."""
+    """What a refund would come to. ``approval``: not_needed, needed, requested or approved; ``declined``: the latest refusal
+    of one. ``insured``: the insurer paid a part, and says only when it has reversed it what goes where."""
 
     total = MoneyField()
     insured = fields.Boolean()
     approval = fields.String()
+    declined = fields.Nested(DeclinedOut, allow_none=True)
     lines = fields.List(fields.Nested(RefundPreviewLineOut))
     returns = fields.List(fields.Nested(RefundPreviewReturnOut))
 

@@ -89,8 +89,9 @@ def preview_refund(session: Session, actor: Actor, settlement_id: int, *, lines:
         returns = rules.allocate_returns(total, paid, None, to_jiao=to_jiao) if total and not insured else []
     except rules.RuleError as error:
         raise Invalid(error.code, error.message) from error
-    return {"total": total, "approval": _approval_of(session, actor, settlement_id, total, approval_from),
-            "insured": insured,
+    approval = _approval_of(session, actor, settlement_id, total, approval_from)
+    return {"total": total, "approval": approval,
+            "declined": _declined(session, settlement_id) if approval == "needed" else None, "insured": insured,
             "lines": [{"line_id": key, "amount": amount} for key, amount in amounts.items()],
             "returns": [{"payment_id": r.payment_id, "method": r.method, "covers": r.covers, "amount": r.amount}
                         for r in returns]}
@@ -107,15 +108,30 @@ def _approval_of(session: Session, actor: Actor, settlement_id: int, total: Deci
     return "approved" if "approved" in states else "requested" if states else "needed"
 
 
+def _declined(session: Session, settlement_id: int) -> dict[str, Any] | None:
+    """The latest refusal of a refund of this settlement: who, when, why."""
+    found = session.execute(
+        select(RefundApproval.decided_by_name.label("by"), RefundApproval.decided_at.label("at"),
+               RefundApproval.decision_note.label("note"))
+        .where(RefundApproval.settlement_id == settlement_id, RefundApproval.state == "declined")
+        .order_by(RefundApproval.decided_at.desc()).limit(1)).first()
+    return dict(found._mapping) if found else None
+
+
 def request_approval(session: Session, actor: Actor, settlement_id: int, *, amount: Decimal, reason: str
                      ) -> RefundApproval:
-    """Ask for a second person's consent to a refund."""
+    """Ask for a second person's consent to a refund. :raises Conflict: that was asked for already (who, when)."""
     settlement = session.get(Settlement, settlement_id)
     if settlement is None or settlement.kind != "charge":
         raise NotFound("charging.settlement", "没有这次结算，请核对结算号")
     if not 0 < amount <= settlement.total:
         raise Invalid("billing.approval_amount", "审批金额须大于 0 且不超过结算金额",
                       [FieldError("amount", f"不超过 {settlement.total} 元")])
+    asked = session.scalar(select(RefundApproval).where(
+        RefundApproval.settlement_id == settlement_id, RefundApproval.state == "requested").limit(1))
+    if asked is not None:
+        raise Conflict("billing.approval_asked", f"{asked.requested_by_name} 已于 {local(asked.requested_at):%m-%d %H:%M} "
+                       f"对这次结算申请退费 {asked.amount} 元，请等待审批")
     made = RefundApproval(settlement_id=settlement_id, amount=amount, reason=reason, state="requested",
                           requested_by=actor.user_id, requested_by_name=actor.name, requested_at=now(session))
     session.add(made)
@@ -124,22 +140,27 @@ def request_approval(session: Session, actor: Actor, settlement_id: int, *, amou
     return made
 
 
-def decide_approval(session: Session, actor: Actor, approval_id: int, *, approve: bool) -> RefundApproval:
-    """Approve or decline; never one's own request (FN-10)."""
+def decide_approval(session: Session, actor: Actor, approval_id: int, *, approve: bool, note: str = "") -> RefundApproval:
+    """Approve or decline; never one's own request (FN-10). Whoever is declined reads in ``note`` why.
+
+    :raises Invalid: declined without a reason. :raises Conflict: decided already (who, when).
+    """
     found = session.get(RefundApproval, approval_id)
     if found is None:
         raise NotFound("billing.approval", "没有这条退费审批，请刷新后重试")
     if found.requested_by == actor.user_id:
         raise Forbidden("billing.own_approval", "不能审批自己提交的退费，请由他人审批")
+    if not approve and len(note) < 2:
+        raise Invalid("billing.decline_reason", "请填写不批准的原因，收费员会看到", [FieldError("note", "至少 2 个字")])
     if not portable.guarded_update(
             session, RefundApproval, (RefundApproval.id == approval_id) & (RefundApproval.state == "requested"),
             {"state": "approved" if approve else "declined", "decided_by": actor.user_id,
-             "decided_by_name": actor.name, "decided_at": now(session)}):
+             "decided_by_name": actor.name, "decided_at": now(session), "decision_note": note or None}):
         session.refresh(found)
         at = f"{local(found.decided_at):%H:%M}" if found.decided_at else ""
         raise Conflict("billing.approval_decided", f"该退费已由 {found.decided_by_name} 于 {at} 处理，请刷新查看")
     audit.record(session, actor, "refund.approve" if approve else "refund.decline", "settlement", found.settlement_id,
-                 {"amount": str(found.amount)})
+                 {"amount": str(found.amount), **({"note": note} if note else {})})
     session.refresh(found)
     signing.sign_decision(session, actor, found, approved=approve)
     return found

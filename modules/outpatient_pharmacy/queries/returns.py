@@ -25,7 +25,8 @@ from modules.outpatient_pharmacy.service.returning import TAKE_BACK
 OPEN = ("requested", "approved", "taken")
 _COLUMNS = ("id", "number", "prescription_id", "store_id", "state", "reason", "amount", "controlled", "automatic",
             "requested_at", "requested_by_name", "reviewed_at", "reviewed_by_name", "review_note", "accepted_at",
-            "accepted_by_name", "refunded_at", "rereviewed_at", "rereviewed_by_name", "rereview", "rereview_note")
+            "accepted_by_name", "refunded_at", "rereviewed_at", "rereviewed_by_name", "rereview", "rereview_note",
+            "cancel_reason")
 
 
 def _statement(actor: Actor) -> Any:

@@ -60,10 +60,11 @@ def accept(call: Call, return_id: int) -> dict[str, Any]:
     return reads.one_return(call.session, call.actor, return_id)
 
 
-@routes.post("/returns/<int:return_id>/cancel", permission=TAKE_BACK, out=schemas.ReturnOut, value=True)
+@routes.post("/returns/<int:return_id>/cancel", permission=TAKE_BACK, body=schemas.ReasonIn, out=schemas.ReturnOut,
+             value=True)
 def cancel_return(call: Call, return_id: int) -> dict[str, Any]:
     """撤回退药申请"""
-    service.cancel_return(call.session, call.actor, return_id)
+    service.cancel_return(call.session, call.actor, return_id, **call.body)
     return reads.one_return(call.session, call.actor, return_id)
 
 

@@ -50,6 +50,7 @@ class ReturnOut(Schema):
     rereviewed_by_name = fields.String()
     rereview = fields.String()
     rereview_note = fields.String()
+    cancel_reason = fields.String(allow_none=True)
 
 
 class ReturnsQuery(Schema):

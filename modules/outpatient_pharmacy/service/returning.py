@@ -160,21 +160,21 @@ def decide_return(session: Session, actor: Actor, return_id: int, *, approve: bo
     found = _return(session, actor, REVIEW_RETURN, return_id)
     if found.requested_by == actor.user_id:
         raise Forbidden("pharmacy.own_return", "不能审核自己提交的退药，请由他人审核")
-    if not approve and not note:
-        raise Invalid("pharmacy.note", "请填写不同意的原因", [FieldError("note", "必填")])
+    if not approve and len(note) < 2:
+        raise Invalid("pharmacy.note", "请填写不同意的原因", [FieldError("note", "至少 2 个字")])
     _change(session, actor, found, ("requested",), {
         "state": "approved" if approve else "declined", "reviewed_at": now(session), "reviewed_by_name": actor.name,
         "review_note": note})
     audit.record(session, actor, "return.approve" if approve else "return.decline", "drug_return", found.id,
-                 {"number": found.number})
+                 {"number": found.number, **({"note": note} if note else {})})
     return found
 
 
-def cancel_return(session: Session, actor: Actor, return_id: int) -> DrugReturn:
+def cancel_return(session: Session, actor: Actor, return_id: int, *, reason: str) -> DrugReturn:
     """Withdraw a return whose drugs have not been taken back. :raises Conflict: they have been."""
     found = _return(session, actor, TAKE_BACK, return_id)
-    _change(session, actor, found, ("requested", "approved"), {"state": "cancelled"})
-    audit.record(session, actor, "return.cancel", "drug_return", found.id, {"number": found.number})
+    _change(session, actor, found, ("requested", "approved"), {"state": "cancelled", "cancel_reason": reason})
+    audit.record(session, actor, "return.cancel", "drug_return", found.id, {"number": found.number, "reason": reason})
     return found
 
 
@@ -271,8 +271,8 @@ def rereview(session: Session, actor: Actor, return_id: int, *, agree: bool, not
     found = _return(session, actor, REVIEW_RETURN, return_id)
     if found.requested_by == actor.user_id:
         raise Forbidden("pharmacy.own_return", "不能复核自己提交的退药，请由他人复核")
-    if not agree and not note:
-        raise Invalid("pharmacy.note", "请填写发现的问题", [FieldError("note", "必填")])
+    if not agree and len(note) < 2:
+        raise Invalid("pharmacy.note", "请填写发现的问题", [FieldError("note", "至少 2 个字")])
     if not portable.guarded_update(
             session, DrugReturn, (DrugReturn.id == found.id) & DrugReturn.automatic
             & DrugReturn.rereviewed_at.is_(None),

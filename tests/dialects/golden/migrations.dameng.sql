@@ -2835,3 +2835,9 @@ INSERT INTO alembic_version (version_num) VALUES ('0003') RETURNING alembic_vers
 -- Running upgrade 0003 -> 0004
 ALTER TABLE person ADD name_kept_sealed BLOB;
 UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
+-- Running upgrade 0004 -> 0005
+ALTER TABLE drug_return ADD cancel_reason VARCHAR(200 CHAR);
+ALTER TABLE goods_receipt ADD cancel_reason VARCHAR(200 CHAR);
+ALTER TABLE purchase_order ADD end_reason VARCHAR(200 CHAR);
+ALTER TABLE refund_approval ADD decision_note VARCHAR(200 CHAR);
+UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';

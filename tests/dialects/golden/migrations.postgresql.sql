@@ -2839,3 +2839,11 @@ BEGIN;
 ALTER TABLE person ADD COLUMN name_kept_sealed BYTEA;
 UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
 COMMIT;
+BEGIN;
+-- Running upgrade 0004 -> 0005
+ALTER TABLE drug_return ADD COLUMN cancel_reason VARCHAR(200);
+ALTER TABLE goods_receipt ADD COLUMN cancel_reason VARCHAR(200);
+ALTER TABLE purchase_order ADD COLUMN end_reason VARCHAR(200);
+ALTER TABLE refund_approval ADD COLUMN decision_note VARCHAR(200);
+UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
+COMMIT;

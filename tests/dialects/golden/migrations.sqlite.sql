@@ -3253,3 +3253,15 @@ ALTER TABLE person ADD COLUMN name_kept_sealed BLOB;
 UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
 
 INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
+
+ALTER TABLE drug_return ADD COLUMN cancel_reason VARCHAR(200);
+
+ALTER TABLE goods_receipt ADD COLUMN cancel_reason VARCHAR(200);
+
+ALTER TABLE purchase_order ADD COLUMN end_reason VARCHAR(200);
+
+ALTER TABLE refund_approval ADD COLUMN decision_note VARCHAR(200);
+
+UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
+
+INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;

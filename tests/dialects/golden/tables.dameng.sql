@@ -490,6 +490,7 @@ CREATE TABLE drug_return (
     rereviewed_by_name VARCHAR(60 CHAR) NOT NULL,
     rereview VARCHAR(10 CHAR) NOT NULL,
     rereview_note VARCHAR(200 CHAR) NOT NULL,
+    cancel_reason VARCHAR(200 CHAR),
     changed_at TIMESTAMP(6) NOT NULL,
     changed_by_name VARCHAR(60 CHAR) NOT NULL,
     id BIGINT NOT NULL,
@@ -669,6 +670,7 @@ CREATE TABLE goods_receipt (
     made_by_name VARCHAR(60 CHAR) NOT NULL,
     changed_at TIMESTAMP(6) NOT NULL,
     changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    cancel_reason VARCHAR(200 CHAR),
     id BIGINT NOT NULL,
     CONSTRAINT pk_goods_receipt PRIMARY KEY (id),
     CONSTRAINT uq_goods_receipt_number UNIQUE ("number"),
@@ -1948,6 +1950,7 @@ CREATE TABLE purchase_order (
     made_by_name VARCHAR(60 CHAR) NOT NULL,
     changed_at TIMESTAMP(6) NOT NULL,
     changed_by_name VARCHAR(60 CHAR) NOT NULL,
+    end_reason VARCHAR(200 CHAR),
     id BIGINT NOT NULL,
     CONSTRAINT pk_purchase_order PRIMARY KEY (id),
     CONSTRAINT uq_purchase_order_number UNIQUE ("number"),
@@ -2016,6 +2019,7 @@ CREATE TABLE refund_approval (
     decided_by BIGINT,
     decided_by_name VARCHAR(60 CHAR),
     decided_at TIMESTAMP(6),
+    decision_note VARCHAR(200 CHAR),
     id BIGINT NOT NULL,
     CONSTRAINT pk_refund_approval PRIMARY KEY (id)
 );

@@ -490,6 +490,7 @@ CREATE TABLE drug_return (
     rereviewed_by_name VARCHAR(60) NOT NULL,
     rereview VARCHAR(10) NOT NULL,
     rereview_note VARCHAR(200) NOT NULL,
+    cancel_reason VARCHAR(200),
     changed_at DATETIME NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
     id BIGINT NOT NULL,
@@ -669,6 +670,7 @@ CREATE TABLE goods_receipt (
     made_by_name VARCHAR(60) NOT NULL,
     changed_at DATETIME NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
+    cancel_reason VARCHAR(200),
     id BIGINT NOT NULL,
     CONSTRAINT pk_goods_receipt PRIMARY KEY (id),
     CONSTRAINT uq_goods_receipt_number UNIQUE (number),
@@ -1947,6 +1949,7 @@ CREATE TABLE purchase_order (
     made_by_name VARCHAR(60) NOT NULL,
     changed_at DATETIME NOT NULL,
     changed_by_name VARCHAR(60) NOT NULL,
+    end_reason VARCHAR(200),
     id BIGINT NOT NULL,
     CONSTRAINT pk_purchase_order PRIMARY KEY (id),
     CONSTRAINT uq_purchase_order_number UNIQUE (number),
@@ -2015,6 +2018,7 @@ CREATE TABLE refund_approval (
     decided_by BIGINT,
     decided_by_name VARCHAR(60),
     decided_at DATETIME,
+    decision_note VARCHAR(200),
     id BIGINT NOT NULL,
     CONSTRAINT pk_refund_approval PRIMARY KEY (id)
 );

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from his_server.actor import Actor
 from his_server.errors import Conflict
+from his_server.security.audit import AuditRow
 from modules.drug_warehouse.service import receiving
 from tests.modules.kernel.stock.conftest import House
 from tests.processes import Place, place_of, run_all
@@ -41,12 +44,25 @@ def test_goods_are_stock_after_inspection_only(house: House, supplier: int) -> N
     here = arrival(house, sent, codes=12)
     assert ("C3", "10盒") not in house.stock("warehouse")
     refused = [{"line_id": here["lines"][0]["id"], "packs": "2", "reason": "包装破损"}]
-    done = house.ok(house.post("keeper", f"{WAREHOUSE}/receipts/{here['id']}/accept", {"rejected": refused}))
+    path, line = f"{WAREHOUSE}/receipts/{here['id']}/accept", refused[0]
+    # twelve codes were scanned, ten packs stay: somebody says which two go back
+    for codes, told in (([], "还差 2 个"), ([f"8{0:019d}"], "还差 1 个"), ([f"8{n:019d}" for n in (0, 99)], "不是该行"),
+                        ([f"8{n:019d}" for n in (0, 1, 2)], "多于拒收数量")):
+        answer = house.refused(house.post("keeper", path, {"rejected": [{**line, "codes": codes}]}), 422,
+                               "warehouse.inspection")
+        assert answer["errors"][0]["field"] == "lines.0.reject_codes" and told in answer["errors"][0]["message"]
+    for wrong, told in (({"packs": "0.5"}, "整包装"), ({"packs": "13"}, "不能超过到货数量"), ({"reason": ""}, "拒收原因")):
+        answer = house.refused(house.post("keeper", path, {"rejected": [{**line, **wrong}]}), 422, "warehouse.inspection")
+        assert told in answer["errors"][0]["message"]
+    refused = [{**line, "codes": [f"8{3:019d}", f"8{7:019d}"]}]
+    done = house.ok(house.post("keeper", path, {"rejected": refused}))
     assert (done["state_name"], done["amount"], done["lines"][0]["reject_reason"]) == ("已验收", "100.00", "包装破损")
     assert ("C3", "10盒") in house.stock("warehouse")
     house.refused(house.post("keeper2", f"{WAREHOUSE}/receipts/{here['id']}/accept"), 409, "warehouse.receipt_state")
     assert house.ok(house.get("keeper", "stock/trace-codes", code=f"8{0:019d}"))["state_name"] == "在库"
-    assert house.get("keeper", "stock/trace-codes", code=f"8{11:019d}").status_code == 404  # rejected packs bear none
+    assert house.ok(house.get("keeper", "stock/trace-codes", code=f"8{11:019d}"))["state_name"] == "在库"
+    for n in (3, 7):  # the packs that went back are not ours
+        assert house.get("keeper", "stock/trace-codes", code=f"8{n:019d}").status_code == 404
     seen = house.ok(house.get("keeper", f"{WAREHOUSE}/orders/{sent['id']}"))
     assert (seen["state_name"], seen["lines"][0]["received_text"]) == ("已发送", "10盒")
     more = arrival(house, sent, "11", "C4")
@@ -77,6 +93,32 @@ def test_plan_comes_from_levels(house: House, supplier: int) -> None:
     assert [(line["packs"], line["quantity"]) for line in found] == [("22", "528")]
     low = house.ok(house.get("keeper", "stock/drugs", store_id=house.ids["warehouse"], view="low"))["items"]
     assert [d["id"] for d in low] == [house.ids["drug"]]
+
+
+def test_what_is_cancelled_or_closed_says_why(house: House, supplier: int) -> None:
+    body = {"supplier_id": supplier, "store_id": house.ids["warehouse"], "lines": [
+        {"drug_id": house.ids["drug"], "quantity": "5", "pack_cost": "9"}]}
+    draft = house.ok(house.post("keeper", f"{WAREHOUSE}/orders", body))
+    sent = order(house, supplier)
+    here = arrival(house, sent)
+    for path, done, said in (
+            (f"orders/{draft['id']}/cancel", "已作废", "end_reason"),
+            (f"receipts/{here['id']}/cancel", "已作废", "cancel_reason"),
+            (f"orders/{sent['id']}/close", "已关闭", "end_reason")):
+        for wrong in ({}, {"reason": "缺"}):
+            answer = house.post("keeper", f"{WAREHOUSE}/{path}", wrong)
+            assert answer.status_code == 422 and [e["field"] for e in answer.json["errors"]] == ["reason"]
+        ended = house.ok(house.post("keeper", f"{WAREHOUSE}/{path}", {"reason": "供应商缺货"}))
+        assert (ended["state_name"], ended[said]) == (done, "供应商缺货")
+        again = house.post("keeper2", f"{WAREHOUSE}/{path}", {"reason": "供应商缺货"})
+        assert again.status_code == 409 and "王库管" in again.json["message"]
+    with house.db.begin(write=False) as session:
+        rows = session.scalars(select(AuditRow).where(
+            AuditRow.event.in_(("purchase.cancelled", "goods.cancel", "purchase.closed"))))
+        assert [json.loads(row.detail)["reason"] for row in rows] == ["供应商缺货"] * 3
+    half = {**body, "lines": [{**body["lines"][0], "quantity": "0.5", "lot_no": "X", "expiry": "2027-12-31"}]}
+    answer = house.refused(house.post("keeper", f"{WAREHOUSE}/receipts", half), 422, "warehouse.arrival")
+    assert answer["errors"] == [{"field": "lines.0.quantity", "message": "须为整包装"}]
 
 
 def test_controlled_goods_are_inspected_by_a_second_person(house: House, supplier: int) -> None:

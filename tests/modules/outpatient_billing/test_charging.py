@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select
 
+from his_server.security.audit import AuditRow
 from tests.factories.hospital import World
+
+BILLING = "/api/outpatient-billing"
 
 
 def _visit(world: World, **payment: Any) -> tuple[int, int]:
@@ -161,6 +166,46 @@ def test_a_large_refund_needs_a_second_person(world: World) -> None:
     own = world.post("cashier", f"/api/outpatient-billing/approvals/{asked['id']}/decide", {"approve": True})
     assert own.status_code == 403
     world.ok(world.post("finance", f"/api/outpatient-billing/approvals/{asked['id']}/decide", {"approve": True}))
+    assert world.ok(_refund(world, settled["id"], {line: "10"}))["total"] == "605.50"
+    assert world.findings() == []
+
+
+@pytest.mark.requirement("FN-10")
+def test_a_refund_that_is_not_approved_says_why_to_whom_asked(world: World) -> None:
+    person, encounter = _visit(world)
+    world.request(encounter, "10")
+    settled = world.ok(world.pay_all(person))
+    line = world.settlement(settled["id"])["lines"][0]["id"]
+    body = {"settlement_id": settled["id"], "amount": "605.50", "reason": "检查取消"}
+    asked = world.ok(world.post("cashier", f"{BILLING}/approvals", body))
+    twice = world.post("cashier2", f"{BILLING}/approvals", body)
+    assert twice.status_code == 409 and "李收费" in twice.json["message"] and "605.50" in twice.json["message"]
+    for note in ({}, {"note": " "}, {"note": "不"}):
+        refused = world.post("finance", f"{BILLING}/approvals/{asked['id']}/decide", {"approve": False, **note})
+        assert refused.status_code == 422 and refused.json["errors"] == [{"field": "note", "message": "至少 2 个字"}]
+    decision = {"approve": False, "note": "检查已做，先由放射科退回"}
+    world.ok(world.post("finance", f"{BILLING}/approvals/{asked['id']}/decide", decision))
+    again = world.post("finance", f"{BILLING}/approvals/{asked['id']}/decide", {"approve": True})
+    assert again.status_code == 409 and "冯财务" in again.json["message"]
+
+    mine = world.ok(world.get("cashier", f"{BILLING}/approvals/mine"))["items"]
+    assert [(one["state"], one["decided_by_name"], one["decision_note"]) for one in mine] == [
+        ("declined", "冯财务", "检查已做，先由放射科退回")]
+    assert world.ok(world.get("cashier2", f"{BILLING}/approvals/mine"))["items"] == []
+    assert world.get("finance", f"{BILLING}/approvals/mine").status_code == 403
+    told = world.ok(world.post("cashier", f"{BILLING}/settlements/{settled['id']}/refund-preview", {
+        "lines": [{"line_id": line, "quantity": "10"}]}))
+    assert (told["approval"], told["declined"]["by"], told["declined"]["note"]) == (
+        "needed", "冯财务", "检查已做，先由放射科退回")
+    assert _refund(world, settled["id"], {line: "10"}).json["code"] == "charging.approval_needed"
+    with world.db.begin(write=False) as session:
+        row = session.scalars(select(AuditRow).where(AuditRow.event == "refund.decline")).one()
+        assert json.loads(row.detail) == {"amount": "605.50", "note": "检查已做，先由放射科退回"}
+    # asked again with what was missing, and consented to
+    asked = world.ok(world.post("cashier", f"{BILLING}/approvals", {**body, "reason": "放射科已退回"}))
+    world.ok(world.post("finance", f"{BILLING}/approvals/{asked['id']}/decide", {"approve": True}))
+    assert [one["state"] for one in world.ok(world.get("cashier", f"{BILLING}/approvals/mine"))["items"]] == [
+        "approved", "declined"]
     assert world.ok(_refund(world, settled["id"], {line: "10"}))["total"] == "605.50"
     assert world.findings() == []
 

@@ -89,10 +89,13 @@ def test_declined_and_withdrawn_returns_free_the_drugs_for_another_request(world
     asked = world.ok(give_back(world, made))
     more = give_back(world, made)
     assert more.status_code == 409 and more.json["code"] == "pharmacy.return_excess"
-    assert decide(world, asked, approve=False).status_code == 422  # says why
+    for note in ("", "拆"):
+        assert decide(world, asked, approve=False, note=note).json["errors"] == [{"field": "note", "message": "至少 2 个字"}]
     world.ok(decide(world, asked, approve=False, note="包装已拆"))
     asked = world.ok(give_back(world, made))
-    world.ok(world.post("pharmacist", f"{PHARMACY}/returns/{asked['id']}/cancel"))
+    assert world.post("pharmacist", f"{PHARMACY}/returns/{asked['id']}/cancel").json["errors"][0]["field"] == "reason"
+    gone = world.ok(world.post("pharmacist", f"{PHARMACY}/returns/{asked['id']}/cancel", {"reason": "病人不退了"}))
+    assert (gone["state"], gone["cancel_reason"]) == ("cancelled", "病人不退了")
     assert accept(world, asked).status_code == 409
     assert world.ok(give_back(world, made))["state"] == "requested"
     assert world.findings() == []

@@ -331,7 +331,10 @@ class Shift(Keyed):
 
 
 class RefundApproval(Keyed):
-    """A second person's consent to a refund above the limit: ``requested`` → ``approved`` | ``declined`` → ``used``."""
+    """A second person's consent to a refund above the limit: ``requested`` → ``approved`` | ``declined`` → ``used``.
+
+    ``decision_note`` says why it was declined: whoever asked reads it.
+    """
 
     __tablename__ = "refund_approval"
     __table_args__ = (Index("ix_refund_approval_state", "state", "requested_at"),
@@ -346,6 +349,7 @@ class RefundApproval(Keyed):
     decided_by: Mapped[int | None] = mapped_column(BigInteger)
     decided_by_name: Mapped[str | None] = mapped_column(String(60))
     decided_at: Mapped[datetime | None] = mapped_column(Instant)
+    decision_note: Mapped[str | None] = mapped_column(String(200))
 
 
 class PrintRecord(Keyed):

@@ -31,7 +31,9 @@ def sign_reds(session: Session, actor: Actor, receipt_ids: Sequence[int]) -> Non
 
 
 def _decision(approval: RefundApproval, *, approved: bool) -> dict[str, Any]:
-    return {**{name: getattr(approval, name) for name in _DECISION}, "approved": approved}
+    # without a note, what is signed is what was signed before there were notes
+    note = {"decision_note": approval.decision_note} if approval.decision_note else {}
+    return {**{name: getattr(approval, name) for name in _DECISION}, **note, "approved": approved}
 
 
 def _decisions(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:

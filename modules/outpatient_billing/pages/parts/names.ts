@@ -41,3 +41,8 @@ const INTENT_NAMES: Record<string, [string, Tone]> = {
 }
 export const intentName = (state: unknown): string => INTENT_NAMES[String(state)]?.[0] ?? String(state ?? '')
 export const intentTone = (state: unknown): Tone => INTENT_NAMES[String(state)]?.[1] ?? 'plain'
+
+export const APPROVALS: Record<string, string> = { requested: '待审批', approved: '已批准', declined: '未批准', used: '已退费' }
+const APPROVAL_TONES: Record<string, Tone> = { requested: 'warn', approved: 'good', declined: 'bad', used: 'done' }
+export const approvalName = (state: unknown): string => APPROVALS[String(state)] ?? String(state ?? '')
+export const approvalTone = (state: unknown): Tone => APPROVAL_TONES[String(state)] ?? 'plain'
