@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.db import today
-from his_server.search import match
+from his_server.search import match, matching
 from modules.drug_warehouse import rules
 from modules.drug_warehouse.models import (
     DrugMatch,
     GoodsReceipt,
+    GoodsReceiptLine,
     PlatformCall,
     PlatformDelivery,
     PlatformProduct,
     PriceChange,
+    PurchaseLine,
     PurchaseOrder,
     Revaluation,
     Supplier,
@@ -58,8 +60,8 @@ def suppliers(session: Session, *, q: str, limit: int) -> list[dict[str, Any]]:
     return items
 
 
-def orders(session: Session, *, store_id: int, state: str, after: str | None, limit: int) -> dict[str, Any]:
-    """Orders of a store, newest first. One query."""
+def orders(session: Session, *, store_id: int, q: str, state: str, after: str | None, limit: int) -> dict[str, Any]:
+    """Orders of a store, newest first. One query, two more for a search."""
     statement: Any = (
         select(PurchaseOrder.id, PurchaseOrder.number, PurchaseOrder.channel, PurchaseOrder.state, PurchaseOrder.amount,
                PurchaseOrder.platform_number, PurchaseOrder.made_at, PurchaseOrder.made_by_name, PurchaseOrder.changed_at,
@@ -67,13 +69,20 @@ def orders(session: Session, *, store_id: int, state: str, after: str | None, li
         .join(Supplier, Supplier.id == PurchaseOrder.supplier_id).where(PurchaseOrder.store_id == store_id))
     if state:
         statement = statement.where(PurchaseOrder.state == state)
+    if q:
+        line = PurchaseLine
+        statement = statement.where(or_(
+            portable.starts_with(PurchaseOrder.number, q.upper()), PurchaseOrder.platform_number == q,
+            PurchaseOrder.supplier_id.in_(matching(session, supplier_search, q, limit=100)),
+            select(line.id).where(line.order_id == PurchaseOrder.id,
+                                  line.drug_id.in_(matching(session, drug_search, q, limit=100))).exists()))
     items, following = _paged(session, statement, [(PurchaseOrder.made_at, "desc"), (PurchaseOrder.id, "desc")],
                               ("made_at", "id"), after, limit)
     return {"items": [{**i, "state_name": rules.ORDER_STATES[i["state"]]} for i in items], "next": following}
 
 
-def receipts(session: Session, *, store_id: int, state: str, after: str | None, limit: int) -> dict[str, Any]:
-    """Goods receipts of a store, newest first. One query."""
+def receipts(session: Session, *, store_id: int, q: str, state: str, after: str | None, limit: int) -> dict[str, Any]:
+    """Goods receipts of a store, newest first. One query, two more for a search."""
     statement: Any = (
         select(GoodsReceipt.id, GoodsReceipt.number, GoodsReceipt.state, GoodsReceipt.strict, GoodsReceipt.amount,
                GoodsReceipt.order_id, GoodsReceipt.supplier_id, GoodsReceipt.invoice_id, GoodsReceipt.delivery_number,
@@ -83,6 +92,14 @@ def receipts(session: Session, *, store_id: int, state: str, after: str | None, 
         .outerjoin(PurchaseOrder, PurchaseOrder.id == GoodsReceipt.order_id).where(GoodsReceipt.store_id == store_id))
     if state:
         statement = statement.where(GoodsReceipt.state == state)
+    if q:
+        line = GoodsReceiptLine
+        statement = statement.where(or_(
+            portable.starts_with(GoodsReceipt.number, q.upper()), PurchaseOrder.number == q.upper(),
+            GoodsReceipt.delivery_number == q,
+            GoodsReceipt.supplier_id.in_(matching(session, supplier_search, q, limit=100)),
+            select(line.id).where(line.receipt_id == GoodsReceipt.id, or_(
+                line.lot_no == q, line.drug_id.in_(matching(session, drug_search, q, limit=100)))).exists()))
     items, following = _paged(session, statement, [(GoodsReceipt.made_at, "desc"), (GoodsReceipt.id, "desc")],
                               ("made_at", "id"), after, limit)
     return {"items": [{**i, "state_name": rules.RECEIPT_STATES[i["state"]]} for i in items], "next": following}

@@ -47,16 +47,18 @@ class StoreQuery(Schema):
 
 
 class OrdersQuery(PageQuery):
-    """Orders of a store."""
+    """Orders of a store; ``q``: number, supplier or drug, by any key."""
 
     store_id = QueryId(required=True)
+    q = Text(load_default="", max=60)
     state = Choice("", *rules.ORDER_STATES, load_default="")
 
 
 class ReceiptsQuery(PageQuery):
-    """Receipts of a store."""
+    """Receipts of a store; ``q``: number, order, delivery note, lot, supplier or drug, by any key."""
 
     store_id = QueryId(required=True)
+    q = Text(load_default="", max=60)
     state = Choice("", *rules.RECEIPT_STATES, load_default="")
 
 

@@ -276,6 +276,12 @@ def list_invoices(call: Call) -> dict[str, Any]:
     return queries.invoices(call.session, **call.query)
 
 
+@routes.get("/invoices/cashiers", permission=INVOICES, out=schemas.CashiersOut)
+def invoice_cashiers(call: Call) -> dict[str, Any]:
+    """收过费的收费员、渠道（按收费员查电子票据）"""
+    return {"items": queries.cashiers(call.session)}
+
+
 @routes.get("/invoices/<int:invoice_id>/image", permission=INVOICES, effect="manual")
 def invoice_image(call: Call, invoice_id: int) -> Response:
     """电子票据图片（首次查看时向平台取，之后用缓存）"""

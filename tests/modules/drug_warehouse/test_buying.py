@@ -121,6 +121,32 @@ def test_what_is_cancelled_or_closed_says_why(house: House, supplier: int) -> No
     assert answer["errors"] == [{"field": "lines.0.quantity", "message": "须为整包装"}]
 
 
+@pytest.mark.requirement("M6.3", "M7.4")
+def test_orders_and_receipts_are_found_by_everything_page_by_page(house: House, supplier: int) -> None:
+    sent = order(house, supplier)
+    here = arrival(house, sent, lot="XF99")
+    for n in range(3):
+        order(house, supplier, str(n + 1))
+    store = house.ids["warehouse"]
+    look = lambda what, **query: house.ok(house.get("keeper", f"{WAREHOUSE}/{what}", store_id=store, **query))  # noqa: E731
+    drug = house.ok(house.get("keeper", f"{WAREHOUSE}/orders/{sent['id']}"))["lines"][0]
+    for q in ("南通医药", "ntyy", "G001", drug["name"], drug["code"]):
+        assert len(look("orders", q=q)["items"]) == 4, q
+    assert [one["id"] for one in look("orders", q=sent["number"])["items"]] == [sent["id"]]
+    assert len(look("orders", q=sent["number"][:8].lower())["items"]) == 4
+    for q in (here["number"], sent["number"], "XF99", "ntyy", drug["name"]):
+        assert [one["id"] for one in look("receipts", q=q)["items"]] == [here["id"]], q
+    assert look("orders", q="没有这家")["items"] == look("receipts", q="XF9")["items"] == []
+    assert look("orders", state="draft")["items"] == [] and len(look("orders", state="sent")["items"]) == 4
+    seen: list[int] = []
+    page: dict[str, Any] = {"next": None}
+    while not seen or page["next"]:
+        page = look("orders", limit=3, **({"after": page["next"]} if page["next"] else {}))
+        seen += [one["id"] for one in page["items"]]
+    assert len(seen) == len(set(seen)) == 4
+    assert house.get("keeper", f"{WAREHOUSE}/orders", store_id=store, q="x" * 61).status_code == 422
+
+
 def test_controlled_goods_are_inspected_by_a_second_person(house: House, supplier: int) -> None:
     here = house.ok(house.post("keeper", f"{WAREHOUSE}/receipts", {
         "supplier_id": supplier, "store_id": house.ids["warehouse"], "lines": [{

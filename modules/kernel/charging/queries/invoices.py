@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
-from modules.kernel.charging.models import ElectronicInvoice, Intent, Settlement
+from modules.kernel.charging.models import ElectronicInvoice, Intent, Settlement, Shift
 from modules.kernel.patients.models import Person
 from modules.kernel.patients.rules import mask_name
 
@@ -47,3 +47,9 @@ def invoices(session: Session, *, person_id: int | None, number: str, cashier_id
                        "outpatient_no": r.outpatient_no, "settlement_number": r.number,
                        "intent_state": r.intent_state, "message": r.message} for r in rows[:limit]],
             "next": portable.encode_cursor((last.business_date, last.id)) if last else None}
+
+
+def cashiers(session: Session) -> list[dict[str, Any]]:
+    """Whoever ever had a shift, people and channels, by name: whose invoices one may ask for; one query."""
+    rows = session.execute(select(Shift.cashier_id, func.max(Shift.cashier_name).label("name")).group_by(Shift.cashier_id))
+    return sorted(({"id": row.cashier_id, "name": row.name} for row in rows), key=lambda one: (one["name"], one["id"]))

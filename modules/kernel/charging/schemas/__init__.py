@@ -383,6 +383,19 @@ class InvoiceItemOut(Schema):
 InvoicesOut = paged(InvoiceItemOut)
 
 
+class CashierOut(Schema):
+    """Somebody who took money: a person or a channel."""
+
+    id = fields.Integer()
+    name = fields.String()
+
+
+class CashiersOut(Schema):
+    """Everybody who took money."""
+
+    items = fields.List(fields.Nested(CashierOut))
+
+
 class DepositsQuery(PageQuery):
     """Which old deposits."""
 

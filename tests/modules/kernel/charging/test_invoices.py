@@ -202,3 +202,14 @@ def test_the_list_pages_in_one_query_whatever_is_asked(
     assert len(seen) == len(set(seen)) >= 60
     with world.db.begin(write=False) as session:
         assert set(seen) == set(session.scalars(select(ElectronicInvoice.id)))
+
+
+@pytest.mark.requirement("M1.2")
+def test_the_list_is_asked_by_cashier(world: World) -> None:
+    _exam(world)
+    found = world.ok(world.get("finance", f"{PATH}/cashiers"))["items"]
+    assert [one["name"] for one in found] == ["李收费"]
+    listed = lambda key: world.ok(world.get("finance", f"{PATH}?cashier_id={key}"))["items"]  # noqa: E731
+    assert listed(found[0]["id"]) and {one["cashier_name"] for one in listed(found[0]["id"])} == {"李收费"}
+    assert listed(found[0]["id"] + 1) == []
+    assert world.get("doctor", f"{PATH}/cashiers").status_code == 403
