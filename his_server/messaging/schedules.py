@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from sqlalchemy import Select, String, Update, and_, insert, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -59,18 +59,29 @@ def period_of(job: Job, instant: datetime) -> str:
     return (here.date() if begun else here.date() - timedelta(days=1)).isoformat()
 
 
+def period_ends(job: Job, instant: datetime) -> datetime:
+    """When the job's period that ``instant`` lies in is over."""
+    if job.every is not None:
+        seconds = int(job.every.total_seconds())
+        return datetime.fromtimestamp((int(instant.timestamp()) // seconds + 1) * seconds, UTC)
+    here = local(instant)
+    ends = datetime.combine(here, time.fromisoformat(str(job.at)), here.tzinfo)
+    return ends if ends > here else ends + timedelta(days=1)
+
+
+def due(database: Database, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs whose present period nobody has begun."""
+    if not jobs:
+        return []
+    begun = database.run(lambda session: {row.job: row.period for row in session.execute(
+        select(ScheduleRun.job, ScheduleRun.period))}, write=False)
+    instant = database.clock.now()
+    return [job for job in jobs if begun.get(job.name) != period_of(job, instant)]
+
+
 def run_due(database: Database, jobs: Sequence[Job], worker: str) -> int:
     """Run every job whose present period nobody has begun; returns how many ran."""
-    if not jobs:
-        return 0
-    known = database.run(lambda session: {row.job: row for row in session.scalars(select(ScheduleRun))}, write=False)
-    instant = database.clock.now()
-    due = [job for job in jobs if _may_be_due(known.get(job.name), period_of(job, instant))]
-    return sum(_run(database, job, worker) for job in due)
-
-
-def _may_be_due(row: ScheduleRun | None, period: str) -> bool:
-    return row is None or row.period != period
+    return sum(_run(database, job, worker) for job in due(database, jobs))
 
 
 def _run(database: Database, job: Job, worker: str) -> bool:
@@ -96,21 +107,24 @@ def _run(database: Database, job: Job, worker: str) -> bool:
 def _begin(session: Session, job: Job, worker: str) -> bool:
     instant = now(session)
     period = period_of(job, instant)
-    if session.get(ScheduleRun, job.name) is None:
-        # A daily job of a new installation waits for its hour; a repeated one starts now.
-        first = period if job.at is not None else ""
-        try:
-            with session.begin_nested():
-                session.execute(insert(ScheduleRun).values(job=job.name, period=first, outcome="waiting"))
-        except Exception as error:
-            if not portable.is_unique_violation(error):
-                raise
-            return False  # another worker made the row just now
     free = and_(ScheduleRun.job == job.name, ScheduleRun.period != period,
                 or_(ScheduleRun.lease_until.is_(None), ScheduleRun.lease_until < instant))
-    return portable.guarded_update(session, ScheduleRun, free, {
-        "period": period, "outcome": "running", "started_at": instant, "finished_at": None, "error": None,
-        "lease_until": instant + LEASE, "lease_by": worker}) == 1
+    mine = {"period": period, "outcome": "running", "started_at": instant, "finished_at": None, "error": None,
+            "lease_until": instant + LEASE, "lease_by": worker}
+    if portable.guarded_update(session, ScheduleRun, free, mine):
+        return True
+    if session.get(ScheduleRun, job.name) is not None:
+        return False
+    # A daily job of a new installation waits for its hour; a repeated one starts now.
+    first = period if job.at is not None else ""
+    try:
+        with session.begin_nested():
+            session.execute(insert(ScheduleRun).values(job=job.name, period=first, outcome="waiting"))
+    except Exception as error:
+        if not portable.is_unique_violation(error):
+            raise
+        return False  # another worker made the row just now
+    return portable.guarded_update(session, ScheduleRun, free, mine) == 1
 
 
 def _mine(job: Job, worker: str) -> Update:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Row, and_, bindparam, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
@@ -26,6 +26,7 @@ from his_server.about import about
 from his_server.actor import SYSTEM
 from his_server.db import Database, now
 from his_server.db.database import CommitUnknown
+from his_server.db.types import Instant
 from his_server.logs import scrub
 from his_server.messaging import schedules
 from his_server.messaging.outbox import Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused
@@ -35,8 +36,8 @@ from his_server.registry import Hospital
 log = logging.getLogger("his.worker")
 
 LEASE = timedelta(seconds=60)
-POLL_SECONDS = 0.3
-"""How long an idle worker waits: the wake-up latency of an event stays below a second."""
+POLL_SECONDS = 0.2
+"""How long an idle process waits between two looks: so long an event waits at most to be noticed."""
 BATCH = 50
 DRAIN_SECONDS = 1.0
 """For so long a step hands over, while more is due: as long as anything new may wait to be noticed."""
@@ -78,37 +79,83 @@ class Worker:
         for handler in hospital.handlers:
             if handler.ask is not None:
                 self.asking.setdefault(handler.destination, []).append(handler.event)
+        self.look = self._look()
+        self.settled: tuple[datetime, datetime] | None = None
+        """From when until when every job's period is known to have begun."""
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set. A database that is away is waited for."""
+    def run(self, stop: threading.Event, lookout: threading.Lock | None = None) -> None:
+        """Work until ``stop`` is set. A database that is away is waited for. ``lookout``: the same for all threads of a
+        process, of which one at a time looks for work while they are idle."""
         log.info("worker %s begins, %d destinations", self.name, len(self.destinations))
+        lookout, idle = lookout or threading.Lock(), False
         while not stop.is_set():
             try:
-                worked = self.step()
+                due = self._look_out(stop, lookout) if idle else self.due()
+                idle = not self._work(due)
             except Exception:  # a database away, a defect in one job: the others' work goes on
                 log.exception("worker step failed")
-                worked = 0
                 stop.wait(2)
-            if not worked:
-                stop.wait(POLL_SECONDS)
         log.info("worker %s ends", self.name)
+
+    def _look_out(self, stop: threading.Event, lookout: threading.Lock) -> set[str]:
+        with lookout:
+            while not stop.wait(POLL_SECONDS):
+                if due := self.due():
+                    return due
+        return set()
 
     def step(self) -> int:
         """Do what is due now; returns how many pieces of work there were."""
-        return self.recover() + self.fan_out() + self.deliver_due() + self.ask_due() + schedules.run_due(
-            self.database, self.hospital.jobs, self.name)
+        return self._work(self.due())
+
+    def _work(self, due: set[str]) -> int:
+        count = self.recover() if "expired" in due else 0
+        count += self.fan_out() if "new" in due else 0
+        count += self.deliver_due() if due & {"expired", "new", "waiting"} else 0
+        count += self.ask_due() if due & {"expired", "asked"} else 0
+        count += schedules.run_due(self.database, self.hospital.jobs, self.name) if "jobs" in due else 0
+        return count
+
+    def due(self) -> set[str]:
+        """The kinds of work that there may be now, by one cheap statement: ``new`` events, deliveries that are ``waiting``,
+        ``asked`` or ``expired``, and ``jobs``."""
+        instant = self.database.clock.now()
+        found: set[str] = self.database.run(
+            lambda session: set(session.connection().execute(self.look, {"instant": instant}).scalars()), write=False)
+        return found | {"jobs"} if self._jobs_due(instant) else found
+
+    def _look(self) -> CompoundSelect[Any]:
+        instant = bindparam("instant", type_=Instant)
+        event, delivery = OutboxEvent.__table__.c, Delivery.__table__.c
+        kinds = {"new": event.fanned_out.is_(False),
+                 "expired": and_(delivery.state == "sending", delivery.lease_until < instant)}
+        if self.destinations:
+            kinds["waiting"] = and_(delivery.state == "waiting", delivery.next_at <= instant)
+        if self.asking:
+            kinds["asked"] = and_(delivery.state == "asked", delivery.next_at <= instant,
+                                  delivery.destination.in_(sorted(self.asking)))
+        return union_all(*(select(select(literal(kind).label("kind")).where(condition).limit(1).subquery(kind).c.kind)
+                           for kind, condition in kinds.items()))
+
+    def _jobs_due(self, instant: datetime) -> bool:
+        """Whether there is a job whose period nobody has begun; read again when a period ends, not at each look."""
+        if self.settled is not None and self.settled[0] <= instant < self.settled[1]:
+            return False
+        jobs = self.hospital.jobs
+        if schedules.due(self.database, jobs):
+            return True
+        ends = [schedules.period_ends(job, instant) for job in jobs]
+        self.settled = instant, min(ends, default=instant + timedelta(days=1))
+        return False
 
     # Fan-out
 
     def fan_out(self) -> int:
         """Make the delivery rows of new events; returns how many events were taken."""
-        pending = OutboxEvent.fanned_out.is_(False)
-        if not self._any(OutboxEvent.id, pending):
-            return 0
-        return self.database.run(lambda session: self._fan_out(session, pending), idempotent=True)
+        return self.database.run(self._fan_out, idempotent=True)
 
-    def _fan_out(self, session: Session, pending: ColumnElement[bool]) -> int:
-        ids = portable.claim(session, OutboxEvent, where=pending,
+    def _fan_out(self, session: Session) -> int:
+        ids = portable.claim(session, OutboxEvent, where=OutboxEvent.fanned_out.is_(False),
                              order_by=[OutboxEvent.occurred_at, OutboxEvent.id], limit=BATCH,
                              set_={"fanned_out": True})
         events = session.scalars(select(OutboxEvent).where(OutboxEvent.id.in_(ids))).all() if ids else []
@@ -144,9 +191,6 @@ class Worker:
     def _heads(self) -> dict[str, list[int]]:
         """What may be due, by destination: the oldest of each key; in any order where workers take one at a time, so that
         they don't meet over the same. Whoever claims one looks whether it is (:meth:`_due`)."""
-        due = and_(Delivery.state == "waiting", Delivery.next_at <= self.database.clock.now())
-        if not self.destinations or not self._any(Delivery.id, due):
-            return {}
         # one pass over what is open, nothing correlated: a plan made before the queue grew is no worse for it
         in_order = (Delivery.occurred_at, Delivery.event_id)
         line = (select(Delivery.id, Delivery.destination, Delivery.state, Delivery.next_at, *in_order, func.row_number().over(
@@ -274,8 +318,6 @@ class Worker:
         """Ask peers about deliveries whose answer was lost: done if they have it, sent again if they don't; returns how
         many were asked about. What can't be answered now is asked again later, longer and longer apart."""
         open_ = and_(Delivery.state == "asked", Delivery.next_at <= self.database.clock.now())
-        if not self.asking or not self._any(Delivery.id, and_(open_, Delivery.destination.in_(self.asking))):
-            return 0
         return sum(self._ask_at(destination, open_) for destination in self.asking)
 
     def _ask_at(self, destination: str, open_: ColumnElement[bool]) -> int:
@@ -315,8 +357,6 @@ class Worker:
     def recover(self) -> int:
         """Take back what a dead worker had in hands; returns how many deliveries."""
         expired = and_(Delivery.state == "sending", Delivery.lease_until < self.database.clock.now())
-        if not self._any(Delivery.id, expired):
-            return 0
         asking = [and_(Delivery.destination == h.destination, OutboxEvent.type == h.event)
                   for handlers in self.subscriptions.values() for h in handlers if h.lost_answer == "ask"]
 
@@ -338,20 +378,15 @@ class Worker:
             {"state": state, "lease_until": None, "lease_by": None, "next_at": now(session),
              "last_error": "worker lost while sending"})
 
-    def _any(self, key: Any, condition: ColumnElement[bool]) -> bool:
-        """A cheap look before a write transaction is opened."""
-        query = select(key).where(condition).limit(1)
-        return self.database.run(lambda session: session.execute(query).first() is not None, write=False)
-
 
 def run_threads(database: Database, hospital: Hospital, everything: Hospital, stop: threading.Event,
                 threads: int = 2) -> list[threading.Thread]:
     """Start ``threads`` workers in this process; they end soon after ``stop`` is set."""
-    started = []
+    started, lookout = [], threading.Lock()
     for number in range(threads):
         name = f"{socket.gethostname()[:30]}:{os.getpid()}:{number}"
         worker = Worker(database, hospital, everything=everything, name=name)
-        thread = threading.Thread(target=worker.run, args=(stop,), name=f"worker-{number}", daemon=True)
+        thread = threading.Thread(target=worker.run, args=(stop, lookout), name=f"worker-{number}", daemon=True)
         thread.start()
         started.append(thread)
     return started

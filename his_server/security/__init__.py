@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from his_server.module import Check, Job, MenuItem, Module, Permission
-from his_server.security import admin_routes, grants, routes, seals, sessions, signature_routes, syslog
+from his_server.security import admin_routes, grants, routes, sealing, seals, sessions, signature_routes, syslog
 from his_server.security import models as models
 from his_server.security import settings as security_settings
 from his_server.security import signatures as signatures
@@ -39,7 +39,7 @@ module = Module(
     ),
     jobs=(
         Job("security.purge", "清理过期会话", sessions.purge, every=timedelta(minutes=10)),
-        Job("security.seal", "封存审计记录", seals.seal_all, every=timedelta(seconds=5)),
+        Job("security.seal", "封存审计记录", sealing.seal_due, every=timedelta(seconds=5)),
         Job("security.syslog", "审计记录送日志服务器", syslog.run, every=timedelta(seconds=10)),
         Job("security.verify", "校验审计记录", seals.verify_daily, at="03:30"),
     ),

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text, and_, insert, select
+from sqlalchemy import BigInteger, Index, Integer, Select, String, Text, and_, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -126,7 +126,7 @@ class SealStart(Base):
 
 
 def seal_all(database: Database) -> int:
-    """The sealer's job: seal what is new in every chain, checkpoint when it is time; returns the rows sealed."""
+    """Seal what is new in every chain, checkpoint when it is time; returns the rows sealed."""
     return sum(seal_new(database, chained) for chained in CHAINS.values())
 
 
@@ -168,7 +168,7 @@ def _seal(session: Session, chained: Chained) -> tuple[int, list[int]]:
     seq, mac = (last.seq, bytes.fromhex(last.mac)) if last else _start(session, chained)
     kid = sealer.ring.active("audit").kid
     rows, good, broken = [], [], []
-    for row in _unsealed(session, chained, since=_since(session, chained)):
+    for row in session.execute(unsealed(chained, _since(session, chained))):
         if not chained.intact(sealer, row):
             broken.append(int(row.id))
             continue
@@ -215,14 +215,13 @@ def _since(session: Session, chained: Chained) -> datetime | None:
     return None if made is None else made - LONGEST_TRANSACTION
 
 
-def _unsealed(session: Session, chained: Chained, *, since: datetime | None = None) -> Iterator[Any]:
+def unsealed(chained: Chained, since: datetime | None = None) -> Select[Any]:
+    """The query for the rows that have no place yet, oldest first; ``since``: all before has one."""
     table, at = chained.model, getattr(chained.model, chained.at)
     columns = [getattr(table, name) for name in dict.fromkeys((*chained.columns, "id", chained.at, "row_mac"))]
     query = (select(*columns).outerjoin(Seal, and_(Seal.chain == chained.name, Seal.row_id == table.id))
              .where(Seal.seq.is_(None)).order_by(at, table.id))
-    if since is not None:
-        query = query.where(at >= since)
-    yield from session.execute(query)
+    return query if since is None else query.where(at >= since)
 
 
 def _start(session: Session, chained: Chained) -> tuple[int, bytes]:
@@ -236,6 +235,11 @@ def _stored_checkpoints(session: Session, name: str) -> list[chain.Checkpoint]:
     return [chain.Checkpoint(**json.loads(text)) for text in texts]
 
 
+def is_fresh(made_at: datetime, now: datetime) -> bool:
+    """Whether the last checkpoint is young enough that none follows yet."""
+    return timedelta() <= now - made_at < CHECKPOINT_EVERY
+
+
 def _checkpoint(session: Session, chained: Chained, *, at_once: bool = False) -> chain.Checkpoint | None:
     """A new checkpoint when there are new seals and the last one is old enough."""
     database = db.of(session)
@@ -244,7 +248,7 @@ def _checkpoint(session: Session, chained: Chained, *, at_once: bool = False) ->
                            .where(SealCheckpoint.chain == chained.name)
                            .order_by(SealCheckpoint.number.desc()).limit(1)).first()
     previous = chain.Checkpoint(**json.loads(last.text)) if last else None
-    if last and not at_once and timedelta() <= now - last.made_at < CHECKPOINT_EVERY:
+    if last and not at_once and is_fresh(last.made_at, now):
         return None
     head = session.execute(select(Seal.seq, Seal.mac).where(Seal.chain == chained.name)
                            .order_by(Seal.seq.desc()).limit(1)).first()
@@ -338,7 +342,7 @@ def _rows_against_seals(session: Session, chained: Chained) -> Iterator[Finding]
         elif row.row_mac != row.sealed_mac or not chained.intact(sealer, row):
             yield Finding(name, f"id {row.id}", f"记录被改动（序号 {row.seq}）")
     old = db.now(session) - GRACE
-    for row in _unsealed(session, chained):
+    for row in session.execute(unsealed(chained)):
         if not chained.intact(sealer, row):
             yield Finding(name, f"id {row.id}", "记录不是由本系统写入，或被改动")
         elif getattr(row, chained.at) < old:

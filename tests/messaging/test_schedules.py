@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import Database
 from his_server.messaging import schedules
 from his_server.messaging.outbox import OutboxEvent, record
-from his_server.messaging.schedules import ScheduleRun, period_of, run_due
+from his_server.messaging.schedules import ScheduleRun, period_ends, period_of, run_due
 from his_server.module import Job
 from tests import processes
 
@@ -91,6 +93,16 @@ def test_a_dead_run_does_not_block_the_next_period(db: Database, clock: ManualCl
 def test_a_job_needs_one_rule(bad: Job, clock: ManualClock) -> None:
     with pytest.raises(ValueError, match="job x"):
         period_of(bad, clock.now())
+
+
+@given(job=st.sampled_from([EVERY, NIGHTLY, Job("midnight", "零点", _note, at="00:00"),
+                            Job("fast", "快", _note, every=timedelta(seconds=5))]),
+       at=st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)))
+def test_a_period_ends_where_the_next_begins(job: Job, at: datetime) -> None:
+    instant = at.replace(tzinfo=HOSPITAL_ZONE)
+    ends = period_ends(job, instant)
+    assert ends > instant
+    assert period_of(job, ends - timedelta(microseconds=1)) == period_of(job, instant) != period_of(job, ends)
 
 
 def _run_in_child(place: processes.Place, name: str) -> int:

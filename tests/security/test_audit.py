@@ -18,11 +18,12 @@ from his_server.actor import SYSTEM, Actor
 from his_server.clock import ManualClock
 from his_server.db import Database
 from his_server.registry import Hospital
-from his_server.security import anchor, archive, audit, bootstrap, seals
+from his_server.security import anchor, archive, audit, bootstrap, sealing, seals
 from his_server.security.audit import AuditRow
 from his_server.security.models import User
 from his_server.security.settings import SecuritySettings
 from his_server.settings import SettingsError
+from tests.counting import count_queries
 from tests.security.conftest import GOOD
 
 NURSE = Actor(user_id=7, login="0107", name="王护士", staff_id=12, roles=("nurse",), ip="2001:db8::17", terminal="W3-2",
@@ -156,6 +157,38 @@ def test_querying_and_paging(db: Database, hospital: Hospital, sign_in: Any, clo
     for method in ("put", "delete", "patch"):
         assert getattr(auditor, method)("/api/audit").status_code == 405
         assert getattr(auditor, method)("/api/audit/1").status_code in (404, 405)
+
+
+@pytest.mark.requirement("DB-17")
+def test_the_sealer_touches_only_chains_with_something_new(db: Database, clock: ManualClock) -> None:
+    """Nothing new: four statements read for all chains together, nothing written. Something: that chain alone, its checkpoint
+    when it is time for one."""
+    def waiting() -> list[str]:
+        with db.begin(write=False) as session:
+            return sealing.waiting(session)
+
+    def checkpoints() -> int:
+        with db.begin(write=False) as session:
+            return session.scalar(select(func.count()).select_from(seals.SealCheckpoint)) or 0
+
+    assert waiting() == []
+    with db.begin() as session:
+        audit.record(session, NURSE, "patient.view", "person", 1)
+    assert waiting() == ["audit"]
+    assert (sealing.seal_due(db), checkpoints(), waiting()) == (1, 1, [])
+    clock.move(minutes=1)
+    with db.begin() as session:
+        audit.record(session, NURSE, "patient.view", "person", 2)
+    assert (sealing.seal_due(db), checkpoints(), waiting()) == (1, 1, []), "the last checkpoint is still young"
+    clock.move(minutes=4)
+    assert waiting() == ["audit"], "its time has come"
+    assert (sealing.seal_due(db), checkpoints(), waiting()) == (0, 2, [])
+    clock.move(minutes=30)
+    with count_queries(db) as count:
+        assert sealing.seal_due(db) == 0
+    assert count.total == 4 and all(text.startswith("SELECT") for text in count.statements)
+    with db.begin(write=False) as session:
+        assert seals.verify(session) == []
 
 
 @pytest.mark.requirement("DB-18")
