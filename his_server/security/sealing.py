@@ -14,7 +14,15 @@ from sqlalchemy.orm import Session
 
 from his_server.db import Database
 from his_server.db import database as db
-from his_server.security.seals import CHAINS, LONGEST_TRANSACTION, Seal, SealCheckpoint, is_fresh, seal_new, unsealed
+from his_server.security.seals import (
+    CHAINS,
+    LONGEST_TRANSACTION,
+    Seal,
+    SealCheckpoint,
+    is_fresh,
+    seal_new,
+    unsealed,
+)
 
 
 def seal_due(database: Database) -> int:

@@ -29,6 +29,11 @@ def file_of(kind: str, arch: str, version: str) -> Path:
     return DIST / (f"his-server_{version}-1_{arch}.deb" if kind == "deb" else f"his-server-{version}-1.{MACHINE[arch]}.rpm")
 
 
+def version_of(package: Path) -> str:
+    """The release that a package file holds."""
+    return package.name.replace("his-server_", "").replace("his-server-", "").split("-")[0]
+
+
 def following(version: str, steps: int) -> str:
     """The release so many patches later."""
     start, _, patch = version.rpartition(".")

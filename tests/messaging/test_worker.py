@@ -417,9 +417,8 @@ def test_an_idle_look_is_one_statement(db: Database, clock: ManualClock) -> None
     """Whatever kinds of work there are; the schedule is read again only when a period ends."""
     handler = Handler("Made", "peer", Peer().deliver, network=True, lost_answer="ask", ask=lambda _database, _event: True)
     ran: list[Database] = []
-    module = Module(name="test", title="测试", handlers=(handler,),
-                    jobs=(Job("often", "常", ran.append, every=timedelta(seconds=10)), Job("nightly", "夜", ran.append, at="02:30")))
-    worker = Worker(db, Hospital((module,)), chance=random.Random(7))
+    jobs = (Job("often", "常", ran.append, every=timedelta(seconds=10)), Job("nightly", "夜", ran.append, at="02:30"))
+    worker = Worker(db, Hospital((Module(name="test", title="测试", handlers=(handler,), jobs=jobs),)), chance=random.Random(7))
     put(db, 1)
     while worker.step():
         pass
