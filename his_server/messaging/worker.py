@@ -17,19 +17,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    Row,
-    and_,
-    bindparam,
-    exists,
-    func,
-    literal,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
@@ -38,9 +26,8 @@ from his_server.about import about
 from his_server.actor import SYSTEM
 from his_server.db import Database, now
 from his_server.db.database import CommitUnknown
-from his_server.db.types import Instant
 from his_server.logs import scrub
-from his_server.messaging import schedules
+from his_server.messaging import look, schedules
 from his_server.messaging.outbox import Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused
 from his_server.module import Handler
 from his_server.registry import Hospital
@@ -91,7 +78,7 @@ class Worker:
         for handler in hospital.handlers:
             if handler.ask is not None:
                 self.asking.setdefault(handler.destination, []).append(handler.event)
-        self.look = self._look()
+        self.look = look.statement(bool(self.destinations), sorted(self.asking))
         self.settled: tuple[datetime, datetime] | None = None
         """From when until when every job's period is known to have begun."""
 
@@ -129,25 +116,11 @@ class Worker:
         return count
 
     def due(self) -> set[str]:
-        """The kinds of work that there may be now, by one cheap statement: ``new`` events, deliveries that are ``waiting``,
-        ``asked`` or ``expired``, and ``jobs``."""
+        """The kinds of work that there may be now (:mod:`look`), and ``jobs``."""
         instant = self.database.clock.now()
         found: set[str] = self.database.run(
             lambda session: set(session.connection().execute(self.look, {"instant": instant}).scalars()), write=False)
         return found | {"jobs"} if self._jobs_due(instant) else found
-
-    def _look(self) -> CompoundSelect[Any]:
-        instant = bindparam("instant", type_=Instant)
-        event, delivery = OutboxEvent.__table__.c, Delivery.__table__.c
-        kinds = {"new": event.fanned_out.is_(False),
-                 "expired": and_(delivery.state == "sending", delivery.lease_until < instant)}
-        if self.destinations:
-            kinds["waiting"] = and_(delivery.state == "waiting", delivery.next_at <= instant)
-        if self.asking:
-            kinds["asked"] = and_(delivery.state == "asked", delivery.next_at <= instant,
-                                  delivery.destination.in_(sorted(self.asking)))
-        return union_all(*(select(select(literal(kind).label("kind")).where(condition).limit(1).subquery(kind).c.kind)
-                           for kind, condition in kinds.items()))
 
     def _jobs_due(self, instant: datetime) -> bool:
         """Whether there is a job whose period nobody has begun; read again when a period ends, not at each look."""
