@@ -97,9 +97,9 @@ def test_a_job_needs_one_rule(bad: Job, clock: ManualClock) -> None:
 
 @given(job=st.sampled_from([EVERY, NIGHTLY, Job("midnight", "零点", _note, at="00:00"),
                             Job("fast", "快", _note, every=timedelta(seconds=5))]),
-       at=st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)))
-def test_a_period_ends_where_the_next_begins(job: Job, at: datetime) -> None:
-    instant = at.replace(tzinfo=HOSPITAL_ZONE)
+       second=st.integers(0, 20 * 366 * 86400))
+def test_a_period_ends_where_the_next_begins(job: Job, second: int) -> None:
+    instant = datetime(2020, 1, 1, tzinfo=HOSPITAL_ZONE) + timedelta(seconds=second)
     ends = period_ends(job, instant)
     assert ends > instant
     assert period_of(job, ends - timedelta(microseconds=1)) == period_of(job, instant) != period_of(job, ends)
