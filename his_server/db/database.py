@@ -10,13 +10,13 @@ import fcntl
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, Executable, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -72,6 +72,9 @@ class Database:
         self._lock_path = _lock_path(self.url) if self.single_writer else None
         self._thread_lock = threading.Lock()
         self.engine = self._engine(pool_size)
+        # one round trip instead of three
+        self._looking = (self.engine.execution_options(isolation_level="AUTOCOMMIT")
+                         if self.url.get_backend_name() == "postgresql" else self.engine)
         self.keys = KeyAllocator(self)
         self.number_blocks: dict[tuple[str, str], Iterator[int]] = {}
         """Business numbers taken ahead, by series and scope (:mod:`his_server.db.numbering`)."""
@@ -180,6 +183,19 @@ class Database:
             except Exception as error:
                 unknown = idempotent and isinstance(error, CommitUnknown) and attempt < LOST_ATTEMPTS
                 if not unknown and not may_repeat(error, attempt):
+                    raise
+            attempt += 1
+
+    def look(self, statement: Executable, parameters: Mapping[str, Any]) -> list[Any]:
+        """The first column of what one reading statement finds, outside of any unit of work: for what is asked all the time.
+        On a new connection where the first one was lost."""
+        attempt = 1
+        while True:
+            try:
+                with self._looking.connect() as connection:
+                    return list(connection.execute(statement, parameters).scalars())
+            except DBAPIError as error:
+                if not may_repeat(error, attempt):
                     raise
             attempt += 1
 

@@ -118,8 +118,7 @@ class Worker:
     def due(self) -> set[str]:
         """The kinds of work that there may be now (:mod:`look`), and ``jobs``."""
         instant = self.database.clock.now()
-        found: set[str] = self.database.run(
-            lambda session: set(session.connection().execute(self.look, {"instant": instant}).scalars()), write=False)
+        found = set(self.database.look(self.look, {"instant": instant}))
         return found | {"jobs"} if self._jobs_due(instant) else found
 
     def _jobs_due(self, instant: datetime) -> bool:
