@@ -23,5 +23,5 @@ def statement(delivers: bool, asking: Sequence[str]) -> CompoundSelect[Any]:
         kinds["waiting"] = and_(delivery.state == "waiting", delivery.next_at <= instant)
     if asking:
         kinds["asked"] = and_(delivery.state == "asked", delivery.next_at <= instant, delivery.destination.in_(asking))
-    return union_all(*(select(select(literal(kind).label("kind")).where(condition).limit(1).subquery(kind).c.kind)
+    return union_all(*(select(select(literal(kind).label("kind")).where(condition).limit(1).subquery(f"{kind}_work").c.kind)
                        for kind, condition in kinds.items()))
