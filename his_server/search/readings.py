@@ -3,16 +3,13 @@
 pypinyin (MIT) gives every character's readings and, through its phrase list, the one that fits a word. It
 reads surnames as words (单 dan for shan), so surnames have an own table here, compiled by hand after the
 surname senses of 现代汉语词典. Characters of the extension blocks that pypinyin doesn't know and that occur
-in names are added in EXTRA.
+in names are added in EXTRA. Its dictionaries take 56 MB: they are loaded when the first name is read, which a worker
+seldom does; web processes share them (:data:`his_server.running.LAZY`).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-
-from pypinyin import Style, lazy_pinyin
-from pypinyin.constants import PINYIN_DICT
-from pypinyin.style import convert
 
 from .text import is_han
 
@@ -56,6 +53,10 @@ def readings(char: str) -> tuple[str, ...]:
     """All readings of one Han character without tones, the commonest first; empty if none is known."""
     if char in EXTRA:
         return EXTRA[char]
+    from pypinyin import Style
+    from pypinyin.constants import PINYIN_DICT
+    from pypinyin.style import convert
+
     listed = PINYIN_DICT.get(ord(char))
     if not listed:
         return ()
@@ -96,6 +97,8 @@ def _person(name: str) -> list[str | None]:
 
 def _phrase(text: str) -> list[str | None]:
     """The reading of each character in the phrase, None where there is none; one entry per character."""
+    from pypinyin.constants import PINYIN_DICT
+
     result: list[str | None] = []
     run = ""
     for char in text:
@@ -111,4 +114,6 @@ def _phrase(text: str) -> list[str | None]:
 def _read(run: str) -> list[str | None]:
     if not run:
         return []
+    from pypinyin import Style, lazy_pinyin
+
     return [s.replace("ü", "v") for s in lazy_pinyin(run, style=Style.NORMAL, v_to_u=False)]

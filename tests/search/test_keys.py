@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,3 +134,13 @@ def test_classify(query: str, has: set[str], lacks: set[str]) -> None:
     assert has <= classify(query)
     assert not lacks & classify(query)
     assert classify("  ") == set()
+
+
+@pytest.mark.long
+def test_the_dictionaries_are_loaded_when_the_first_name_is_read() -> None:
+    """They take 56 MB, which a worker that reads no name doesn't hold."""
+    program = ("import sys; from his_server.registry import load; load(); import his_server.messaging.worker;"
+               "print('pypinyin' in sys.modules); from his_server.search.readings import readings; print(readings('张'));"
+               "print('pypinyin' in sys.modules)")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines() == ["False", "('zhang',)", "True"]
