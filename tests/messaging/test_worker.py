@@ -20,10 +20,9 @@ from his_server.db import Database, now
 from his_server.messaging import worker as worker_module
 from his_server.messaging.outbox import Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused, record
 from his_server.messaging.worker import LONGEST_WAIT, MAX_ATTEMPTS, Worker, back_off
-from his_server.module import Handler, Job, Module
+from his_server.module import Handler, Module
 from his_server.registry import Hospital
 from tests import processes
-from tests.counting import count_queries
 
 
 class Peer:
@@ -410,73 +409,3 @@ def test_two_workers_share_a_queue_without_meeting(db: Database) -> None:
     assert [one._deliver_to("peer", [key]) for key in heads] == [(1, True)] * 4
     assert [two._deliver_to("peer", [key]) for key in heads] == [(0, True)] * 4
     assert sorted(peer.got) == [(f"K{key}", 1) for key in range(4)]
-
-
-@pytest.mark.requirement("M1.10")
-def test_an_idle_look_is_one_statement(db: Database, clock: ManualClock) -> None:
-    """Whatever kinds of work there are; the schedule is read again only when a period ends."""
-    handler = Handler("Made", "peer", Peer().deliver, network=True, lost_answer="ask", ask=lambda _database, _event: True)
-    ran: list[Database] = []
-    jobs = (Job("often", "常", ran.append, every=timedelta(seconds=10)), Job("nightly", "夜", ran.append, at="02:30"))
-    worker = Worker(db, Hospital((Module(name="test", title="测试", handlers=(handler,), jobs=jobs),)), chance=random.Random(7))
-    put(db, 1)
-    while worker.step():
-        pass
-    clock.set(clock.now().replace(second=30, microsecond=0))
-    worker.step()
-    assert worker.due() == set() and len(ran) == 2
-    with count_queries(db) as count:
-        for _ in range(9):
-            clock.move(seconds=1)
-            assert worker.due() == set()
-    assert count.total == 9
-    clock.move(seconds=1)
-    assert worker.due() == {"jobs"}
-
-
-@pytest.mark.requirement("M1.10")
-def test_each_kind_of_work_is_seen(db: Database, clock: ManualClock) -> None:
-    """Its turn is known by one look: a new event, one that waits for its time, a dead worker's, a lost answer."""
-    peer = Peer()
-    peer.failures = [NotSent("away")]
-    worker = make(db, peer, network=True, lost_answer="ask", ask=lambda _database, _event: False)
-    assert worker.due() == set()
-    put(db, 1)
-    assert worker.due() == {"new"}
-    worker.step()
-    assert worker.due() == set(), "it waits for its time"
-    clock.move(seconds=2)
-    assert worker.due() == {"waiting"}
-    worker._hand_over = lambda *_: False  # type: ignore[method-assign]  # it dies with the delivery in hands
-    worker.deliver_due()
-    assert worker.due() == set()
-    clock.move(seconds=61)
-    assert worker.due() == {"expired"}
-    worker.recover()
-    assert worker.due() == {"asked"}
-
-
-def test_one_thread_of_a_process_looks_for_all(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.05)
-    looks: list[float] = []
-    see = Worker.due
-
-    def due(worker: Worker) -> set[str]:
-        looks.append(time.monotonic())
-        return see(worker)
-
-    monkeypatch.setattr(Worker, "due", due)
-    peer, stop = Peer(), threading.Event()
-    hospital = hospital_of(Handler("Made", "peer", peer.deliver))
-    threads = worker_module.run_threads(db, hospital, hospital, stop, threads=4)
-    stop.wait(1)
-    put(db, 1)
-    until = time.monotonic() + 10
-    while not peer.got and time.monotonic() < until:
-        stop.wait(0.01)
-    stop.set()
-    for thread in threads:
-        thread.join(10)
-    assert peer.got == [("K1", 1)] and not any(thread.is_alive() for thread in threads)
-    # each thread's first look, two after work was found, and one every 50 ms
-    assert 4 < len(looks) <= 8 + (looks[-1] - looks[0]) / 0.05
