@@ -383,8 +383,9 @@ def test_a_step_drains_many_keys_one_in_hands_at_a_time(db: Database, monkeypatc
         assert [n for name, n in peer.got if name == f"K{key}"] == [1, 2]
 
 
-def test_a_bad_line_is_not_drained(db: Database) -> None:
+def test_a_bad_line_is_not_drained(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """One failure ends the turns of its destination for this step; the other destination goes on."""
+    monkeypatch.setattr("his_server.messaging.worker.DRAIN_SECONDS", 60.0)
     bad, good = Peer(), Peer()
     bad.failures = [NotSent("down")] * 20
     worker = Worker(db, hospital_of(Handler("Made", "bad", bad.deliver, network=True),
