@@ -5,6 +5,7 @@ It is as strict as the contract and no kinder than the real one: nothing is de-d
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -65,10 +66,9 @@ class Books:
 
     def go(self, number: str, step: str, before: tuple[str, ...] = (contract.ACCEPTED, contract.READY)) -> bool:
         """Bring a prescription forward."""
-        marks = ", ".join("?" * len(before))
         with self.open() as books:
-            return books.execute(f"UPDATE prescription SET step = ? WHERE number = ? AND step IN ({marks})",
-                                 (step, number, *before)).rowcount == 1
+            return books.execute("UPDATE prescription SET step = ? WHERE number = ? AND step IN (SELECT value FROM json_each(?))",
+                                 (step, number, json.dumps(before))).rowcount == 1
 
 
 def create(folder: Path) -> Flask:

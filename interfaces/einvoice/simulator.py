@@ -187,13 +187,18 @@ def _states(books: sqlite3.Connection, _method: str, body: dict[str, Any], _now:
             "scarletRandom": red["random"] if red else "", "scarletBillQRCode": ""}
 
 
+_OF_DAYS = "colour = ? AND at BETWEEN ? AND ? AND place LIKE ?"
+_REVEAL = f"UPDATE bill SET hidden = hidden - 1 WHERE hidden > 0 AND {_OF_DAYS}"
+_COUNT = f"SELECT COUNT(*) FROM bill WHERE hidden = 0 AND {_OF_DAYS}"
+_BILLS = f"SELECT * FROM bill WHERE hidden = 0 AND {_OF_DAYS} ORDER BY serial LIMIT ? OFFSET ?"
+
+
 def _by_date(books: sqlite3.Connection, _method: str, body: dict[str, Any], _now: datetime) -> dict[str, Any]:
     colour = {"1": "blue", "2": "red"}.get(body["dataType"], "")
     given = (colour, body["busBgnDate"], body["busEndDate"], body.get("placeCode") or "%")
-    where = "colour = ? AND at BETWEEN ? AND ? AND place LIKE ?"
-    books.execute(f"UPDATE bill SET hidden = hidden - 1 WHERE hidden > 0 AND {where}", given)
-    total = books.execute(f"SELECT COUNT(*) FROM bill WHERE hidden = 0 AND {where}", given).fetchone()[0]
-    rows = books.execute(f"SELECT * FROM bill WHERE hidden = 0 AND {where} ORDER BY serial LIMIT ? OFFSET ?", (
+    books.execute(_REVEAL, given)
+    total = books.execute(_COUNT, given).fetchone()[0]
+    rows = books.execute(_BILLS, (
         *given, body["pageSize"], (body["pageNo"] - 1) * body["pageSize"])).fetchall()
     return {"total": total, "pageNo": body["pageNo"], "billList": [
         {"busNo": row["busno"] or "", "billName": "医疗门诊收费票据（电子）", "billBatchCode": row["code"],

@@ -25,6 +25,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, at INTEGER, number TEXT, action TEXT, status TEXT, slot TEXT)",
     "CREATE TABLE IF NOT EXISTS registration (number TEXT PRIMARY KEY, status TEXT, slot TEXT, name TEXT)",
 )
+LOOKS = {"messages": "SELECT * FROM message ORDER BY at", "registrations": "SELECT * FROM registration ORDER BY number"}
 
 
 def create(folder: Path) -> Flask:
@@ -45,11 +46,10 @@ def create(folder: Path) -> Flask:
 
     @app.get("/<table>")
     def look(table: str) -> Any:
-        if table not in ("registrations", "messages"):
+        if table not in LOOKS:
             abort(404)
-        order = "at" if table == "messages" else "number"
         with books_of.work() as books:
-            return jsonify([dict(row) for row in books.execute(f"SELECT * FROM {table[:-1]} ORDER BY {order}")])
+            return jsonify([dict(row) for row in books.execute(LOOKS[table])])
 
     return app
 

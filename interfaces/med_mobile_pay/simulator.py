@@ -222,9 +222,8 @@ def phone(folder: Path, ours: str, at: datetime | None = None, *, even_if_closed
         books.execute("BEGIN IMMEDIATE")
         with books:
             open_ = ("0", "1", "4", "12") if even_if_closed else ("0", "1", "4")
-            marks = ",".join("?" * len(open_))
-            books.execute(f"UPDATE orders SET stas = '6' WHERE (ours = ? OR id = ?) AND stas IN ({marks})",
-                          (ours, ours, *open_))
+            books.execute("UPDATE orders SET stas = '6' WHERE (ours = ? OR id = ?) AND stas IN (SELECT value FROM json_each(?))",
+                          (ours, ours, json.dumps(open_)))
             row = books.execute("SELECT * FROM orders WHERE ours = ? OR id = ?", (ours, ours)).fetchone()
     return notice(row["id"], row["ours"], row["total"], row["own"], row["account"], row["fund"], at or Clock().now())
 

@@ -39,6 +39,8 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS refund (number TEXT PRIMARY KEY, original TEXT, amount TEXT, channel TEXT, at TEXT, day TEXT)",
     "CREATE TABLE IF NOT EXISTS nonce (key TEXT, nonce TEXT, PRIMARY KEY (key, nonce))",
 )
+PAID_AMOUNT = "SELECT amount FROM payment WHERE number = ?"
+RETURNED_AMOUNT = "SELECT amount FROM refund WHERE number = ?"
 
 
 def test_keys() -> Keys:
@@ -209,9 +211,9 @@ def create(folder: Path) -> Flask:
                 "transaction_no": answer.peer_number or "", "amount_fen": mapping.to_fen(amount),
                 "state": good if answer.state == CONFIRMED else open_}
 
-    def amount_of(table: str, number: str) -> Decimal:
+    def amount_of(look: str, number: str) -> Decimal:
         with closing(sqlite3.connect(path, timeout=30)) as open_:
-            row = open_.execute(f"SELECT amount FROM {table} WHERE number = ?", (number,)).fetchone()
+            row = open_.execute(look, (number,)).fetchone()
         return Decimal(row[0]) if row else Decimal(0)
 
     @app.before_request
@@ -238,13 +240,13 @@ def create(folder: Path) -> Flask:
         body = given(contract.PaymentIn)
         amount, number = mapping.to_yuan(body["amount_fen"]), body["out_trade_no"]
         answer = books(body["channel"]).pay(number, amount, body["auth_code"])
-        if answer.state != REFUSED and amount_of("payment", number) != amount:
+        if answer.state != REFUSED and amount_of(PAID_AMOUNT, number) != amount:
             return {"code": contract.FAILED, "message": "商户单号重复，金额不一致", "merchant": TEST_MERCHANT, "number": number}
         return told(number, answer, amount, contract.PAID, contract.PENDING)
 
     @app.get("/v1/payments/<number>")
     def query(number: str) -> Any:
-        return told(number, books().query(number), amount_of("payment", number), contract.PAID, contract.PENDING)
+        return told(number, books().query(number), amount_of(PAID_AMOUNT, number), contract.PAID, contract.PENDING)
 
     @app.post("/v1/payments/<number>/close")
     def close(number: str) -> Any:
@@ -262,7 +264,7 @@ def create(folder: Path) -> Flask:
 
     @app.get("/v1/refunds/<number>")
     def query_refund(number: str) -> Any:
-        return told(number, books().query_refund(number), amount_of("refund", number), contract.REFUNDED,
+        return told(number, books().query_refund(number), amount_of(RETURNED_AMOUNT, number), contract.REFUNDED,
                     contract.PROCESSING)
 
     @app.get("/v1/bills/<day>")

@@ -16,6 +16,7 @@ from his_server.cli import main
 from his_server.compliance import checks as declared
 from his_server.compliance import report
 from his_server.compliance.checks import platform
+from his_server.compliance.checks.program import HOUSES, weaknesses
 from his_server.compliance.client import Answer
 from his_server.compliance.frame import (
     BAD,
@@ -146,6 +147,15 @@ def test_what_commands_of_the_product_need_is_handed_to_the_services_account(
             assert folder.is_dir() and made.hand_over(folder / "file") == folder / "file"
         assert not folder.exists() and len(given) == times, (root, data)
     assert given == [(folder, owner.st_uid, owner.st_gid), (folder / "file", owner.st_uid, owner.st_gid)]
+
+
+@pytest.mark.long
+@pytest.mark.requirement("DB-22")
+def test_nothing_in_the_programs_own_sources_lets_somebody_in() -> None:
+    folder = Path(__file__).parents[2]
+    files = [path for house in HOUSES for path in (folder / house).rglob("*.py") if "node_modules" not in path.parts]
+    found = [one for path in files for one in weaknesses(path.relative_to(folder).as_posix(), path.read_text("utf-8"))]
+    assert len(files) > 500 and found == []
 
 
 def other_run(**verdicts: str) -> dict[str, Any]:
