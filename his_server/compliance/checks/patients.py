@@ -163,7 +163,7 @@ def exports(target: Target, seen: Evidence) -> None:
     foreign = stranger.get(f"/api/reports/{name}?{query}format=xlsx")
     seen.see(foreign.status in (403, 404), "他人用同一地址导出被拒绝", f"{foreign.status} {foreign.code}")
     if target.tables is not None:
-        rows = [row for row in target.db.rows("security_audit", 50, newest=True) if row["event"] == "report.xlsx"]
+        rows = target.db.rows("security_audit", 50, newest=True, event="report.xlsx")
         seen.see(rows, "导出有审计", [row["event"] for row in rows][:3])
         seen.see(
             any("rows" in row["detail"] or "行" in row["detail"] for row in rows),
