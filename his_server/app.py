@@ -58,6 +58,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     bind_ports(database, hospital, settings)
     app.extensions.update(his_settings=settings, his_database=database, his_hospital=hospital,
                           his_security=Security(settings, database, hospital))
+    app.extensions["his_refusals"] = {place: answer for m in hospital.modules for place, answer in m.refusals.items()}
     app.extensions["his_module_settings"] = {m.name: registry.module_settings(m, settings) for m in hospital.modules}
     app.before_request(_begin)
     app.after_request(_finish)
@@ -130,6 +131,10 @@ def _on_error(error: Exception) -> Response:
     found = told(error)
     if isinstance(error, AppError) and g.get("actor") is not None:
         current_app.extensions["his_security"].refused(g.actor, request, error)
+    for place, answer in current_app.extensions["his_refusals"].items():
+        if request.path.startswith(place):
+            response: Response = answer(found)
+            return response
     return Response(json.dumps(error_body(found), ensure_ascii=False), status=found.status,
                     mimetype="application/json")
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from his_server.actor import Actor
     from his_server.db import Database
     from his_server.db.numbering import Series
+    from his_server.errors import AppError
     from his_server.http import Routes
     from his_server.settings import Settings
 
@@ -124,6 +125,8 @@ class Module:
     live: Mapping[str, LiveTopic] = field(default_factory=dict)
     ports: Mapping[str, Callable[[Settings, Database], Any]] = field(default_factory=dict)
     """Adapters that an interface offers, by port name (``payment:scan``); bound by the composition root."""
+    refusals: Mapping[str, Callable[[AppError], Any]] = field(default_factory=dict)
+    """The answer that callers below a path expect to a refusal which none of its views gave: no such path, a wrong method."""
     settings: type | None = None
     cli: Any = None
     first_data: Callable[[Session, Actor], None] | None = None

@@ -1,6 +1,7 @@
 """A stand-in for the dispensing machine: what it was given stands in a journal, twice if it was given twice.
 
-It is as strict as the contract and no kinder than the real one: nothing is de-duplicated.
+It is as strict as the contract and no kinder than the real one: nothing is de-duplicated. What it was given it has put out
+:data:`PUT_OUT_SECONDS` later.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from flask import Flask, Response, abort, jsonify, request
 from marshmallow import ValidationError
 
 from interfaces.dispensing_machine import contract, mapping
+from interfaces.hub import simulating
 
+PUT_OUT_SECONDS = 30
+"""So long it takes to pick."""
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS journal (at INTEGER PRIMARY KEY AUTOINCREMENT, number TEXT, lines TEXT, window TEXT, "
     "store TEXT)",
     "CREATE TABLE IF NOT EXISTS prescription (number TEXT PRIMARY KEY, step TEXT, window TEXT, store TEXT, lit INTEGER)",
+    "CREATE TABLE IF NOT EXISTS picking (number TEXT PRIMARY KEY, ends REAL)",
     "CREATE TABLE IF NOT EXISTS drug (code TEXT PRIMARY KEY, name TEXT, price TEXT)",
 )
 
@@ -42,8 +47,9 @@ class Books:
             books.execute("BEGIN IMMEDIATE")
             yield books
 
-    def take(self, rows: list[dict[str, Any]]) -> str:
-        """A prescription arrives: one more entry in the journal, whether it was there already or not."""
+    def take(self, rows: list[dict[str, Any]], at: float | None = None) -> str:
+        """A prescription arrives: one more entry in the journal, whether it was there already or not. ``at``: when, in
+        seconds; without it the picking never ends by itself."""
         first = rows[0]
         number, window, store = first["PresNO"], first["WindowNO"], first["YFcode"]
         with self.open() as books:
@@ -51,6 +57,8 @@ class Books:
                           (number, " ".join(sorted(row["MedID"] for row in rows)), window, store))
             books.execute("INSERT INTO prescription VALUES (?, '1', ?, ?, 0) ON CONFLICT (number) DO UPDATE "
                           "SET window = excluded.window", (number, window, store))
+            if at is not None:
+                books.execute("INSERT OR REPLACE INTO picking VALUES (?, ?)", (number, at + PUT_OUT_SECONDS))
         return str(window)
 
     def journal(self) -> list[tuple[str, str, str, str]]:
@@ -63,6 +71,13 @@ class Books:
         with self.open() as books:
             found = books.execute("SELECT step, window FROM prescription WHERE number = ?", (number,)).fetchone()
         return found or (contract.UNKNOWN_THERE, "")
+
+    def put_out(self, at: float) -> None:
+        """What was given long enough ago lies at its window."""
+        with self.open() as books:
+            books.execute("UPDATE prescription SET step = ? WHERE step = ? AND number IN "
+                          "(SELECT number FROM picking WHERE ends <= ?)", (contract.READY, contract.ACCEPTED, at))
+            books.execute("DELETE FROM picking WHERE ends <= ?", (at,))
 
     def go(self, number: str, step: str, before: tuple[str, ...] = (contract.ACCEPTED, contract.READY)) -> bool:
         """Bring a prescription forward."""
@@ -78,6 +93,10 @@ def create(folder: Path) -> Flask:
     def field(name: str) -> str:
         return request.form[name] if name in request.form else abort(400)
 
+    @app.before_request
+    def pick() -> None:
+        books.put_out(simulating.now(request.environ).timestamp())
+
     def said(text: str) -> Response:
         return Response(mapping.string(text), mimetype="text/xml")
 
@@ -90,7 +109,7 @@ def create(folder: Path) -> Flask:
             return said("0")
         if not loaded or len({(row["PresNO"], row["WindowNO"], row["YFcode"], row["PatientID"]) for row in loaded}) != 1:
             return said("0")
-        return said(books.take(loaded))
+        return said(books.take(loaded, simulating.now(request.environ).timestamp()))
 
     @app.post("/GetPresState")
     def state() -> Response:

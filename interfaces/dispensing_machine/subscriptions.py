@@ -23,14 +23,13 @@ from his_server.about import about
 from his_server.db import Database, now, today
 from his_server.messaging.outbox import Event, LostAnswer, NotSent, Refused
 from interfaces.dispensing_machine import mapping
-from interfaces.dispensing_machine.contract import CANCELLED, DRUG_FIELDS, HANDED, READY, There
+from interfaces.dispensing_machine.contract import ACCEPTED, CANCELLED, DRUG_FIELDS, HANDED, READY, There
 from interfaces.dispensing_machine.models import MachineOrder
 from interfaces.dispensing_machine.settings import Settings
 from interfaces.hub import syncing
-from modules.kernel.charging.models import ChargeLine, Settlement
+from modules.kernel.charging.models import ChargeLine, ChargeLineState, Settlement
 from modules.kernel.charging.ports import CONFIRMED, REFUSED, Outcome
 from modules.kernel.dispensing.models import DispensingTask, PickupWindow
-from modules.kernel.dispensing.rules import OPEN_STATES
 from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.orders.models import Prescription, PrescriptionLine
@@ -43,6 +42,10 @@ PORT = "dispensing-machine"
 LIGHT_FOR = timedelta(minutes=5)
 """A call at the window that is older lights nothing any more."""
 DRUGS_AT_ONCE = 50
+AT_MACHINE = ("sending", "sent", "ready")
+HAND_MADE = {"bounced": "传送前已退回医师，请人工调配", "picked": "传送前已人工调配", "done": "传送前已人工发药或退费",
+             "withdrawn": "传送前已退费"}
+"""States of a dispensing task in which a prescription isn't sent any more; nothing of it is ever sent later."""
 STEPS = {READY: "ready", HANDED: "handed", CANCELLED: "withdrawn"}
 
 
@@ -63,7 +66,7 @@ def push(database: Database, event: Event) -> None:
     with about(person_id=person, business_key=number):
         if begun and _arrived(database, port, key):
             return
-        if not _begin(database, key):
+        if not _begin(database, key, event.payload):
             return
         _sent(database, key, _call(database, key, lambda: port.push(number, payload)))
 
@@ -95,34 +98,27 @@ def _written_down(session: Session, event: Event, settings: Settings) -> Machine
         if found.settlement_id != told["settlement_id"]:
             log.error("prescription %s was settled again: not pushed a second time", told["number"])
             return None
-        if found.state == "new":
-            _leave_out(session, found, told["task_id"])
         return found
     store = session.get_one(Store, told["store_id"])
     if settings.stores and store.code not in settings.stores:
         return None
-    window = told["window"] or _some_window(session, store.id)
+    window = _window(session, told["task_id"], store.id)
     made = MachineOrder(
         prescription_id=told["prescription_id"], settlement_id=told["settlement_id"], store_id=store.id,
         number=told["number"], window=window or 0, state="new" if window else "unsent",
         note="" if window else "药房没有开放的窗口，请人工调配", made_at=now(session), changed_at=now(session))
-    _leave_out(session, made, told["task_id"])
     made.payload = _payload(session, told, store, window or 0)
     session.add(made)
     session.flush()
     return made
 
 
-def _leave_out(session: Session, order: MachineOrder, task_id: int) -> None:
-    """What nobody waits for any more isn't sent: handed out by hand or refunded while the machine was away."""
-    task = session.get_one(DispensingTask, task_id)
-    if task.state not in OPEN_STATES:
-        order.state, order.note, order.changed_at = "unsent", "传送前已人工发药或退费", now(session)
-
-
-def _some_window(session: Session, store_id: int) -> int | None:
-    """The first open window of the pharmacy, where none was open when the prescription was paid."""
-    return session.scalar(select(PickupWindow.number).where(
+def _window(session: Session, task_id: int, store_id: int) -> int | None:
+    """The window where the patient waits by now (another one than at the payment where that was closed meanwhile), else the
+    first open one of the pharmacy; None: none is open (M7.1)."""
+    own = session.scalar(select(PickupWindow.number).join(DispensingTask, DispensingTask.window_id == PickupWindow.id)
+                         .where(DispensingTask.id == task_id))
+    return own or session.scalar(select(PickupWindow.number).where(
         PickupWindow.store_id == store_id, PickupWindow.state == "open").order_by(PickupWindow.number).limit(1))
 
 
@@ -151,10 +147,29 @@ def _payload(session: Session, told: Mapping[str, Any], store: Store, window: in
         mapping.Patient(person.outpatient_no, person.name, person.sex, person.birth_date), lines, today(session))
 
 
-def _begin(database: Database, key: int) -> bool:
+def _begin(database: Database, key: int, told: Mapping[str, Any]) -> bool:
+    """Whether the machine may be called: everything of the prescription still has to be made ready.
+
+    The task is locked for it, so that this and whoever makes ready, hands out or gives back by hand queue up: what was
+    touched by hand first isn't sent; of what is sent first the machine is told afterwards (:func:`confirm`).
+    """
     with database.begin() as session:
-        return bool(portable.guarded_update(session, MachineOrder, (MachineOrder.id == key) & (MachineOrder.state == "new"),
-                                            {"state": "sending", "changed_at": now(session)}))
+        why = _by_hand(session, told)
+        values = {"state": "unsent", "note": why} if why else {"state": "sending"}
+        done = portable.guarded_update(session, MachineOrder, (MachineOrder.id == key) & (MachineOrder.state == "new"),
+                                       {**values, "changed_at": now(session)})
+    return bool(done) and not why
+
+
+def _by_hand(session: Session, told: Mapping[str, Any]) -> str:
+    """Why a prescription isn't the machine's any more, or nothing. Locks its task."""
+    state = session.scalar(select(DispensingTask.state).where(DispensingTask.id == told["task_id"]).with_for_update())
+    if state in HAND_MADE:
+        return HAND_MADE[state]
+    refunded = session.scalar(
+        select(PrescriptionLine.id).join(ChargeLineState, ChargeLineState.line_id == PrescriptionLine.charge_line_id)
+        .where(PrescriptionLine.prescription_id == told["prescription_id"], ChargeLineState.refunded > 0).limit(1))
+    return "" if refunded is None else "传送前已部分退费，其余请人工调配"
 
 
 def _call(database: Database, key: int, call: Any) -> Any:
@@ -225,7 +240,7 @@ def take_back(database: Database, event: Event) -> None:
     answer = port.cancel(found.number)
     if answer.state == CONFIRMED:
         rest = event.type == "PrescriptionChanged"
-        _set(database, found.id, ("sending", "sent", "ready"), {
+        _set(database, found.id, AT_MACHINE, {
             "state": "withdrawn", "alarm": False, "note": "部分退费，其余请人工调配" if rest else "已从发药机撤回"})
     else:
         _set(database, found.id, ("sending", "sent", "ready", "handed"), {
@@ -233,15 +248,28 @@ def take_back(database: Database, event: Event) -> None:
 
 
 def confirm(database: Database, event: Event) -> None:
-    """Handed out over the counter: the machine's screen may forget it."""
+    """Handed out over the counter, all or a part. What the machine had put out, its screen may forget; what it hadn't was
+    picked by hand: the machine lets go of it, or it would be picked a second time.
+
+    Without the extension GetPresState nobody can tell, and ConfirmPres has to do both.
+    """
     port, found = _at_machine(database, event)
-    if port is None or found is None or not event.payload["whole"]:
+    if port is None or found is None:
         return
-    if found.state in ("sending", "sent", "ready"):
-        port.confirm(found.number, found.window)
-        _set(database, found.id, ("sending", "sent", "ready"), {"state": "handed"})
-    else:
+    if found.state not in AT_MACHINE:
         _set(database, found.id, ("new",), {"state": "unsent", "note": "传送前已人工发药"})
+    elif _not_put_out(port, found):
+        done = port.cancel(found.number).state == CONFIRMED
+        _set(database, found.id, AT_MACHINE, {"state": "withdrawn", "alarm": False, "note": "已人工发药，从发药机撤回"} if done
+             else {"state": "handed", "alarm": True, "note": "已人工发药，发药机也已发出，请核对病人手中药品"})
+    elif event.payload["whole"]:
+        port.confirm(found.number, found.window)
+        _set(database, found.id, AT_MACHINE, {"state": "handed"})
+
+
+def _not_put_out(port: Any, found: Any) -> bool:
+    """Whether the machine has yet to put out what a person has just handed out, which then came from the shelf."""
+    return found.state != "ready" and port.settings.can_query and port.state(found.number).step == ACCEPTED
 
 
 def light(database: Database, event: Event) -> None:

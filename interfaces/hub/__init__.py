@@ -7,7 +7,7 @@ from typing import Any
 
 from his_server.module import Job, LiveTopic, MenuItem, Module, Permission
 from his_server.security.events import name_events
-from interfaces.hub import queries
+from interfaces.hub import gateway, queries
 from interfaces.hub.routes import PARTNERS, REPLAY, UNMASK, VIEW, routes
 from interfaces.hub.service import archive
 from interfaces.hub.settings import Settings
@@ -42,5 +42,6 @@ module = Module(
     ),
     jobs=(Job("interface-call-archive", "接口日志归档", _archive, at="02:40"),),
     live={"interface-calls": LiveTopic(VIEW, lambda session, _actor, _args: queries.newest(session))},
+    refusals={f"{gateway.PREFIX}/": gateway.refused},
     settings=Settings,
 )

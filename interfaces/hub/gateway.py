@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 from marshmallow import RAISE, Schema, fields
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
@@ -115,13 +115,23 @@ def item_of(out: type[Schema]) -> type[Schema]:
 # One request
 
 def _handle(case: UseCase, call: Call, **path: Any) -> Response:
-    nonce = request.headers.get(contract.H_NONCE, "")
     try:
         response = _answer(case, call, path)
     except Exception as error:  # whatever it was, the partner is told in the one envelope, signed
         response = envelope(_told(error))
     response.headers.setdefault("Cache-Control", "no-store")
-    return signed.sign(call.database, response, nonce) if contract.NONCE.match(nonce) else response
+    return _signed(call.database, response)
+
+
+def refused(error: AppError) -> Response:
+    """The envelope, signed, of what reached no use case: a path that isn't or can't be, another method, too long a body."""
+    return _signed(current_app.extensions["his_database"], envelope(error))
+
+
+def _signed(database: Database, response: Response) -> Response:
+    """For the request's nonce; a request without one can't check an answer."""
+    nonce = request.headers.get(contract.H_NONCE, "")
+    return signed.sign(database, response, nonce) if contract.NONCE.match(nonce) else response
 
 
 def _answer(case: UseCase, call: Call, path: dict[str, Any]) -> Response:

@@ -24,7 +24,7 @@ from his_server.registry import Hospital
 from interfaces.hub.settings import LineSettings
 from interfaces.hub.transport import Line, _Http
 from tests import databases
-from tests.fault.test_peers import _simulators
+from tests.fault.peers import simulators
 from tests.serving import free_port
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
@@ -79,7 +79,7 @@ def test_a_queue_is_handed_over(postgres_server: str, tmp_path: Path, monkeypatc
     database = Database(databases.create_postgres(postgres_server, "his_bench_delivery"), clock=Clock())
     Base.metadata.create_all(database.engine)
     line = _line(port)
-    with _simulators(tmp_path, port):
+    with simulators(tmp_path, port):
         left = iter(range(DELIVERIES))
         lock = threading.Lock()
 

@@ -91,6 +91,16 @@ class World:
         return self.ok(self.post("doctor", "/api/orders/prescriptions", {
             "encounter_id": encounter_id, "diagnosis": "急性支气管炎", "lines": [line]}))
 
+    def two_drugs(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A new patient's prescription of two drugs, paid, and its settlement."""
+        person = self.person()
+        line = {"dose": "0.5", "usage": "口服", "frequency": "tid", "days": 4}
+        made = self.ok(self.post("doctor", "/api/orders/prescriptions", {
+            "encounter_id": self.encounter(self.register(person)), "diagnosis": "急性支气管炎",
+            "lines": [{**line, "drug_id": self.ids["drug"], "quantity": "24"},
+                      {**line, "drug_id": self.ids["pill"], "quantity": "3"}]}))
+        return made, self.ok(self.pay_all(person))
+
     def request(self, encounter_id: int, quantity: str = "1") -> dict[str, Any]:
         """A request for one exam."""
         return self.ok(self.post("doctor", "/api/orders/requests", {

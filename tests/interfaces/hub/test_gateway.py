@@ -11,6 +11,7 @@ from flask import Flask
 from marshmallow import Schema, fields
 from sqlalchemy import func, select, update
 
+from crypto import requests as contract
 from his_server.app import create_app
 from his_server.clock import ManualClock
 from his_server.db import Database
@@ -120,6 +121,32 @@ def test_refusals_come_in_one_envelope_signed_and_written_down(partner: Partner,
     with db.begin(write=False) as session:
         use = {row.use_case: (row.calls, row.refused) for row in session.scalars(select(OpenUse))}
     assert use == {"notes.write": (2, 2), "notes.break": (1, 1)}
+
+
+@pytest.mark.parametrize(("method", "path", "status", "code"), [
+    ("GET", "/notes/a%00b", 404, "input.path"), ("GET", "/notes/%0Aa", 404, "input.path"),
+    ("GET", "/no-such-thing", 404, "http.404"), ("GET", "/notes/a/b", 404, "http.404"), ("DELETE", "/notes", 405, "http.405"),
+])
+def test_a_path_that_cannot_be_is_refused_in_the_same_envelope(partner: Partner, method: str, path: str, status: int,
+                                                               code: str) -> None:
+    answer = partner.send(method, path)
+    body = answer.get_json()
+    assert set(body) == {"code", "message", "detail", "trace_id", "retryable"} and body["trace_id"]
+    assert (answer.status_code, body["code"], body["retryable"]) == (status, code, False)
+
+
+@pytest.mark.parametrize(("path", "status", "code"), [
+    ("/notes/%FF", 401, "partner.refused"), (f"/notes/{'x' * 100_000}", 401, "partner.refused"),
+    ("/notes/%00", 404, "input.path"), ("/%00", 404, "http.404")])
+def test_so_it_is_to_whoever_signed_something_else(partner: Partner, db: Database, path: str, status: int, code: str) -> None:
+    """No UTF-8, endless, or of nobody: never the shape that our own pages get, never a 500, and audited where a key was used."""
+    made = contract.sign_request(db.sealer.provider, partner.private, partner.key_id, "GET", f"{PREFIX}/queue/notes/x", "", b"",
+                                 db.clock.now())
+    answer = partner.client.get(f"{PREFIX}/queue{path}", headers=made)
+    assert (answer.status_code, answer.get_json()["code"]) == (status, code)
+    assert set(answer.get_json()) == {"code", "message", "detail", "trace_id", "retryable"}
+    with db.begin(write=False) as session:
+        assert session.scalar(select(func.count()).where(AuditRow.event == "partner.refused")) == (status == 401)
 
 
 @pytest.mark.requirement("PR-13")

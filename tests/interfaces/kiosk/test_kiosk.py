@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -10,15 +11,19 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from his_server.db import Database
+from his_server.clock import ManualClock
+from his_server.db import Database, numbering
 from interfaces.hub import gateway
 from interfaces.hub.calls import place
 from interfaces.hub.models import InterfaceCall
 from interfaces.kiosk.simulator import Kiosk
-from modules.kernel.charging.models import Conversion, Intent, Payment, Settlement
-from tests.factories import insured as make
+from modules.kernel.charging.models import Conversion, Intent, Payment, Settlement, Shift
+from modules.kernel.charging.service import shifts
+from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from tests.factories.hospital import World
+from tests.factories.security import make_user
 from tests.interfaces.hub.opening import Partner, make_partner
+from tests.interfaces.kiosk.helping import book_under, paid_by_scan, sending
 
 CASES = ("conversions.quote", "conversions.convert", "conversions.state")
 
@@ -27,38 +32,8 @@ CASES = ("conversions.quote", "conversions.convert", "conversions.state")
 def partner(world: World, app: Flask, db: Database, monkeypatch: pytest.MonkeyPatch) -> Partner:
     """A kiosk's maker, granted all of it; its kiosks book under the second cashier's account."""
     gateway._pace.__init__()  # type: ignore[misc]
-    with db.begin(write=False) as session:
-        from his_server.security.models import User
-        login = session.get_one(User, world.ids["user_cashier2"]).login
-    known = app.extensions["his_module_settings"]
-    monkeypatch.setitem(known, "kiosk", replace(known["kiosk"], account=login))
+    book_under(world, app, monkeypatch)
     return make_partner(db, app.test_client(), "kiosk", cases=CASES)
-
-
-def _paid(world: World, day: int, scan: str = "302.75") -> dict[str, Any]:
-    """A bill paid by scan, as at a kiosk; the rest in cash."""
-    number = make.id_no(day)
-    person = make.insured_person(world, number, f"病人{day}")
-    world.request(world.encounter(world.register(person)), "5")
-    pays = [{"method": "scan", "covers": scan, "intent_id": world.scan(person, scan)["id"]}]
-    if rest := Decimal("302.75") - Decimal(scan):
-        pays.append({"method": "cash", "covers": str(rest)})
-    made = world.ok(world.pay_all(person, pays))
-    return {"id": made["id"], "number": made["number"], "card": {"cert_type": "ecode", "cert_no": number + "0000"}}
-
-
-def _send(partner: Partner, lose: int = 0) -> Any:
-    """As the simulated kiosk sends; the first ``lose`` answers get lost after they were made."""
-    left = [lose]
-
-    def send(method: str, path: str, body: Any, key: str) -> tuple[int, Any]:
-        answer = partner.send(method, path, body, key=key)
-        if left[0]:
-            left[0] -= 1
-            raise ConnectionError("lost")
-        return answer.status_code, answer.get_json()
-
-    return send
 
 
 def _bodies(world: World, log: InterfaceCall) -> list[str]:
@@ -72,9 +47,9 @@ def _bodies(world: World, log: InterfaceCall) -> list[str]:
 @pytest.mark.requirement("N2")
 @pytest.mark.parametrize("lose", [0, 1, 2])
 def test_a_kiosk_converts_once_however_often_it_asks(world: World, partner: Partner, lose: int) -> None:
-    done = _paid(world, 3)
+    done = paid_by_scan(world, 3)
     shown: list[dict[str, Any]] = []
-    status, answer = Kiosk(_send(partner, lose)).convert(done["number"], done["card"], lambda one: not shown.append(one))
+    status, answer = Kiosk(sending(partner, lose)).convert(done["number"], done["card"], lambda one: not shown.append(one))
     assert (status, answer["state"]) == (200, "done"), answer
     (quote,) = shown
     assert Decimal(quote["medfee_sumamt"]) == Decimal("302.75") == sum(
@@ -97,13 +72,13 @@ def test_a_kiosk_converts_once_however_often_it_asks(world: World, partner: Part
 
 @pytest.mark.requirement("N2")
 def test_what_a_kiosk_may_not(world: World, partner: Partner, app: Flask, db: Database) -> None:
-    done = _paid(world, 3)
+    done = paid_by_scan(world, 3)
     body = {"settlement_no": done["number"], "credential": done["card"]}
     keyless = partner.send("POST", "/conversions/quote", body)
     assert (keyless.status_code, keyless.json["code"]) == (422, "idempotency.missing")
     quoted = partner.send("POST", "/conversions/quote", body, key="kiosk-key-1").json
     assert partner.send("POST", "/conversions/quote", body, key="kiosk-key-1").json == quoted, "the same key is the same quote"
-    other_bill = _paid(world, 5)
+    other_bill = paid_by_scan(world, 5)
     reused = partner.send("POST", "/conversions/quote", {
         "settlement_no": other_bill["number"], "credential": other_bill["card"]}, key="kiosk-key-1")
     assert (reused.status_code, reused.json["code"]) == (409, "idempotency.reused")
@@ -113,7 +88,7 @@ def test_what_a_kiosk_may_not(world: World, partner: Partner, app: Flask, db: Da
                                                   "credential": done["card"]}, key="kiosk-key-2")
     assert (wrong.status_code, wrong.json["code"]) == (409, "kiosk.amount")
     assert partner.send("GET", f"/conversions/{quoted['conversion_id']}").json["state"] == "quoted"
-    cash = _paid(world, 7, "10.00")
+    cash = paid_by_scan(world, 7, "10.00")
     refused = partner.send("POST", "/conversions/quote", {"settlement_no": cash["number"], "credential": cash["card"]},
                            key="kiosk-key-3")
     assert (refused.status_code, refused.json["code"]) == (409, "kiosk.cash") and "人工窗口" in refused.json["message"]
@@ -128,11 +103,54 @@ def test_what_a_kiosk_may_not(world: World, partner: Partner, app: Flask, db: Da
 
 @pytest.mark.requirement("N2")
 def test_a_lost_answer_of_the_insurer_is_followed(world: World, partner: Partner) -> None:
-    done = _paid(world, 3)
+    done = paid_by_scan(world, 3)
     card = {**done["card"], "cert_no": done["card"]["cert_no"][:18] + "0002"}
-    status, answer = Kiosk(_send(partner)).convert(done["number"], card, lambda _: True)
+    status, answer = Kiosk(sending(partner)).convert(done["number"], card, lambda _: True)
     assert (status, answer["state"]) == (200, "settling") and answer["message"]
     again = partner.send("POST", "/conversions", {"conversion_id": answer["conversion_id"], "credential": card,
                                                   "return_amount": answer["return_amount"]}, key="kiosk-key-9")
     assert again.json["state"] == "done"
+    assert world.findings() == []
+
+
+@pytest.mark.requirement("N2", "FN-12", "FN-13")
+@pytest.mark.parametrize("by", ["the next conversion", "the job"])
+def test_the_kiosks_shift_ends_with_its_day_and_holds_what_went_back(
+        world: World, partner: Partner, app: Flask, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """Nobody sits at a kiosk: its account's shift is the day's, whoever notices first; finance receives it."""
+    with world.db.begin() as session:
+        user = make_user(session, "cashier", login="kiosk", name="自助机")
+        numbering.grant_range(session, RECEIPT_SERIES, user.id, 7_000_001, 7_000_999)
+        channel_id = user.id
+    book_under(world, app, monkeypatch, "kiosk")
+
+    def convert(day: int) -> Decimal:
+        done = paid_by_scan(world, day)
+        answer = Kiosk(sending(partner)).convert(done["number"], done["card"], lambda _: True)[1]
+        assert answer["state"] == "done", answer
+        return Decimal(answer["return_amount"])
+
+    back = convert(3) + convert(5)
+    assert shifts.end_days(world.db) == 0, "the day isn't over"
+    day = clock.today()
+    clock.move(hours=17)  # after midnight
+    world.sign_in_again()
+    if by == "the job":
+        assert shifts.end_days(world.db) == 1
+    else:
+        convert(7)
+    assert shifts.end_days(world.db) == 0
+    with world.db.begin(write=False) as session:
+        channel = session.scalars(select(Shift).where(Shift.cashier_id == channel_id).order_by(Shift.id)).all()
+        [closed] = [row for row in channel if row.state == "closed"]
+        assert len(channel) == (1 if by == "the job" else 2) and closed.business_date == day and closed.settlements == 2
+        told = json.loads(closed.statement or "")
+    sums = {row["method"]: Decimal(row["net"]) for row in told["payments"]}
+    assert sums["scan"] == -back and sum(sums.values()) == Decimal(told["net"]) == 0, "who pays changes, not what is paid"
+    assert told["unbalanced"] == [] and Decimal(told["cash"]) == 0
+    received = world.ok(world.post("finance", f"/api/outpatient-billing/shifts/{closed.id}/hand-over"))
+    assert received["state"] == "handed_over"
+    with world.db.begin(write=False) as session:
+        windows = session.scalars(select(Shift.state).where(Shift.cashier_id == world.ids["user_cashier"])).all()
+    assert windows and set(windows) == {"open"}, "a window's shift is closed by whoever sits there"
     assert world.findings() == []

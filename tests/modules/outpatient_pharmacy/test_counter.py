@@ -311,20 +311,10 @@ def test_many_are_reviewed_at_once_but_none_with_alerts(world: World) -> None:
 # ---- parts
 
 
-def _two_drugs(world: World) -> dict[str, Any]:
-    person = world.person()
-    line = {"dose": "0.5", "usage": "口服", "frequency": "tid", "days": 4}
-    made = world.ok(world.post("doctor", "/api/orders/prescriptions", {
-        "encounter_id": world.encounter(world.register(person)), "diagnosis": "急性支气管炎",
-        "lines": [{**line, "drug_id": world.ids["drug"], "quantity": "24"},
-                  {**line, "drug_id": world.ids["pill"], "quantity": "3"}]}))
-    return {**made, "settled": world.ok(world.pay_all(person))}
-
-
 @pytest.mark.requirement("RX-12")
 @pytest.mark.parametrize("rest", ["dispensed", "refunded"])
 def test_a_part_is_handed_out_and_the_rest_later_or_refunded(world: World, rest: str) -> None:
-    made = _two_drugs(world)
+    made, settled = world.two_drugs()
     first, second = (line["id"] for line in made["lines"])
     half = world.ok(act(world, made, "dispense", {"line_ids": [first]}))
     assert half["state"] == "charged"
@@ -335,8 +325,8 @@ def test_a_part_is_handed_out_and_the_rest_later_or_refunded(world: World, rest:
     if rest == "dispensed":
         world.ok(act(world, made, "dispense"))
     else:
-        charged = next(line for line in world.settlement(made["settled"]["id"])["lines"] if line["name"] == "氨溴索片")
-        world.ok(world.post("cashier", f"/api/outpatient-billing/settlements/{made['settled']['id']}/refunds", {
+        charged = next(line for line in world.settlement(settled["id"])["lines"] if line["name"] == "氨溴索片")
+        world.ok(world.post("cashier", f"/api/outpatient-billing/settlements/{settled['id']}/refunds", {
             "lines": [{"line_id": charged["id"], "quantity": charged["quantity"]}], "reason": "缺药"}))
     done = look(world, made)
     assert (done["state"], done["task"]["state"]) == ("dispensed", "done")
