@@ -3,7 +3,8 @@
 The simulators are a process of their own with all eight faults of the hub at random over every interface; gunicorn, one of its
 processes or the worker is killed every few seconds. At the end the lines are good again, recovery runs until nothing moves, and
 our books are compared with everybody else's, row by row. ``HIS_LONG_ONCE`` says how many settlements are begun
-(``make test-long``: 300; the proof: 2,000), ``HIS_LONG_SEED`` by which seed.
+(``make test-long``: 300; the proof: 2,000), ``HIS_LONG_SEED`` by which seed, ``HIS_LONG_MINUTES`` after how long the day is
+over although not all were begun (on a busy machine; what was begun is printed).
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ BAD = (Rule("drop_before", chance=2), Rule("drop_after", chance=2), Rule("short"
 CHANNELS = ("window", "kiosk", "mobile", "window", "kiosk", "window")
 EVERY = (3.0, 7.0)
 """Seconds between two kills."""
+BETWEEN = 100
+"""Requests between two kills, at least: a machine that is busy with starting again settles nothing."""
 VICTIMS = ("child", "worker", "web", "child", "worker")
 ENDS = kills_of.ENDS | {"insure used", "insure refused", "insure reversed", "uninsure confirmed", "uninsure used"}
 OWN = Actor(user_id=7, login="insurance", name="医保办")
@@ -156,10 +159,11 @@ def _play(stage: Stage, seed: int) -> int:
     house.start_worker()
     for walker in stage.walkers:
         walker.start()
-    while not quota.over.wait(rng.uniform(*EVERY)):
+    until = time.monotonic() + 60 * float(os.environ.get("HIS_LONG_MINUTES", "90"))
+    while not quota.over.wait(rng.uniform(*EVERY)) and time.monotonic() < until:
         kills_of._kill(house, rng.choice(VICTIMS), rng)
         kills += 1
-        progress.more(5, timeout=START_SECONDS)
+        progress.more(BETWEEN, timeout=START_SECONDS)
     for walker in stage.walkers:
         walker.enough.set()
     for walker in stage.walkers:
@@ -378,8 +382,9 @@ def _once(tmp_path: Path, db_url: str, hospital: Hospital, monkeypatch: pytest.M
         print(f"standing: {centre} at the centre, {on_phones} on phones; {dict(kinds)}; {pushed} prescriptions and "
               f"{registrations} registrations once, {invoices} invoices; {dict(reconciled)}")
         begun = stage.outside.quota.begun
-        assert sum(begun.values()) >= wanted and set(begun) == {"window", "kiosk", "mobile"}, begun
-        assert ends["insure used"] + ends["insure reversed"] > wanted // 2, "most were settled by the insurer"
+        assert set(begun) == {"window", "kiosk", "mobile"} and (stage.outside.quota.over.is_set()
+                                                               or "HIS_LONG_MINUTES" in os.environ), begun
+        assert ends["insure used"] + ends["insure reversed"] > sum(begun.values()) // 2, "most were settled by the insurer"
         assert done["lost"] and kills
 
 
