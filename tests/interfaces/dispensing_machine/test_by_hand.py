@@ -35,13 +35,15 @@ def _away(*_given: Any) -> Any:
 
 
 def _act(room: Room, made: dict[str, Any], what: str, body: dict[str, Any] | None = None) -> None:
+    room.clock.move(seconds=1)
     room.world.ok(room.world.post("pharmacist", f"{PHARMACY}/prescriptions/{made['id']}/{what}", body))
 
 
-def _refund(room: Room, settled: dict[str, Any], quantity: str = "") -> None:
+def _refund(room: Room, settled: dict[str, Any], quantity: str) -> None:
+    room.clock.move(seconds=1)
     lines = room.world.settlement(settled["id"])["lines"][:1]
     room.world.ok(room.world.post("cashier", f"/api/outpatient-billing/settlements/{settled['id']}/refunds", {
-        "lines": [{"line_id": line["id"], "quantity": quantity or line["refundable"]} for line in lines], "reason": "病人要求"}))
+        "lines": [{"line_id": line["id"], "quantity": quantity} for line in lines], "reason": "病人要求"}))
 
 
 BY_HAND: dict[str, tuple[Callable[[Room, dict[str, Any], dict[str, Any]], None], str]] = {

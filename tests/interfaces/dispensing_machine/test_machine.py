@@ -207,6 +207,7 @@ def test_a_closed_window_moves_what_waits_there_at_the_machine_too(room: Room) -
 def test_handed_out_over_the_counter_is_confirmed_there(room: Room) -> None:
     _, made, _ = room.paid()
     room.work()
+    assert room.books.go(made["number"], contract.READY)
     room.world.ok(room.world.post("pharmacist", f"/api/outpatient-pharmacy/prescriptions/{made['id']}/dispense"))
     room.work()
     assert room.books.step(made["number"])[0] == contract.HANDED and room.order(made["id"]).state == "handed"
@@ -227,7 +228,7 @@ def test_the_dictionary_goes_over_once_and_again_when_it_changes(room: Room, que
 
 
 def test_a_machine_that_answers_another_window_is_an_alarm(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.dispensing_machine.simulator.Books.take", lambda _self, _rows: "8")
+    monkeypatch.setattr("interfaces.dispensing_machine.simulator.Books.take", lambda _self, _rows, _at: "8")
     _, made, _ = room.paid()
     room.work()
     found = room.order(made["id"])

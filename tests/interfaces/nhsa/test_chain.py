@@ -23,6 +23,7 @@ from tests.factories.insurer import Simulated
 
 CHAIN = ("9001", "1101", "2201", "2203", "2204", "2206", "2207")
 FAULTS = ("drop_before", "drop_after", "duplicate", "garbage", "refuse", "short")
+BOTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
 
 
 def _port(world: World) -> Simulated:
@@ -72,7 +73,7 @@ def _until_previewed(world: World, person: int, number: str) -> Any:
 
 
 @pytest.mark.requirement("H2", "YB-02")
-@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("db_url", BOTH, indirect=True)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_bad_exchange_at_each_transaction(world: World, clock: ManualClock, fault: str) -> None:
     """Each transaction of the chain fails once in turn; the cashier goes on, recovery ends what is open."""
@@ -97,7 +98,7 @@ def test_one_bad_exchange_at_each_transaction(world: World, clock: ManualClock, 
 
 
 @pytest.mark.requirement("H2", "YB-02", "M1.14")
-@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("db_url", BOTH, indirect=True)
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after", "duplicate"])
 def test_a_refund_over_a_bad_line(world: World, clock: ManualClock, fault: str) -> None:
     """2208, and each transaction by which the rest is settled anew, fails once; the refund is booked once."""
@@ -182,7 +183,7 @@ def test_a_line_that_nobody_mapped_is_not_settled_with_a_real_insurer(world: Wor
 
 
 @pytest.mark.requirement("YB-02")
-@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("db_url", BOTH, indirect=True)
 def test_a_settlement_that_arrives_after_it_was_given_up_settles_nothing(world: World, clock: ManualClock) -> None:
     """2601 makes sure of it: the 2207 that was stuck on the way is refused when it comes at last."""
     person, number = _ill(world)
@@ -206,7 +207,7 @@ def test_a_settlement_that_arrives_after_it_was_given_up_settles_nothing(world: 
 
 
 @pytest.mark.requirement("YB-02")
-@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("db_url", BOTH, indirect=True)
 def test_who_asks_while_a_settlement_is_under_way_and_who_made_it_agree(world: World) -> None:
     """Another process asks after the centre settled and before the answer is written down: both adopt the same."""
     person, number = _ill(world)
