@@ -124,13 +124,13 @@ def test_the_kiosks_shift_ends_with_its_day_and_holds_what_went_back(
         channel_id = user.id
     book_under(world, app, monkeypatch, "kiosk")
 
-    def convert(day: int) -> Decimal:
-        done = paid_by_scan(world, day)
+    def convert(done: dict[str, Any]) -> Decimal:
         answer = Kiosk(sending(partner)).convert(done["number"], done["card"], lambda _: True)[1]
         assert answer["state"] == "done", answer
         return Decimal(answer["return_amount"])
 
-    back = convert(3) + convert(5)
+    first, second, later = (paid_by_scan(world, day) for day in (3, 5, 7))
+    back = convert(first) + convert(second)
     assert shifts.end_days(world.db) == 0, "the day isn't over"
     day = clock.today()
     clock.move(hours=17)  # after midnight
@@ -138,7 +138,7 @@ def test_the_kiosks_shift_ends_with_its_day_and_holds_what_went_back(
     if by == "the job":
         assert shifts.end_days(world.db) == 1
     else:
-        convert(7)
+        convert(later)
     assert shifts.end_days(world.db) == 0
     with world.db.begin(write=False) as session:
         channel = session.scalars(select(Shift).where(Shift.cashier_id == channel_id).order_by(Shift.id)).all()
