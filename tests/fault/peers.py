@@ -74,6 +74,7 @@ def surrounded(tmp_path: Path, db_url: str, hospital: Hospital, monkeypatch: pyt
     settings, port, folder = tmp_path / "his.toml", free_port(), tmp_path / "data" / "simulators"
     settings.write_text(config, encoding="utf-8")
     monkeypatch.setenv("HIS_CONFIG", str(settings))
+    monkeypatch.setenv("HIS_SESSION_IDLE", "28800")  # whoever is only needed in the evening stays signed in
     with make_house(tmp_path / "data", db_url, hospital, stock_packs=10**6, capacity=10**6) as house, \
             simulators(folder, port):
         monkeypatch.setenv("HIS_SIMULATORS", f"http://127.0.0.1:{port}")  # for the processes that are started now
