@@ -25,7 +25,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS journal (at INTEGER PRIMARY KEY AUTOINCREMENT, number TEXT, lines TEXT, window TEXT, "
     "store TEXT)",
     "CREATE TABLE IF NOT EXISTS prescription (number TEXT PRIMARY KEY, step TEXT, window TEXT, store TEXT, lit INTEGER)",
-    "CREATE TABLE IF NOT EXISTS picking (number TEXT PRIMARY KEY, ends REAL)",
+    "CREATE TABLE IF NOT EXISTS picking (number TEXT PRIMARY KEY, ends INTEGER)",
     "CREATE TABLE IF NOT EXISTS drug (code TEXT PRIMARY KEY, name TEXT, price TEXT)",
 )
 
@@ -47,7 +47,7 @@ class Books:
             books.execute("BEGIN IMMEDIATE")
             yield books
 
-    def take(self, rows: list[dict[str, Any]], at: float | None = None) -> str:
+    def take(self, rows: list[dict[str, Any]], at: int | None = None) -> str:
         """A prescription arrives: one more entry in the journal, whether it was there already or not. ``at``: when, in
         seconds; without it the picking never ends by itself."""
         first = rows[0]
@@ -72,7 +72,7 @@ class Books:
             found = books.execute("SELECT step, window FROM prescription WHERE number = ?", (number,)).fetchone()
         return found or (contract.UNKNOWN_THERE, "")
 
-    def put_out(self, at: float) -> None:
+    def put_out(self, at: int) -> None:
         """What was given long enough ago lies at its window."""
         with self.open() as books:
             books.execute("UPDATE prescription SET step = ? WHERE step = ? AND number IN "
@@ -95,7 +95,7 @@ def create(folder: Path) -> Flask:
 
     @app.before_request
     def pick() -> None:
-        books.put_out(simulating.now(request.environ).timestamp())
+        books.put_out(int(simulating.now(request.environ).timestamp()))
 
     def said(text: str) -> Response:
         return Response(mapping.string(text), mimetype="text/xml")
@@ -109,7 +109,7 @@ def create(folder: Path) -> Flask:
             return said("0")
         if not loaded or len({(row["PresNO"], row["WindowNO"], row["YFcode"], row["PatientID"]) for row in loaded}) != 1:
             return said("0")
-        return said(books.take(loaded, simulating.now(request.environ).timestamp()))
+        return said(books.take(loaded, int(simulating.now(request.environ).timestamp())))
 
     @app.post("/GetPresState")
     def state() -> Response:

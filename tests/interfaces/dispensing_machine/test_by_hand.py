@@ -140,10 +140,17 @@ def test_what_the_machine_handed_out_as_well_is_an_alarm(room: Room, monkeypatch
 
 
 @pytest.mark.requirement("M7.2")
-def test_a_push_waits_for_whoever_is_just_picking(room: Room) -> None:
-    """Two at the same instant: the row of the task decides, not who looked first."""
+@pytest.mark.parametrize("db_url", ["postgresql"], indirect=True)
+def test_a_push_waits_for_whoever_is_just_picking(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at the same instant: the row of the task decides, not who looked first. (SQLite has one writer anyway.)"""
     _, made, _ = room.paid()
-    sent = threading.Event()
+    sent, looks, by_hand = threading.Event(), threading.Event(), subscriptions._by_hand
+
+    def looking(*given: Any) -> str:
+        looks.set()
+        return by_hand(*given)
+
+    monkeypatch.setattr(subscriptions, "_by_hand", looking)
 
     def push() -> None:
         room.work()
@@ -154,6 +161,7 @@ def test_a_push_waits_for_whoever_is_just_picking(room: Room) -> None:
         assert portable.guarded_update(session, DispensingTask, (DispensingTask.prescription_id == made["id"])
                                        & (DispensingTask.state == "waiting"), {"state": "picked"})
         worker.start()
+        assert looks.wait(30)
         assert not sent.wait(0.5), "the machine was called while somebody picks"
     worker.join(30)
     assert sent.is_set() and room.pushes() == [] and room.order(made["id"]).state == "unsent"
