@@ -131,7 +131,7 @@ def _on_error(error: Exception) -> Response:
     found = told(error)
     if isinstance(error, AppError) and g.get("actor") is not None:
         current_app.extensions["his_security"].refused(g.actor, request, error)
-    for place, answer in current_app.extensions["his_refusals"].items():
+    for place, answer in current_app.extensions.get("his_refusals", {}).items():
         if request.path.startswith(place):
             response: Response = answer(found)
             return response

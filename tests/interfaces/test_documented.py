@@ -30,6 +30,7 @@ from interfaces.integration_platform import contract as hip
 from interfaces.integration_platform import mapping as platform
 from interfaces.kiosk.contract import ConversionOut
 from interfaces.med_mobile_pay import envelope as mobile_envelope
+from interfaces.med_mobile_pay.settings import SIMULATED as published
 from interfaces.nhsa.client import wire
 from interfaces.pacs import mapping as pacs
 from interfaces.queue_calling import mapping as queue
@@ -169,7 +170,7 @@ def test_the_test_values_of_the_pages_come_out() -> None:
 
     sign = fiscal.sign("HAOHE", "eyJhIjoxfQ==", "0123456789abcdef0123456789abcdef", "secret")
     has("einvoice", "HAOHE", "eyJhIjoxfQ==", "0123456789abcdef0123456789abcdef", "`secret`", sign)
-    app, secret = "43AF047BBA47FC8A1AE8EFB232BDBBCB", "4117E877F5FA0A0188891283E4B617D5"
+    app, secret = published["app_id"], published["app_secret"]
     has("med_mobile_pay", app, secret, mobile_envelope.cipher_key(get_provider(), app, secret).decode())
     assert sm2.DEFAULT_UID.decode() == "1234567812345678"
     [message] = [text for text in fences("nhsa") if text.startswith("POST")]
