@@ -1,5 +1,6 @@
 import { onBeforeUnmount, ref, shallowRef, type Ref, type ShallowRef } from 'vue'
 import { ApiError, asApiError, isAbort, newKey } from './api'
+import type { Page, Row } from './types'
 
 export interface Submission<A extends unknown[], R> {
   busy: Ref<boolean>
@@ -79,4 +80,41 @@ export function useLoader<T, A extends unknown[]>(read: (signal: AbortSignal, ..
 
   onBeforeUnmount(() => control?.abort())
   return { data, loading, error, load }
+}
+
+export interface Pages<P> {
+  list: Loader<P, [string | null]>
+  rows: Ref<Row[]>
+  /** Where the next page begins; null: all rows are here. */
+  next: Ref<string | null>
+  /** The row that is looked at: stays while it is found again, else the first. */
+  current: Ref<string | number | null>
+  find: () => Promise<void>
+  more: () => Promise<void>
+}
+
+/** A list that is read page by page: `find` begins anew, `more` adds the next page. */
+export function usePages<P extends Page<Row>>(read: (signal: AbortSignal, after: string | null) => Promise<P>): Pages<P> {
+  const list = useLoader(read)
+  const rows = ref<Row[]>([])
+  const next = ref<string | null>(null)
+  const current = ref<string | number | null>(null)
+
+  async function find(): Promise<void> {
+    const page = await list.load(null)
+    if (!page) return
+    rows.value = page.items
+    next.value = page.next
+    if (!page.items.some((one) => one.id === current.value)) current.value = page.items[0]?.id ?? null
+  }
+
+  async function more(): Promise<void> {
+    if (!next.value || list.loading.value) return
+    const page = await list.load(next.value)
+    if (!page) return
+    rows.value = [...rows.value, ...page.items]
+    next.value = page.next
+  }
+
+  return { list, rows, next, current, find, more }
 }
