@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from his_server.actor import SYSTEM
 from his_server.db import Database, now, numbering, today
 from his_server.security import seals
 from his_server.security.models import User
+from modules.kernel.charging.models import Shift
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from modules.kernel.dispensing.models import StoreRule
 from modules.kernel.masterdata.models import Diagnosis, DictionaryEntry, Frequency
@@ -61,6 +63,15 @@ class World:
                 assert user is not None
                 session.expunge(user)
             self.clients[who] = signed_in_client(self.app, self.db, user=user)
+
+    def ended_shift(self, cashier_id: int, *, of: int) -> tuple[Shift, dict[str, Any]]:
+        """The one closed shift among the ``of`` that somebody has, and its statement."""
+        with self.db.begin(write=False) as session:
+            mine = session.scalars(select(Shift).where(Shift.cashier_id == cashier_id)).all()
+            [closed] = [row for row in mine if row.state == "closed"]
+            assert len(mine) == of
+            session.expunge(closed)
+        return closed, json.loads(closed.statement or "")
 
     def person(self, name: str = "张小明") -> int:
         """A new person."""

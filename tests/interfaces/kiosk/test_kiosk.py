@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -140,11 +139,8 @@ def test_the_kiosks_shift_ends_with_its_day_and_holds_what_went_back(
     else:
         convert(later)
     assert shifts.end_days(world.db) == 0
-    with world.db.begin(write=False) as session:
-        channel = session.scalars(select(Shift).where(Shift.cashier_id == channel_id).order_by(Shift.id)).all()
-        [closed] = [row for row in channel if row.state == "closed"]
-        assert len(channel) == (1 if by == "the job" else 2) and closed.business_date == day and closed.settlements == 2
-        told = json.loads(closed.statement or "")
+    closed, told = world.ended_shift(channel_id, of=1 if by == "the job" else 2)
+    assert closed.business_date == day and closed.settlements == 2
     sums = {row["method"]: Decimal(row["net"]) for row in told["payments"]}
     assert sums["scan"] == -back and sum(sums.values()) == Decimal(told["net"]) == 0, "who pays changes, not what is paid"
     assert told["unbalanced"] == [] and Decimal(told["cash"]) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -19,7 +18,7 @@ from his_server.messaging.outbox import LostAnswer
 from his_server.messaging.worker import Worker
 from interfaces.med_mobile_pay import envelope, simulator
 from interfaces.med_mobile_pay.settings import SIMULATED
-from modules.kernel.charging.models import Payment, Settlement, Shift
+from modules.kernel.charging.models import Payment, Settlement
 from modules.kernel.charging.service import insured, insured_refunds, intents, mobile, payments, shifts
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from tests.factories import insured as make
@@ -363,11 +362,8 @@ def test_the_channels_shift_ends_with_its_day_and_agrees_with_the_platform(
     world.sign_in_again()
     assert shifts.end_days(world.db) == 1 if by == "the job" else paid(*later) is None
     assert shifts.end_days(world.db) == 0
-    with world.db.begin(write=False) as session:
-        channel = session.scalars(select(Shift).where(Shift.cashier_id == channel_id).order_by(Shift.id)).all()
-        [closed] = [row for row in channel if row.state == "closed"]
-        assert len(channel) == (1 if by == "the job" else 2) and closed.business_date == day and closed.settlements == 2
-        told = json.loads(closed.statement or "")
+    closed, told = world.ended_shift(channel_id, of=1 if by == "the job" else 2)
+    assert closed.business_date == day and closed.settlements == 2
     sums = {row["method"]: Decimal(row["net"]) for row in told["payments"]}
     assert (sums["insurance_fund"] + sums["insurance_account"], sums["med_mobile"]) == (insurer, own)
     assert told["unbalanced"] == [] and Decimal(told["cash"]) == 0
