@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from dialects import portable
+
 from .keys import KINDS, SearchKey
 from .text import KEY_LENGTH, classify, normalise
 
@@ -119,7 +121,10 @@ def matching(session: Session, table: Table, query: str, *, limit: int = 20,
     if session.get_bind().dialect.name in ("dm", "dameng"):
         return list(session.scalars(match(session, table, query, limit=limit, kinds=kinds)))
     statement = _prepared(table, frozenset(wanted), kinds is not None)
-    return list(session.scalars(statement, {"text": text, "end": text + LAST, "many": limit, "window": limit * WINDOW}))
+    session.flush()
+    rows = portable.fetch(session.connection(), statement, {
+        "text": text, "end": text + LAST, "many": limit, "window": limit * WINDOW})
+    return [row.owner_id for row in rows]
 
 
 def _wanted(query: str, limit: int, kinds: Collection[str] | None) -> tuple[set[str], str]:
