@@ -8,12 +8,13 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, union
+from sqlalchemy import bindparam, func, or_, select, union
 from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
 from his_server.actor import Actor
 from his_server.db import history, today
+from his_server.errors import invalid
 from his_server.search import classify, matching
 from his_server.security import audit
 from modules.kernel.masterdata import service as masterdata
@@ -163,6 +164,33 @@ def detail(session: Session, actor: Actor, person: Person) -> dict[str, Any]:
             names[codes[f"{kind}_region"]].present_name if codes[f"{kind}_region"] in names else None,
             getattr(person, f"{kind}_detail")) or None for kind in ("home", "household", "birth", "work")},
     }
+
+
+def protected(session: Session, actor: Actor, *, which: str, limit: int, after: str | None) -> dict[str, Any]:
+    """Files that are 封存 or restricted, by the decision in force, newest first; one query. ``which``: locked, restricted or
+    all. Of a sealed file the name is told only to who may open it. :raises Invalid: a foreign cursor."""
+    row = PersonProtection
+    wanted = {"locked": row.locked, "restricted": row.level >= access.RESTRICTED}
+    chosen = or_(*wanted.values()) if which == "all" else wanted[which]
+    statement: Any = select(row, Person).join(Person, Person.id == row.person_id).where(row.in_force == 1, chosen)
+    try:
+        cursor = portable.decode_cursor(after) if after else None
+        page = portable.keyset(statement, [(row.decided_at, "desc"), (row.id, "desc")], cursor, limit + 1)
+    except ValueError as error:
+        raise invalid("after", "翻页标记有误，请从第一页重新查询") from error
+    rows, day = session.execute(page).all(), today(session)
+    last = rows[limit - 1].PersonProtection if len(rows) > limit else None
+
+    def shown(one: PersonProtection, person: Person) -> dict[str, Any]:
+        name = person.legal_name if actor.can(access.LOCKED) else person.name
+        return {**{field: getattr(one, field) for field in ("id", "person_id", "level", "locked", "reason", "decided_at",
+                                                           "decided_by_name")},
+                "kinds": one.kinds.split(), "outpatient_no": person.outpatient_no, "sex": person.sex,
+                "name": name if actor.can(NAMES) else rules.mask_name(name),
+                "age": rules.age(person.birth_date, day) if person.birth_date else None}
+
+    return {"items": [shown(one, person) for one, person in rows[:limit]],
+            "next": portable.encode_cursor((last.decided_at, last.id)) if last else None}
 
 
 def numbers(session: Session, person_id: int) -> list[dict[str, Any]]:

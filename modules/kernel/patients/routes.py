@@ -8,7 +8,6 @@ from his_server.db import today
 from his_server.http import Call, Routes
 from his_server.security import audit
 from modules.kernel.patients import queries, rules, schemas, service
-from modules.kernel.patients.models import Person, PersonProtection
 from modules.kernel.patients.service import access
 
 routes = Routes("kernel.patients", "/api/patients", tag="patients")
@@ -140,19 +139,7 @@ def protections(call: Call, person_id: int) -> dict[str, Any]:
 @routes.get("/protected", permission=access.DECIDE, query=schemas.ProtectedQuery, out=schemas.ProtectedsOut)
 def protected(call: Call) -> dict[str, Any]:
     """封存和受限的病人档案，最近决定的在前"""
-    found, following = access.protected(call.session, **call.query)
-    opens, day = call.actor.can(access.LOCKED), today(call.session)
-
-    def shown(row: PersonProtection, person: Person) -> dict[str, Any]:
-        """Of a sealed file the name is told only to who may open it."""
-        name = person.legal_name if opens else person.name
-        return {**{field: getattr(row, field) for field in ("id", "person_id", "level", "locked", "reason", "decided_at",
-                                                            "decided_by_name")},
-                "kinds": row.kinds.split(), "outpatient_no": person.outpatient_no, "sex": person.sex,
-                "name": name if call.actor.can(queries.NAMES) else rules.mask_name(name),
-                "age": rules.age(person.birth_date, day) if person.birth_date else None}
-
-    return {"items": [shown(*one) for one in found], "next": following}
+    return queries.protected(call.session, call.actor, **call.query)
 
 
 @routes.post("/<int:person_id>/break-glass", permission=VIEW, body=schemas.EmergencyIn, status=201)

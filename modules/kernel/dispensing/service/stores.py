@@ -15,7 +15,6 @@ from modules.kernel.dispensing.models import StoreRule
 
 _RULE = StoreRule.__table__.c
 _HOURS = select(_RULE.store_id, _RULE.opens, _RULE.closes).where(_RULE.opens != "")
-
 _OF_STORE = select(*_RULE).where(_RULE.store_id == bindparam("b_store"))
 
 
@@ -25,8 +24,7 @@ def rule_of(session: Session, store_id: int) -> StoreRule:
     for row in portable.fetch(session.connection(), _OF_STORE, {"b_store": store_id}):
         return StoreRule(**row._asdict())
     return StoreRule(store_id=store_id, review_first=True, return_review=True, night_start="", night_end="",
-                              night_amount=Decimal("0.00"), opens="", closes="", changed_at=now(session),
-                              changed_by_name="")
+                     night_amount=Decimal("0.00"), opens="", closes="", changed_at=now(session), changed_by_name="")
 
 
 def closed_now(session: Session) -> set[int]:

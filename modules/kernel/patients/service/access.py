@@ -10,12 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from dialects import portable
 from his_server.actor import Actor
 from his_server.db import now, of
 from his_server.errors import Conflict, Forbidden, NotFound, invalid
@@ -156,24 +154,6 @@ def history(session: Session, person_id: int) -> list[PersonProtection]:
     """All decisions on a person, newest first."""
     return list(session.scalars(select(PersonProtection).where(PersonProtection.person_id == person_id)
                                 .order_by(PersonProtection.decided_at.desc(), PersonProtection.id.desc())))
-
-
-def protected(session: Session, which: str, limit: int, after: str | None,
-              ) -> tuple[list[tuple[PersonProtection, Person]], str | None]:
-    """Files that are 封存 or restricted, by the decision in force, newest first, and the next page's cursor; one query.
-    ``which``: locked, restricted or all. :raises Invalid: a foreign cursor."""
-    row = PersonProtection
-    wanted = {"locked": row.locked, "restricted": row.level >= RESTRICTED}
-    chosen = or_(*wanted.values()) if which == "all" else wanted[which]
-    statement: Any = select(row, Person).join(Person, Person.id == row.person_id).where(row.in_force == 1, chosen)
-    try:
-        cursor = portable.decode_cursor(after) if after else None
-        page = portable.keyset(statement, [(row.decided_at, "desc"), (row.id, "desc")], cursor, limit + 1)
-    except ValueError as error:
-        raise invalid("after", "翻页标记有误，请从第一页重新查询") from error
-    found = [(one, person) for one, person in session.execute(page)]
-    last = found[limit - 1][0] if len(found) > limit else None
-    return found[:limit], portable.encode_cursor((last.decided_at, last.id)) if last else None
 
 
 def emergencies(session: Session, limit: int = 200) -> list[EmergencyAccess]:
