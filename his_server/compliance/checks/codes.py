@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from his_server.compliance.client import Answer
 from his_server.compliance.frame import Evidence, check
-from his_server.compliance.target import Target, id_number
+from his_server.compliance.target import Target, id_number, invented
 
 SEX = {"0", "1", "2", "9"}
 MARRIAGE = {"10", "20", "21", "22", "23", "30", "40", "90"}
@@ -43,16 +43,11 @@ class Numbers:
         )
 
 
-def invented(target: Target, region: str, birth: str, serial: int) -> str:
-    """A number nobody has: from the run's mark."""
-    return id_number(f"{region}{birth}{(int(target.mark[4:], 16) + serial * 7) % 1000:03d}")
-
-
 @check("HS-01", "http", "accounts")
 def check_digits(target: Target, seen: Evidence) -> None:
     """Right numbers are taken, every wrong check digit, impossible date or length is refused with a reason."""
     numbers = Numbers(target)
-    right = invented(target, "320613", "19880229", 1)
+    right = invented(target.number, "320613", leap=True)
     answer = numbers.try_number("01", right)
     seen.see(answer.status == 200, "正确号码（含闰日）被接受", f"{answer.status} {answer.code}")
     wrong = [
@@ -70,7 +65,7 @@ def check_digits(target: Target, seen: Evidence) -> None:
         answer = numbers.try_number("01", number)
         reason = (answer.json.get("errors") or [{}])[0].get("message", "")
         seen.see(answer.status == 422 and reason, f"{what}被拒绝并说明原因", f"{answer.status} {reason}")
-    with_x = next(one for n in range(200) if (one := invented(target, "320613", "19900101", n))[-1] == "X")
+    with_x = next(one for n in range(200) if (one := invented(target.number + n, "320613"))[-1] == "X")
     answer = numbers.try_number("01", with_x.lower())
     found = numbers.clerk.get(f"/api/patients?q={with_x}").json.get("items") or []
     seen.see(
@@ -78,7 +73,7 @@ def check_digits(target: Target, seen: Evidence) -> None:
         "小写 x 归一为 X",
         f"{answer.status}，检索到 {len(found)}",
     )
-    old = invented(target, "320613", "19700315", 3)
+    old = invented(target.number + 300, "320613")
     answer = numbers.try_number("01", old[:6] + old[8:17])
     seen.see(
         answer.status in (200, 422) and answer.status < 500,
@@ -93,8 +88,8 @@ def check_digits(target: Target, seen: Evidence) -> None:
 def former_regions(target: Target, seen: Evidence) -> None:
     """Numbers that begin with a region that is gone are as good as ever; the address is another matter."""
     numbers = Numbers(target)
-    for n, region in enumerate(REGIONS):
-        answer = numbers.try_number("01", invented(target, region, "19790808", n), home_region="320613")
+    for region in REGIONS:
+        answer = numbers.try_number("01", invented(target.number, region), home_region="320613")
         seen.see(answer.status == 200, f"证件号以 {region} 开头、现住址 320613：接受", f"{answer.status} {answer.code}")
 
 
@@ -102,18 +97,18 @@ def former_regions(target: Target, seen: Evidence) -> None:
 def other_certificates(target: Target, seen: Evidence) -> None:
     """Residence permits, permanent residents, passports, people without any number."""
     numbers = Numbers(target)
-    mark = int(target.mark[4:], 16) % 1000
+    mine = target.number
     for what, kind, number in (
-        ("港澳台居民居住证（港）", "17", id_number(f"81000019900101{mark:03d}")),
-        ("港澳台居民居住证（澳）", "17", id_number(f"82000019900101{mark:03d}")),
-        ("港澳台居民居住证（台）", "17", id_number(f"83000019900101{mark:03d}")),
-        ("永久居留证（2023 版）", "07", id_number(f"91984019900101{mark:03d}")),
-        ("永久居留证（旧版）", "07", f"USA{mark:03d}199001011"[:15]),
-        ("护照", "08", f"E{target.mark[4:].upper()}77"),
+        ("港澳台居民居住证（港）", "17", invented(mine, "810000")),
+        ("港澳台居民居住证（澳）", "17", invented(mine, "820000")),
+        ("港澳台居民居住证（台）", "17", invented(mine, "830000")),
+        ("永久居留证（2023 版）", "07", invented(mine, "919840")),
+        ("永久居留证（旧版）", "07", f"USA{mine:08d}0101"),
+        ("护照", "08", f"E{mine:08d}"),
     ):
         answer = numbers.try_number(kind, number)
         seen.see(answer.status == 200, f"{what}：接受", f"{answer.status} {answer.code}")
-    for what, number in (("9 开头", id_number(f"91984019900101{mark:03d}")), ("81 开头", id_number(f"81000019900101{mark:03d}"))):
+    for what, number in (("9 开头", invented(mine, "919840")), ("81 开头", invented(mine, "810000"))):
         answer = numbers.try_number("01", number)
         reason = (answer.json.get("errors") or [{}])[0].get("message", "")
         seen.see(answer.status == 422 and "证件类型" in reason, f"{what}的号码按身份证登记：拒绝并提示改证件类型", reason)

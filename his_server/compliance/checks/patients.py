@@ -291,10 +291,10 @@ def one_index(target: Target, seen: Evidence) -> None:
         "按手机号找到同一人",
         known,
     )
-    first, second = (target.another_patient(phone=f"136{int(target.mark[4:], 16) % 10**6:06d}{n}1") for n in (1, 2))
+    first, second = (target.another_patient(phone=f"136{target.number % 10**6:06d}{n}1") for n in (1, 2))
     merger = target.whoever("patients.merge")
     merged = merger.post("/api/patients/merge", {"survivor_id": first, "merged_id": second, "reason": "合规测试"}).good("合并")
-    phone = f"136{int(target.mark[4:], 16) % 10**6:06d}21"
+    phone = f"136{target.number % 10**6:06d}21"
     seen.see(
         [one["id"] for one in clerk.get(f"/api/patients?q={phone}").json["items"]] == [first], "合并后旧号码找到保留的档案", first
     )

@@ -46,7 +46,7 @@ class Shelf:
     def codes(self, count: int) -> list[str]:
         """Codes of twenty digits that no pack has: they begin with a zero, which must not get lost."""
         self.packs += count
-        seed = int(self.target.mark[4:], 16)
+        seed = self.target.number
         return [f"0{seed:08d}{n:011d}" for n in range(self.packs - count + 1, self.packs + 1)]
 
     def book_in(self, drug: str, codes: Sequence[Any], *, packs: int | None = None) -> Answer:
