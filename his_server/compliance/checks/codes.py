@@ -89,7 +89,7 @@ def former_regions(target: Target, seen: Evidence) -> None:
     """Numbers that begin with a region that is gone are as good as ever; the address is another matter."""
     numbers = Numbers(target)
     for region in REGIONS:
-        answer = numbers.try_number("01", invented(target.number, region), home_region="320613")
+        answer = numbers.try_number("01", invented(target.number + 400, region), home_region="320613")
         seen.see(answer.status == 200, f"证件号以 {region} 开头、现住址 320613：接受", f"{answer.status} {answer.code}")
 
 
