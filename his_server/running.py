@@ -1,14 +1,16 @@
 """The web server processes of this host: who runs, and handing the listening socket from one release to the next.
 
-gunicorn's own hand-over (USR2) is used: the running master starts a new one that inherits the socket, both serve, and
-the old one leaves when the new one has answered. So no connection is refused and none waits, whatever the new one does:
-if it doesn't come up, the old one was never told to go (DESIGN section 10).
+gunicorn's own hand-over (USR2) is used: the running master starts a new one that inherits the socket. The new one is tried
+on a socket of its own (:mod:`his_server.arbiter`); only when it is ready there does it take the shared one too, and the old
+one leaves when the new one has answered on it. So no connection is refused, none waits and none is answered by a process
+that isn't ready: if the new one doesn't come up, the old one was never told to go (DESIGN section 10).
 
 Implements: A2.
 """
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import importlib
 import json
@@ -19,7 +21,8 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,6 +82,11 @@ def folder(settings: Settings) -> Path:
     return packaged if settings.data_dir == Path("/var/lib/his-server") and packaged.is_dir() else settings.data_dir / "run"
 
 
+def trial(pid: int) -> str:
+    """Where a master that isn't approved yet answers: a socket without a file (Linux), open to this host alone."""
+    return f"\0his-server-trial-{pid}"
+
+
 def announce(settings: Settings, bind: str) -> None:
     """Tell that this master serves."""
     place = folder(settings)
@@ -128,37 +136,62 @@ def own_command() -> dict[int | str, object]:
 
 
 def hand_over(settings: Settings, old: Master, timeout: int) -> Master:
-    """Start a new master beside ``old``; when it has answered, let the old one finish and leave. Returns the new one.
+    """Start a new master beside ``old``; when it is ready, give it the shared socket, let the old one finish and leave.
+    Returns the new one.
 
-    :raises NotTakenOver: it didn't come up within ``timeout`` seconds, or its readiness check failed; it is ended again.
+    :raises NotTakenOver: it didn't come up within ``timeout`` seconds, its readiness check failed (it is ended again), or
+        somebody else hands over just now.
     """
-    before = {master.pid for master in masters(settings)}
     until = time.monotonic() + timeout
-    fresh: Master | None = None
-    asked, seen = 0.0, False
+    with _alone(settings, old):
+        _end_successors(old)  # what a hand-over that was killed has left
+        try:
+            fresh = _start(settings, old, until)
+            _await_answers(fresh, f"unix:{trial(fresh.pid)}", until)
+            os.kill(fresh.pid, signal.SIGUSR1)  # approved
+            _await_answers(fresh, fresh.bind, until)
+        except NotTakenOver:
+            _end_successors(old)
+            raise
+        notify(f"MAINPID={fresh.pid}")
+        with suppress(ProcessLookupError):
+            os.kill(old.pid, signal.SIGTERM)
+        log.info("web master %s (%s) took over from %s (%s)", fresh.pid, fresh.version, old.pid, old.version)
+        while old.alive and time.monotonic() < until + 60:
+            time.sleep(0.1)
+        return fresh
+
+
+@contextmanager
+def _alone(settings: Settings, old: Master) -> Iterator[None]:
+    """One hand-over of a master at a time."""
     try:
-        while fresh is None:
-            if time.monotonic() > until:
-                raise NotTakenOver(f"{timeout} 秒内没有启动")
-            fresh = next((m for m in masters(settings) if m.pid not in before and m.parent == old.pid), None)
-            starting = _successors(old)
-            if fresh is None and seen and not starting:
-                raise NotTakenOver("启动时退出，原因见日志（journalctl -u his-web）")
-            seen = seen or bool(starting)
-            if not seen and time.monotonic() > asked + 2:  # one that has just taken over itself doesn't listen at once
-                asked = time.monotonic()
-                os.kill(old.pid, signal.SIGUSR2)
-            time.sleep(0.05)
-        _await_answers(fresh, until)
-    except NotTakenOver:
-        _end_successors(old)
-        raise
-    notify(f"MAINPID={fresh.pid}")
-    os.kill(old.pid, signal.SIGTERM)
-    log.info("web master %s (%s) took over from %s (%s)", fresh.pid, fresh.version, old.pid, old.version)
-    while old.alive and time.monotonic() < until + 60:
-        time.sleep(0.1)
-    return fresh
+        with (folder(settings) / f"web-{old.pid}.json").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except FileNotFoundError:
+        raise NotTakenOver(f"进程 {old.pid} 已经退出") from None
+    except BlockingIOError:
+        raise NotTakenOver("另一次交接正在进行，请等它结束") from None
+
+
+def _start(settings: Settings, old: Master, until: float) -> Master:
+    """Let the old master start a new one. :raises NotTakenOver: it ended at once, or didn't listen in time."""
+    asked, seen = 0.0, False
+    while True:
+        if time.monotonic() > until:
+            raise NotTakenOver("没有在限定时间内启动")
+        fresh = next((master for master in masters(settings) if master.parent == old.pid), None)
+        if fresh is not None:
+            return fresh
+        starting = _successors(old)
+        if seen and not starting:
+            raise NotTakenOver("启动时退出，原因见日志（journalctl -u his-web）")
+        seen = seen or bool(starting)
+        if not seen and time.monotonic() > asked + 2:  # one that has just taken over itself doesn't listen at once
+            asked = time.monotonic()
+            os.kill(old.pid, signal.SIGUSR2)
+        time.sleep(0.05)
 
 
 def _state(pid: int) -> str:
@@ -201,8 +234,8 @@ def _end_successors(old: Master) -> None:
         time.sleep(0.05)
 
 
-def _await_answers(fresh: Master, until: float) -> None:
-    """:raises NotTakenOver: the new process says that it isn't ready, or doesn't answer in time."""
+def _await_answers(fresh: Master, bind: str, until: float) -> None:
+    """:raises NotTakenOver: the new process says there that it isn't ready, or doesn't answer in time."""
     good = 0
     while good < ANSWERS:
         if not fresh.alive:
@@ -210,7 +243,7 @@ def _await_answers(fresh: Master, until: float) -> None:
         if time.monotonic() > until:
             raise NotTakenOver("没有在限定时间内就绪")
         try:
-            status, who, text = ask(fresh.bind, "/readyz")
+            status, who, text = ask(bind, "/readyz")
         except OSError:
             time.sleep(0.1)
             continue

@@ -95,7 +95,8 @@ def serve(load: Callable[[], Any], **options: Any) -> None:
     """Serve the WSGI application that ``load`` makes, by gunicorn with our settings instead of its own files and
     arguments; returns when it is told to end."""
     from gunicorn.app.base import BaseApplication
-    from gunicorn.arbiter import Arbiter
+
+    from his_server.arbiter import Arbiter
 
     class Server(BaseApplication):  # type: ignore[misc]
         """gunicorn without files and arguments of its own."""

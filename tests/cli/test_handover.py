@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -84,13 +86,17 @@ class Load:
     def __init__(self, server: Server, threads: int = 2) -> None:
         self.server, self.stop, self.asked = server, threading.Event(), 0
         self.wrong: list[tuple[str, object]] = []
+        self.answered: set[str] = set()
+        """The processes that answered ``/readyz``."""
         self.threads = [threading.Thread(target=self._ask) for _ in range(threads)]
 
     def _ask(self) -> None:
         while not self.stop.is_set():
             for path, wanted in (("/readyz", 200), ("/api/session", 401)):
+                found: object
                 try:
-                    found: object = self.server.get(path)[0]
+                    found, who = self.server.get(path)
+                    self.answered.update(who.split()[1:])
                 except (OSError, http.client.HTTPException) as error:
                     found = repr(error)
                 self.asked += 1
@@ -129,6 +135,24 @@ def test_a_hand_over_loses_no_request_and_a_failed_one_leaves_the_old(server: Se
     assert load.asked > 100
     latest, = running.masters(server.settings)
     assert server.get("/readyz")[1].endswith(str(latest.pid))
+
+
+@pytest.mark.long
+@pytest.mark.requirement("A2")
+def test_a_process_that_never_gets_ready_answers_nobody(server: Server) -> None:
+    """It is tried on a socket of its own: under load, nobody meets its 503 (DESIGN section 10)."""
+    old, = running.masters(server.settings)
+    good, bad = server.folder / "data" / "his.db", server.folder / "unready.db"
+    shutil.copy(good, bad)
+    with closing(sqlite3.connect(bad)) as there:
+        there.execute("DROP TABLE key_block")  # what /readyz reads
+    server.configure(f'database_url = "sqlite:///{bad}"\n')
+    with Load(server, threads=4) as load:
+        with pytest.raises(running.NotTakenOver, match="就绪检查不通过"):
+            running.hand_over(server.settings, old, 60)
+        assert [master.pid for master in running.masters(server.settings)] == [old.pid]
+    assert load.wrong == []
+    assert load.asked > 100 and load.answered == {str(old.pid)}
 
 
 def test_nothing_runs_nothing_is_handed_over(tmp_path: Path) -> None:
