@@ -84,7 +84,7 @@ class Caller:
 
     def amounts(self, number: str, answer: Settlement) -> None:
         """Keep what was paid: refunds name it."""
-        if answer.state == CONFIRMED and answer.split is not None:
+        if answer.split is not None:
             with self.database.begin() as session:
                 portable.guarded_update(session, MobileOrder, MobileOrder.number == number, {
                     "fund": answer.split.fund, "account": answer.split.account, "own": answer.split.cash})
@@ -207,7 +207,10 @@ class Orders:
         row = self._caller.order(original)
         if row is None or row[0].fund is None:
             return Outcome(REFUSED, message="本院没有这笔移动支付订单")
-        return self._caller.send_refund(original, number, "HI", fund=row[0].fund, account=row[0].account or Decimal(0))
+        fund, account = row[0].fund, row[0].account or Decimal(0)
+        if not fund and not account:
+            return Outcome(CONFIRMED, message="医保部分没有支付，无需退回")
+        return self._caller.send_refund(original, number, "HI", fund=fund, account=account)
 
     def query_reversal(self, number: str, original: str) -> Outcome:
         """6301: whether the insurer's part is back. "Not" means that 6203 is sent again, under the same number."""

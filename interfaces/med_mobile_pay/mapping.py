@@ -19,6 +19,8 @@ GONE = {"7": "订单已退款", "8": "医保已全退", "9": "自费已全退", 
         "15": "医保结算失败"}
 ODD = {"10": "自费部分已退", "14": "订单异常", "16": "医保失败且自费冲正失败"}
 """ordStas that a person has to look at."""
+HALVES = {OWN_PAID: "个人部分已支付，待医保支付", INSURED_PAID: "医保部分已支付，待支付个人部分"}
+"""ordStas by which one part alone is paid."""
 TAKEN_BACK = ("7", "8", "11")
 """ordStas by which the insurer's part is returned."""
 SUCCESS, FAIL = "SUCC", "FAIL"
@@ -66,7 +68,7 @@ def split_of(total: Decimal, own: Decimal, account: Decimal, fund: Decimal) -> S
 
 
 def outcome(told: dict[str, Any]) -> Settlement:
-    """What 6202 or 6301 says."""
+    """What 6202 or 6301 says; of an order that waits for its other part, ``split`` is what is paid."""
     state = told["ordStas"]
     if state in GONE:
         return Settlement(REFUSED, told["payOrdId"], GONE[state])
@@ -77,8 +79,11 @@ def outcome(told: dict[str, Any]) -> Settlement:
         return Settlement(WAITING if state in (*OPEN, OWN_PAID, INSURED_PAID) else UNKNOWN, told["payOrdId"], "待支付")
     total, own, account, fund = amounts
     paid = state in PAID or (state == INSURED_PAID and own == 0) or (state == OWN_PAID and account == fund == 0)
+    if not paid and state in (OWN_PAID, INSURED_PAID):
+        there = (ZERO, account, fund) if state == INSURED_PAID else (own, ZERO, ZERO)
+        return Settlement(WAITING, told["payOrdId"], HALVES[state], split=split_of(sum(there, ZERO), *there))
     if not paid:
-        known = state in (*OPEN, OWN_PAID, INSURED_PAID)
+        known = state in OPEN
         return Settlement(WAITING if known else UNKNOWN, told["payOrdId"], "待支付" if known else f"订单状态 {state}")
     return Settlement(CONFIRMED, told["payOrdId"], "移动支付成功", split=split_of(total, own, account, fund))
 

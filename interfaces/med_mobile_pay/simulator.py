@@ -177,7 +177,7 @@ def _refund(books: sqlite3.Connection, body: dict[str, Any]) -> dict[str, Any]:
     row = _order(books, body)
     if known is None:
         insurer = (body["fundRefdAmt"] or ZERO) + (body["psnAcctRefdAmt"] or ZERO)
-        cash, back, own = body["cashRefdAmt"], Decimal(row["back"]), Decimal(row["own"])
+        cash, back, own = body["cashRefdAmt"], Decimal(row["back"]), ZERO if row["stas"] == "4" else Decimal(row["own"])
         if row["stas"] not in ("4", "5", "6", "8", "9", "10"):
             raise _Refused("订单未支付，不能退费")
         if body["totlRefdAmt"] != insurer + cash:
@@ -278,7 +278,7 @@ def net(folder: Path) -> tuple[Decimal, Decimal]:
     with closing(_open(folder)) as books:
         rows = books.execute("SELECT * FROM orders WHERE stas IN ('4', '5', '6', '7', '8', '9', '10', '11')").fetchall()
     insurer = sum((Decimal(r["fund"]) + Decimal(r["account"]) for r in rows if not r["insurer_back"]), ZERO)
-    return insurer, sum((Decimal(r["own"]) - Decimal(r["back"]) for r in rows if r["stas"] != "4"), ZERO)
+    return insurer, sum((Decimal(r["own"]) - Decimal(r["back"]) for r in rows if r["stas"] not in ("4", "7")), ZERO)
 
 
 def orders(folder: Path) -> list[tuple[str, Decimal, Decimal, Decimal, Decimal, bool]]:

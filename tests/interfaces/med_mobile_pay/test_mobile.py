@@ -16,9 +16,11 @@ from his_server.clock import ManualClock
 from his_server.db import numbering
 from his_server.messaging.outbox import LostAnswer
 from his_server.messaging.worker import Worker
-from interfaces.med_mobile_pay import envelope, simulator
+from interfaces.med_mobile_pay import envelope, mapping, simulator
 from interfaces.med_mobile_pay.settings import SIMULATED
-from modules.kernel.charging.models import Payment, Settlement
+from modules.kernel.charging import rules
+from modules.kernel.charging.models import IntentTry, Payment, Settlement
+from modules.kernel.charging.ports import Outcome
 from modules.kernel.charging.service import insured, insured_refunds, intents, mobile, payments, shifts
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
 from tests.factories import insured as make
@@ -188,6 +190,69 @@ def test_an_order_that_nobody_pays_is_taken_back(world: World, phone: Mobile, cl
     world.sign_in_again()
     assert phone.act(order, "query")["state"] == "refused"
     assert world.ok(phone.offer(person, number))["number"] != order["number"]
+
+
+@pytest.mark.requirement("H5", "FN-15")
+@pytest.mark.parametrize("why", ["nobody pays the rest", "the window took the lines", "a person withdraws", "paid meanwhile"])
+def test_an_order_paid_by_half_is_given_back(world: World, phone: Mobile, clock: ManualClock, why: str) -> None:
+    """The insurer paid, the payer never did: what the insurer took from fund and account goes back, by itself, once."""
+    person, number = phone.bill()
+    order = world.ok(phone.offer(person, number))
+    assert phone.act(order, "pay", authorisation="AUTH0004")["state"] == "created"
+    if why == "a person withdraws":
+        assert phone.act(order, "withdraw")["state"] == "reversed"
+    elif why == "the window took the lines":
+        world.ok(world.pay_all(person))
+        _recover(world, clock, 1)
+    elif why == "paid meanwhile":  # between our question and the refund of the insurer's part
+        adapter = world.db.ports[rules.MOBILE]
+        query, notices = adapter.query, []
+
+        def asked(number: str) -> Any:
+            answer = query(number)
+            notices.append(phone.phone(order))
+            return answer
+
+        adapter.query = asked
+        clock.move(minutes=31)
+        mobile.recover(world.db)
+        del adapter.query
+        for _ in range(2):
+            assert phone.notify(notices[0]).status_code == 200
+    else:
+        clock.move(minutes=31)
+        _recover(world, clock)
+        world.sign_in_again()
+    _recover(world, clock)
+    world.sign_in_again()
+    claim = phone.act(order, "query")
+    assert claim["state"] == "reversed" and "已退回所付部分" in claim["message"]
+    assert simulator.net(phone.books) == (Decimal(0), Decimal(0)) and _settlements(world) == 0
+    _agree(world, phone)
+
+
+@pytest.mark.requirement("H5")
+def test_what_the_platform_does_not_take_back_is_not_asked_without_a_pause(world: World, phone: Mobile, clock: ManualClock
+                                                                           ) -> None:
+    person, number = phone.bill()
+    order = world.ok(phone.offer(person, number))
+    world.db.ports[rules.MOBILE].withdraw = lambda _number: Outcome("refused", message="结算处理中，不能撤销")
+    clock.move(minutes=31)
+    for _ in range(5):
+        mobile.recover(world.db)
+    clock.move(seconds=61)
+    mobile.recover(world.db)
+    with world.db.begin(write=False) as session:
+        assert len(session.scalars(select(IntentTry.id).where(IntentTry.act == "withdraw")).all()) == 2
+    world.sign_in_again()
+    assert phone.act(order, "query")["state"] == "created"
+
+
+def test_an_own_part_without_the_insurers_is_told_as_half() -> None:
+    found = mapping.outcome({"payOrdId": "1", "ordStas": "3", "feeSumamt": Decimal(100), "ownPayAmt": Decimal(40),
+                             "psnAcctPay": Decimal(10), "fundPay": Decimal(50)})
+    assert found.state == "waiting" and found.split is not None
+    assert (found.split.total, found.split.cash, found.split.fund, found.split.account) == (40, 40, 0, 0)
 
 
 @pytest.mark.requirement("H5", "M1.14")

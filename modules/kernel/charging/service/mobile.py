@@ -5,7 +5,8 @@ Implements: H5, M1.14
 offer (6201) → the payer settles on the phone → the outcome is heard by the answer to :func:`pay` (6202), by the insurer's
 notice (6302) or by our question (6301), whichever is first and however often → the ledger settles by the same steps as at
 the window, once. An offer is an intent in ``created``; a notice that comes after the order was closed, or for lines that
-somebody else took meanwhile, gives everything back. Both parts go back the way they came.
+somebody else took meanwhile, gives everything back. Both parts go back the way they came. An order of which one part alone
+was paid can't be withdrawn at the platform: when it is to be taken back, that part is returned.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from his_server.errors import Conflict, NotFound, Unavailable
 from his_server.security import audit
 from his_server.security.models import User
 from modules.kernel.charging import ports, rules
-from modules.kernel.charging.models import ChargeLine, InsuranceClaim, Intent
+from modules.kernel.charging.models import ChargeLine, InsuranceClaim, Intent, IntentTry
 from modules.kernel.charging.ports import (
     CONFIRMED,
     REFUSED,
@@ -48,6 +49,7 @@ OPEN_FOR = timedelta(minutes=30)
 ASK_AFTER = timedelta(seconds=60)
 """An open order is asked about so often, should the notice not come."""
 LATE = "订单撤销后才支付，已自动退回"
+HALF = "订单只支付了一部分，已退回所付部分"
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,11 @@ def _plain(answer: Outcome) -> Outcome:
     return replace(answer, state="created") if answer.state == WAITING else answer
 
 
-def heard(database: Database, number: str, answer: ports.Settlement, act: str) -> Intent:
+def heard(database: Database, number: str, answer: ports.Settlement, act: str, problem: str = "") -> Intent:
     """The insurer says what became of an order: by its notice, or because we asked. Any order, any number of times.
 
-    What is paid after the order was closed is given back (FN-15). :raises NotFound: no order of ours.
+    What is paid after the order was closed is given back (FN-15), and so is what was paid where a ``problem`` is told.
+    :raises NotFound: no order of ours.
     """
     with database.begin(write=False) as session:
         row = session.execute(select(Intent.id, InsuranceClaim.id.label("claim_id"))
@@ -193,7 +196,8 @@ def heard(database: Database, number: str, answer: ports.Settlement, act: str) -
                 {"state": CONFIRMED, "changed_at": now(session)})
             intents.record(session, SYSTEM, row.id, act, answer)
             if answer.state == CONFIRMED:
-                keep(session, row.id, answer)
+                keep(session, row.id, answer, problem)
+                _late_own(session, row.id, answer)
             if late:
                 portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == row.id,
                                         {"answered": f"{insured.NOT_THIS}{LATE}"})
@@ -204,8 +208,11 @@ def heard(database: Database, number: str, answer: ports.Settlement, act: str) -
     return go_on(database, SYSTEM, row.claim_id)[0]
 
 
-def keep(session: Session, intent_id: int, answer: ports.Settlement) -> None:
-    """Beside the first confirmed answer: its figures, and the own part as a payment that waits for the settlement."""
+def keep(session: Session, intent_id: int, answer: ports.Settlement, problem: str = "") -> None:
+    """Beside the first confirmed answer: its figures, and the own part as a payment that waits for the settlement.
+
+    ``problem``: why nothing will be settled by it.
+    """
     split = answer.split
     if split is None:
         return
@@ -214,9 +221,8 @@ def keep(session: Session, intent_id: int, answer: ports.Settlement) -> None:
     session.refresh(claim)
     try:
         rules.check_split(split, claim.total)
-        problem = ""
     except rules.RuleError as error:
-        problem = error.message
+        problem = problem or error.message
     values = {name: getattr(split, name) for name in insured.AMOUNTS if name != "total"}
     answered = f"{insured.NOT_THIS}{problem}"[:200] if problem else insured.figures(split)
     if not portable.guarded_update(session, InsuranceClaim, (InsuranceClaim.intent_id == intent_id)
@@ -227,14 +233,27 @@ def keep(session: Session, intent_id: int, answer: ports.Settlement) -> None:
     portable.guarded_update(session, Intent, Intent.id == intent_id, {"amount": split.covered})
     if split.cash <= 0:
         return
-    own = intents.write_down(
-        session, SYSTEM, purpose="pay", channel=rules.MOBILE, person_id=intent.person_id, amount=split.cash,
-        state=CONFIRMED, number=own_number(intent.number), peer_number=answer.peer_number, held_by_id=intent_id,
-        owner_id=intent.owner_id, owner_name=intent.owner_name)
+    own = _own_part(session, intent, answer, split.cash, held_by_id=intent_id)
     told = json.loads(claim.plan)
     plan = {**told, "payments": [[rules.MOBILE, str(split.cash), own.id, None]]}
     portable.guarded_update(session, InsuranceClaim, InsuranceClaim.intent_id == intent_id,
                             {"plan": json.dumps(plan, ensure_ascii=False)})
+
+
+def _own_part(session: Session, intent: Intent, answer: ports.Settlement, amount: Decimal, **more: int) -> Intent:
+    return intents.write_down(
+        session, SYSTEM, purpose="pay", channel=rules.MOBILE, person_id=intent.person_id, amount=amount,
+        state=CONFIRMED, number=own_number(intent.number), peer_number=answer.peer_number,
+        owner_id=intent.owner_id, owner_name=intent.owner_name, **more)
+
+
+def _late_own(session: Session, intent_id: int, answer: ports.Settlement) -> None:
+    """The own part of an order that was taken back half paid: what arrives after all goes back as well."""
+    intent = session.get_one(Intent, intent_id)
+    claim = session.scalars(select(InsuranceClaim).where(InsuranceClaim.intent_id == intent_id)).one()
+    if (answer.split is not None and answer.split.cash > 0 and claim.answered == f"{insured.NOT_THIS}{HALF}"
+            and not session.scalar(select(Intent.id).where(Intent.number == own_number(intent.number)))):
+        _own_part(session, intent, answer, answer.split.cash)
 
 
 def own_number(number: str) -> str:
@@ -260,7 +279,7 @@ def _return_own(database: Database, intent: Intent) -> None:
 
 
 def withdraw(database: Database, actor: Actor, claim_id: int) -> Intent:
-    """Take an unpaid order back. Harmless to repeat; one that turns out to be paid is settled."""
+    """Take an unpaid order back. Harmless to repeat; one that turns out to be paid is settled, one paid by half returned."""
     adapter = port(database)
     order = read(database, claim_id)
     _, intent = insured.load(database, claim_id)
@@ -275,13 +294,16 @@ def withdraw(database: Database, actor: Actor, claim_id: int) -> Intent:
         session.info["actor"] = actor
         intents.note(session, actor, intent.id, "withdraw", answer)
     if answer.state != CONFIRMED:
-        return ask(database, actor, claim_id)
+        return ask(database, actor, claim_id, closing=True)
     insured.give_up(database, intent.id, "订单已撤回")
     return intents.read(database, intent.id)
 
 
-def ask(database: Database, actor: Actor, claim_id: int) -> Intent:
-    """Ask the platform what became of an order, and go on by what it says."""
+def ask(database: Database, actor: Actor, claim_id: int, *, closing: bool = False) -> Intent:
+    """Ask the platform what became of an order, and go on by what it says.
+
+    ``closing``: one part alone counts as paid, to be given back.
+    """
     order = read(database, claim_id)
     _, intent = insured.load(database, claim_id)
     if order.state != "created":
@@ -292,6 +314,8 @@ def ask(database: Database, actor: Actor, claim_id: int) -> Intent:
     except Exception as error:
         log.warning("query without an answer: %s", type(error).__name__)
         raise Unavailable("mobile.no_answer", "医保移动支付平台没有应答，请稍后再查") from error
+    if closing and answer.state == WAITING and answer.split is not None:
+        return heard(database, order.number, replace(answer, state=CONFIRMED, message=HALF), "query", HALF)
     return heard(database, order.number, answer, "query")
 
 
@@ -309,10 +333,15 @@ def recover(database: Database, eager: int = 0) -> int:
                    Intent.state.in_((*intents.UNDECIDED, CONFIRMED)))
             .order_by(Intent.changed_at, Intent.id).limit(200)).all()
         taken = _no_longer_open(session, [row.plan for row in rows if row.state == "created"])
+        lately = set(session.scalars(select(IntentTry.intent_id).where(
+            IntentTry.intent_id.in_([row.id for row in rows if row.state == "created"]), IntentTry.act == "withdraw",
+            IntentTry.at > at - ASK_AFTER)))
     looked = 0
     for row in rows:
         age = at - row.changed_at
         try:
+            if row.id in lately:  # the platform doesn't take it back just now: it isn't asked without a pause
+                continue
             if row.state == "created" and (at - row.made_at > OPEN_FOR or set(json.loads(row.plan)["line_ids"]) & taken):
                 withdraw(database, SYSTEM, row.claim_id)
             elif row.id == eager or age > (ASK_AFTER if row.state == "created" else intents.STALE) or row.state == UNKNOWN:
