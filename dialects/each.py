@@ -16,22 +16,31 @@ class Each:
     ``types``: the varying parameters. ``build``: makes the UPDATE from a function that gives the expression of a varying
     parameter; what is the same for all rows are bind parameters of their own. Each row of the table is met by at most one
     row of parameters. On PostgreSQL no order of the changes is promised: where others change the same rows, lock them first.
+    ``returning``: columns of the changed rows, told by a database that can in the same statement.
     """
 
-    def __init__(self, types: Mapping[str, TypeEngine[Any]], build: Callable[[Callable[[str], Any]], Update]) -> None:
+    def __init__(self, types: Mapping[str, TypeEngine[Any]], build: Callable[[Callable[[str], Any]], Update],
+                 returning: Sequence[Any] = ()) -> None:
         self.names = tuple(types)
         given: Any = func.unnest(*(bindparam(f"each_{name}", type_=ARRAY(kind)) for name, kind in types.items()))
         rows = given.table_valued(*(column(name, kind) for name, kind in types.items())).render_derived(name="each_row")
-        self._at_once = build(lambda name: rows.c[name])
+        at_once = build(lambda name: rows.c[name])
+        self._at_once = at_once.returning(*returning) if returning else at_once
+        self._returning = bool(returning)
         self._one_by_one = build(lambda name: bindparam(f"each_{name}", type_=types[name]))
 
-    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]], common: Mapping[str, Any]) -> None:
-        """Change a row of the table for each row of parameters; nothing is flushed or expired."""
+    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]], common: Mapping[str, Any]
+            ) -> Sequence[Any] | None:
+        """Change a row of the table for each row of parameters; nothing is flushed or expired.
+
+        Returns the changed rows, None where they have to be asked for.
+        """
         if not rows:
-            return
+            return []
         if connection.dialect.name == "postgresql":
-            connection.execute(self._at_once, {
+            done = connection.execute(self._at_once, {
                 **common, **{f"each_{name}": [row[name] for row in rows] for name in self.names}})
-        else:
-            connection.execute(self._one_by_one, [
-                {**common, **{f"each_{name}": row[name] for name in self.names}} for row in rows])
+            return done.all() if self._returning else None
+        connection.execute(self._one_by_one, [
+            {**common, **{f"each_{name}": row[name] for name in self.names}} for row in rows])
+        return None

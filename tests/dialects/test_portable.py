@@ -355,12 +355,14 @@ def test_an_update_for_each_of_many_rows(engine: Engine) -> None:
     """One statement where the database takes arrays, one per row elsewhere: the same rows change by the same amounts."""
     raise_price = Each({"key": drug.c.id.type, "more": drug.c.price.type}, lambda given: update(drug).where(
         drug.c.id == given("key"), drug.c.price < bindparam("b_most")).values(
-        price=drug.c.price + given("more"), name=bindparam("b_name")))
+        price=drug.c.price + given("more"), name=bindparam("b_name")), [drug.c.id, drug.c.price])
     with engine.begin() as connection:
         insert_many(connection, drug, [{"id": n, "code": f"C{n}", "price": Decimal(n)} for n in range(1, 6)])
         common = {"b_most": Decimal(4), "b_name": "涨价"}
-        raise_price.run(connection, [], common)
-        raise_price.run(connection, [{"key": n, "more": Decimal(n) / 4} for n in (5, 2, 3, 99)], common)
+        assert raise_price.run(connection, [], common) == []
+        told = raise_price.run(connection, [{"key": n, "more": Decimal(n) / 4} for n in (5, 2, 3, 99)], common)
+        assert told is None or sorted(told) == [(2, Decimal("2.5000")), (3, Decimal("3.7500"))]
+        assert (told is not None) == (connection.dialect.name == "postgresql")
         assert connection.execute(select(drug.c.id, drug.c.price, drug.c.name).order_by(drug.c.id)).all() == [
             (1, Decimal("1.0000"), "未命名"), (2, Decimal("2.5000"), "涨价"), (3, Decimal("3.7500"), "涨价"),
             (4, Decimal("4.0000"), "未命名"), (5, Decimal("5.0000"), "未命名")]

@@ -34,8 +34,9 @@ SERIES = numbering.Series("stocktake", "盘点单号", "PD{date:%y%m%d}{n:04d}",
 _LINE = StocktakeLine.__table__.c
 _HELD = StockBalance.__table__.c
 _EXPECTED = (select(_HELD.on_hand).where(_HELD.id == _LINE.balance_id).scalar_subquery())
-_STATES = (select(_LINE.position, *map(quantity_text, (_LINE.counted, _LINE.expected, _LINE.first_expected)),
-                  _LINE.counted_by_name, _LINE.merged_into).where(_LINE.stocktake_id == bindparam("b_sheet")))
+_STATE = (_LINE.position, *map(quantity_text, (_LINE.counted, _LINE.expected, _LINE.first_expected)),
+          _LINE.counted_by_name, _LINE.merged_into)
+_STATES = select(*_STATE).where(_LINE.stocktake_id == bindparam("b_sheet"))
 _SOME = _STATES.where(_LINE.position.in_(bindparam("b_positions", expanding=True)))
 _SPAN = _STATES.where(_LINE.position.between(bindparam("b_first"), bindparam("b_last")))
 _HOLD = (update(Stocktake.__table__)  # type: ignore[arg-type]
@@ -50,7 +51,7 @@ def _entering(counted: Callable[[Any], Any], first: Any) -> portable.Each:
         _LINE.stocktake_id == bindparam("b_sheet"), _LINE.position == given("position"), _LINE.merged_into.is_(None),
         _LINE.position.between(bindparam("b_first"), bindparam("b_last"))  # what no statistics of a new sheet tell
     ).values(counted=counted(given("quantity")), expected=_EXPECTED, counted_at=bindparam("b_at"),
-             counted_by_name=bindparam("b_name"), first_expected=first))
+             counted_by_name=bindparam("b_name"), first_expected=first), _STATE)
 
 
 _ADD = _entering(lambda more: func.coalesce(_LINE.counted, literal(Decimal(0), _LINE.counted.type)) + more,
@@ -148,12 +149,13 @@ def count(session: Session, actor: Actor, sheet_id: int, counts: Sequence[Count]
             added[one.position] = added.get(one.position, rules.ZERO) + one.quantity
         else:
             whole[one.position] = one.quantity
-    for entering, given in ((_SET_AGAIN if again else _SET, whole), (_ADD, added)):
-        entering.run(session.connection(), [{"position": position, "quantity": quantity}
-                                            for position, quantity in sorted(given.items())],
-                     {"b_sheet": sheet_id, "b_at": at, "b_name": actor.name,
-                      "b_first": min(given, default=0), "b_last": max(given, default=0)})
-    states = _states(session, sheet_id, sorted({c.position for c in counts}))
+    told = [entering.run(session.connection(), [{"position": position, "quantity": quantity}
+                                                for position, quantity in sorted(given.items())],
+                         {"b_sheet": sheet_id, "b_at": at, "b_name": actor.name,
+                          "b_first": min(given, default=0), "b_last": max(given, default=0)})
+            for entering, given in ((_SET_AGAIN if again else _SET, whole), (_ADD, added))]
+    states = ({row.position: row for rows in told for row in rows or ()} if None not in told
+              else _states(session, sheet_id, sorted({c.position for c in counts})))
     wrong = {c.position for c in counts if c.position not in states or states[c.position].merged_into is not None}
     if wrong:
         raise Invalid("stocktake.position", "有行不在盘点单上或已合并到其他批号，请刷新",
