@@ -7,13 +7,16 @@ Implements: DB-17, MP-14.
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, literal, or_, select, union_all
+from sqlalchemy import Executable, and_, bindparam, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from his_server.db import Database
 from his_server.db import database as db
+from his_server.db.types import Instant
 from his_server.security.seals import (
     CHAINS,
     LONGEST_TRANSACTION,
@@ -23,6 +26,8 @@ from his_server.security.seals import (
     seal_new,
     unsealed,
 )
+
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def seal_due(database: Database) -> int:
@@ -38,23 +43,42 @@ def waiting(session: Session) -> list[str]:
     Three statements for all chains together, a fourth once their checkpoints are old.
     """
     at = db.now(session)
-    heads = _newest(session, Seal.chain, Seal.seq)
-    made = _newest(session, SealCheckpoint.chain, SealCheckpoint.number, SealCheckpoint.made_at)
+    ask = _statements(tuple(CHAINS))
+    heads = {row.chain: row for row in session.execute(ask.heads)}
+    made = {row.chain: row for row in session.execute(ask.made)}
     old = [name for name in heads if name in made and not is_fresh(made[name].made_at, at)]
     covered = _covered(session, {name: made[name].number for name in old})
     open_ = {name for name in heads if name not in made} | {name for name in old if heads[name].seq > covered.get(name, 0)}
-    parts = (select(literal(name)).select_from(unsealed(
-        chained, made[name].made_at - LONGEST_TRANSACTION if name in made else None).limit(1).subquery())
-        for name, chained in CHAINS.items())
-    open_.update(session.scalars(union_all(*parts)))
+    since = {_since(name): made[name].made_at - LONGEST_TRANSACTION if name in made else BEFORE_ALL for name in CHAINS}
+    open_.update(session.scalars(ask.unsealed, since))
     return [name for name in CHAINS if name in open_]
 
 
-def _newest(session: Session, chain: Any, number: Any, *more: Any) -> dict[str, Any]:
+class _Statements(NamedTuple):
+    """Each chain's newest place, its newest checkpoint, and the names of the chains with rows that have no place."""
+
+    heads: Executable
+    made: Executable
+    unsealed: Executable
+
+
+@cache
+def _statements(names: tuple[str, ...]) -> _Statements:
+    """Made once: building them took most of what an idle worker's run of this job did."""
+    parts = (select(literal(name)).select_from(
+        unsealed(CHAINS[name], bindparam(_since(name), type_=Instant)).limit(1).subquery()) for name in names)
+    return _Statements(_newest(names, Seal.chain, Seal.seq),
+                       _newest(names, SealCheckpoint.chain, SealCheckpoint.number, SealCheckpoint.made_at), union_all(*parts))
+
+
+def _since(name: str) -> str:
+    return f"since_{name.replace('-', '_')}"
+
+
+def _newest(names: tuple[str, ...], chain: Any, number: Any, *more: Any) -> Executable:
     """Each chain's row with the highest ``number``."""
-    parts = (select(select(chain, number, *more).where(chain == name).order_by(number.desc()).limit(1).subquery())
-             for name in CHAINS)
-    return {row.chain: row for row in session.execute(union_all(*parts))}
+    return union_all(*(select(select(chain, number, *more).where(chain == name).order_by(number.desc()).limit(1).subquery())
+                       for name in names))
 
 
 def _covered(session: Session, numbers: dict[str, int]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, Select, String, Text, and_, insert, select
+from sqlalchemy import BigInteger, BindParameter, Index, Integer, Select, String, Text, and_, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -215,7 +215,7 @@ def _since(session: Session, chained: Chained) -> datetime | None:
     return None if made is None else made - LONGEST_TRANSACTION
 
 
-def unsealed(chained: Chained, since: datetime | None = None) -> Select[Any]:
+def unsealed(chained: Chained, since: datetime | BindParameter[datetime] | None = None) -> Select[Any]:
     """The query for the rows that have no place yet, oldest first; ``since``: all before has one."""
     table, at = chained.model, getattr(chained.model, chained.at)
     columns = [getattr(table, name) for name in dict.fromkeys((*chained.columns, "id", chained.at, "row_mac"))]
