@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 
-from sqlalchemy import Select, String, Update, and_, insert, or_, select, update
+from sqlalchemy import Select, String, and_, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dialects import portable
@@ -43,6 +43,23 @@ class ScheduleRun(Base):
     lease_until: Mapped[datetime | None] = mapped_column(Instant)
     lease_by: Mapped[str | None] = mapped_column(String(60))
     error: Mapped[str | None] = mapped_column(String(500))
+
+
+_run_of = ScheduleRun.__table__.c
+_instant, _until = bindparam("instant", type_=Instant), bindparam("until", type_=Instant)
+_mine = and_(_run_of.job == bindparam("name"), _run_of.lease_by == bindparam("worker"))
+# what an idle worker sends all day stands ready
+_BEGIN = (update(ScheduleRun.__table__)  # type: ignore[arg-type]
+          .where(_run_of.job == bindparam("name"), _run_of.period != bindparam("now_on"),
+                 or_(_run_of.lease_until.is_(None), _run_of.lease_until < _instant))
+          .values(period=bindparam("now_on"), outcome="running", started_at=_instant, finished_at=None, error=None,
+                  lease_until=_until, lease_by=bindparam("worker")))
+"""A period is begun by whoever changes its row."""
+_BEAT = (update(ScheduleRun.__table__)  # type: ignore[arg-type]
+         .where(_mine).values(lease_until=_until))
+_END = (update(ScheduleRun.__table__)  # type: ignore[arg-type]
+        .where(_mine).values(outcome=bindparam("how"), error=bindparam("text"), finished_at=_instant, lease_until=None,
+                             lease_by=None))
 
 
 def period_of(job: Job, instant: datetime) -> str:
@@ -98,8 +115,8 @@ def _run(database: Database, job: Job, worker: str) -> bool:
         except Exception as error:
             log.exception("job %s failed", job.name)
             outcome, text = "failed", scrub(f"{type(error).__name__}: {error}")[:500]
-    database.run(lambda session: session.execute(_mine(job, worker).values(
-        outcome=outcome, error=text, finished_at=now(session), lease_until=None, lease_by=None)), idempotent=True)
+    database.run(lambda session: portable.change(session, _END, {
+        "name": job.name, "worker": worker, "how": outcome, "text": text, "instant": now(session)}), idempotent=True)
     metrics.jobs.labels(job.name, outcome).inc()
     return True
 
@@ -107,11 +124,8 @@ def _run(database: Database, job: Job, worker: str) -> bool:
 def _begin(session: Session, job: Job, worker: str) -> bool:
     instant = now(session)
     period = period_of(job, instant)
-    free = and_(ScheduleRun.job == job.name, ScheduleRun.period != period,
-                or_(ScheduleRun.lease_until.is_(None), ScheduleRun.lease_until < instant))
-    mine = {"period": period, "outcome": "running", "started_at": instant, "finished_at": None, "error": None,
-            "lease_until": instant + LEASE, "lease_by": worker}
-    if portable.guarded_update(session, ScheduleRun, free, mine):
+    mine = {"name": job.name, "worker": worker, "now_on": period, "instant": instant, "until": instant + LEASE}
+    if portable.change(session, _BEGIN, mine):
         return True
     if session.get(ScheduleRun, job.name) is not None:
         return False
@@ -124,11 +138,7 @@ def _begin(session: Session, job: Job, worker: str) -> bool:
         if not portable.is_unique_violation(error):
             raise
         return False  # another worker made the row just now
-    return portable.guarded_update(session, ScheduleRun, free, mine) == 1
-
-
-def _mine(job: Job, worker: str) -> Update:
-    return update(ScheduleRun).where(ScheduleRun.job == job.name, ScheduleRun.lease_by == worker)
+    return portable.change(session, _BEGIN, mine) == 1
 
 
 def _held(job: Job) -> Select[tuple[str | None]]:
@@ -142,8 +152,8 @@ def _heartbeat(database: Database, job: Job, worker: str) -> Iterator[None]:
     def beat() -> None:
         while not ended.wait(HEARTBEAT_SECONDS):
             try:
-                database.run(lambda session: session.execute(
-                    _mine(job, worker).values(lease_until=now(session) + LEASE)), idempotent=True)
+                database.run(lambda session: portable.change(session, _BEAT, {
+                    "name": job.name, "worker": worker, "until": now(session) + LEASE}), idempotent=True)
             except Exception:
                 log.exception("heartbeat of job %s failed", job.name)
 

@@ -31,12 +31,13 @@ def main() -> None:
     parser.add_argument("--old", default=releases.build.product_version(), help="the release that is installed first")
     parser.add_argument("--steps", help="only these, in their order (arm64 under emulation: " + ARM64 + ")")
     parser.add_argument("--resume", metavar="STEP", help="go on with this step in the root that --keep left running")
+    parser.add_argument("--patient", action="store_true", help="longer waits of the root's systemd, on a machine that others keep busy")
     parser.add_argument("--keep", action="store_true", help="leave the root as it is after a failure")
     asked = parser.parse_args()
     failed = False
     for target in asked.target.split(","):
         root = Root(target)
-        run = Verification(root, asked.old)
+        run = Verification(root, asked.old, patient=asked.patient or root.arch != "amd64")
         wanted = asked.steps or (ARM64 if root.arch == "arm64" else "")
         try:
             steps = [step for step in run.steps() if not wanted or step.__name__ in wanted.split(",")]

@@ -21,8 +21,8 @@ from releases import version_of
 class Updating:
     """A root with the first release, and the releases that follow."""
 
-    def __init__(self, root: Root, version: str) -> None:
-        self.root, self.first = root, version
+    def __init__(self, root: Root, version: str, *, patient: bool) -> None:
+        self.root, self.first, self.patient = root, version, patient
         self.old = releases.file_of(root.kind, root.arch, version)
 
     @cached_property
@@ -36,7 +36,7 @@ class Updating:
         return releases.make(self.root.kind, self.root.arch, releases.following(self.first, 2), ready=False)
 
     def ready(self, version: Path | None = None) -> None:
-        until = time.monotonic() + (180 if self.root.arch == "amd64" else 1800)
+        until = time.monotonic() + (1800 if self.patient else 180)
         said = ""
         while time.monotonic() < until:
             _, said = self.root.run(f"{PYTHON} -I -c \"import urllib.request as u; a=u.urlopen('http://127.0.0.1:8000/readyz', timeout=20); "

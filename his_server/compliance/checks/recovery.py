@@ -67,7 +67,7 @@ def backup(target: Target, seen: Evidence) -> None:
         if not seen.see("恢复完成，与备份一致" in done.out, "恢复到空数据库", done.out[-160:]):
             return
         # the running product went on since the backup, and so did its anchor: behind that, and nothing else, the copy may be
-        behind = ("账不平：audit_chain ", "账不平：grants_integrity ")
+        behind = ("账不平：audit ", "账不平：grants ")
         found = [line.strip() for line in done.out.splitlines() if "账不平" in line]
         wrong = [line for line in found if not line.startswith(behind)]
         seen.see(not wrong, "恢复后账目与库存核对为平", wrong[:3] or "为平")
