@@ -13,7 +13,7 @@ from his_server.http import Call, Routes
 from modules.infusion import queries, schemas, service, vouchers
 from modules.infusion.models import Bottle, InfusionSeat
 from modules.infusion.settings import Settings
-from modules.kernel.charging.service import count_print, void_supplement
+from modules.kernel.charging.service import count_print
 from modules.kernel.orders.models import SkinTest
 from modules.kernel.orders.routes import policy
 from modules.kernel.orders.service import skin_tests
@@ -210,10 +210,10 @@ def charge(call: Call, infusion_id: int) -> dict[str, Any]:
     return {"line_ids": service.charge(call.session, call.actor, infusion_id, **call.body)}
 
 
-@routes.delete("/charges/<int:line_id>", permission=CHARGE, status=204)
-def void_charge(call: Call, line_id: int) -> None:
-    """作废未收的补录费用"""
-    void_supplement(call.session, call.actor, line_id)
+@routes.post("/infusions/<int:infusion_id>/charges/<int:line_id>/void", permission=CHARGE, body=schemas.ReasonIn, status=204)
+def void_charge(call: Call, infusion_id: int, line_id: int) -> None:
+    """作废本次就诊未收的补录费用"""
+    service.void_charge(call.session, call.actor, infusion_id, line_id, call.body["reason"])
 
 
 @routes.get("/screen", permission=SCREEN, out=schemas.ScreenOut)

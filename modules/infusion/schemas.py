@@ -74,7 +74,7 @@ class ReceiveIn(Schema):
 class ReasonIn(Schema):
     """Why."""
 
-    reason = Text(required=True, min=1, max=100)
+    reason = Text(required=True, min=2, max=100)
 
 
 class WorklistQuery(Schema):

@@ -166,6 +166,16 @@ def test_a_double_press_and_a_lost_answer_charge_once(house: House, desk: Sit) -
     at.keys("F10")
     at.focused("现金实付")
     at.type("30")
+    at.on_screen(".pay .btn:enabled")
+    at.keys("Control+a")
+    at.type("-5")  # the 30 before it is no longer what stands there
+    at.see("金额有误：不能小于 0")
+    at.on_screen(".pay .btn:disabled")
+    at.keys("Enter", "F8")
+    assert [s["total"] for s in _settlements(house, person)] == ["20.00"]
+    at.keys("Control+a")
+    at.type("30")
+    at.on_screen(".pay .btn:enabled")
     at.keys("F8", "F8", "F8")
     at.see("收费成功")
     at.see("6.00", ".done .good")

@@ -106,6 +106,8 @@ def test_the_doctor_prescribes_requests_and_cancels(house: House, desk: Sit, dia
     at.keys("Home", "F7")
     _asked(at, made[0]["number"])
     at.keys("Enter")
+    at.see("请填写，至少 2 个字", ".modal-box")
+    at.keys("Alt+1", "Enter")
     at.see("已作废", ".orders")
     assert [p["state"] for p in _orders(house, encounter)["prescriptions"]] == ["cancelled"]
 

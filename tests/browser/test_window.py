@@ -62,6 +62,13 @@ def test_booked_moved_cancelled_and_counted(house: House, desk: Sit) -> None:
     with world.db.begin(write=False) as session:
         assert session.query(Registration).filter_by(person_id=person).one().session_id != first
 
+    at.keys("F3")
+    at.focused("查找病人")
+    at.type("wyy", "Enter")
+    at.see("待取号", ".own")
+    at.on_screen(".own .btn:enabled", "退号")
+    at.on_screen(".own .btn:disabled", "取号")  # it is tomorrow's
+
     at.menu("挂号查询与退号")
     at.focused("查找挂号")
     at.type("wyy", "Enter")

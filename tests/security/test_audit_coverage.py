@@ -59,7 +59,8 @@ def test_each_kind_of_work_leaves_a_row(world: World, db: Database) -> None:
     order = {"encounter_id": visit, "diagnosis": "咳嗽", "lines": [line]}
     made = watch("prescription.issue", lambda: post("doctor", "/api/orders/prescriptions", order))
     other = world.ok(post("doctor", "/api/orders/prescriptions", order))
-    watch("prescription.cancel", lambda: post("doctor", f"/api/orders/prescriptions/{other['id']}/cancel"))
+    watch("prescription.cancel", lambda: post("doctor", f"/api/orders/prescriptions/{other['id']}/cancel",
+                                              {"reason": "开错重开"}))
     watch("patient.view", lambda: get("doctor", f"/api/orders/visits/{visit}"))
     paid = watch("charge.settle", lambda: world.pay_all(person))
     watch("print", lambda: post("cashier", f"{BILLING}/settlements/{paid['id']}/print"))

@@ -20,7 +20,7 @@ from his_server.errors import Conflict, NotFound
 from his_server.security import audit
 from modules.infusion import rules
 from modules.infusion.models import Bottle, BottleDrug, Infusion
-from modules.kernel.charging.service import supplement
+from modules.kernel.charging.service import supplement, void_supplement
 from modules.kernel.encounters import service as encounters
 from modules.kernel.masterdata.models import Drug, Frequency
 from modules.kernel.orders.models import Prescription, PrescriptionLine
@@ -155,3 +155,8 @@ def charge(session: Session, actor: Actor, infusion_id: int, *, performing_depar
     found = get(session, infusion_id)
     return supplement(session, actor, encounter_id=found.encounter_id, performing_department_id=performing_department_id,
                       lines=lines)
+
+
+def void_charge(session: Session, actor: Actor, infusion_id: int, line_id: int, reason: str) -> None:
+    """Take an unpaid charge of this infusion's visit back. :raises Conflict: it is paid, void, or another visit's."""
+    void_supplement(session, actor, line_id, reason, encounter_id=get(session, infusion_id).encounter_id)

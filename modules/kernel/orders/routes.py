@@ -154,10 +154,10 @@ def drop_template(call: Call, template_id: int) -> None:
 
 
 @routes.post("/prescriptions/<int:prescription_id>/cancel", permission="orders.prescribe",
-             out=schemas.PrescriptionOut)
+             body=schemas.ReasonIn, out=schemas.PrescriptionOut)
 def cancel_prescription(call: Call, prescription_id: int) -> Prescription:
     """作废未收费的处方"""
-    found = service.cancel_prescription(call.session, call.actor, prescription_id)
+    found = service.cancel_prescription(call.session, call.actor, prescription_id, call.body["reason"])
     call.session.refresh(found, ["lines"])
     return found
 
@@ -169,10 +169,11 @@ def request_items(call: Call) -> Request:
     return service.request_items(call.session, call.actor, **call.body)
 
 
-@routes.post("/requests/<int:request_id>/cancel", permission="orders.prescribe", out=schemas.RequestOut)
+@routes.post("/requests/<int:request_id>/cancel", permission="orders.prescribe", body=schemas.ReasonIn,
+             out=schemas.RequestOut)
 def cancel_request(call: Call, request_id: int) -> Request:
     """作废未收费的申请"""
-    found = service.cancel_request(call.session, call.actor, request_id)
+    found = service.cancel_request(call.session, call.actor, request_id, call.body["reason"])
     call.session.refresh(found, ["lines"])
     return found
 

@@ -42,10 +42,10 @@ def grant_extra(call: Call, session_id: int) -> dict[str, object]:
     return {"id": made.id, "state": made.state}
 
 
-@routes.delete("/extra-slots/<int:extra_id>", permission="scheduling.add_slot", status=204)
+@routes.post("/extra-slots/<int:extra_id>/withdraw", permission="scheduling.add_slot", body=schemas.ReasonIn, status=204)
 def withdraw_extra(call: Call, extra_id: int) -> None:
     """撤回加号"""
-    service.withdraw_extra(call.session, call.actor, extra_id)
+    service.withdraw_extra(call.session, call.actor, extra_id, call.body["reason"])
 
 
 @routes.get("/levels", permission="scheduling.view", out=schemas.LevelsOut)

@@ -108,10 +108,10 @@ def supplement(call: Call) -> dict[str, Any]:
     return {"line_ids": ledger.supplement(call.session, call.actor, **call.body)}
 
 
-@routes.delete("/supplements/<int:line_id>", permission=CHARGE, status=204)
+@routes.post("/supplements/<int:line_id>/void", permission=CHARGE, body=schemas.VoidIn, status=204)
 def void_supplement(call: Call, line_id: int) -> None:
     """作废未收的补录费用"""
-    ledger.void_supplement(call.session, call.actor, line_id)
+    ledger.void_supplement(call.session, call.actor, line_id, call.body["reason"])
 
 
 @routes.post("/payment-intents", permission=CHARGE, body=schemas.IntentIn, out=schemas.IntentOut, effect="steps",

@@ -46,6 +46,9 @@ from modules.outpatient_billing.schemas.office import (
     ShiftsQuery as ShiftsQuery,
 )
 from modules.outpatient_billing.schemas.office import (
+    VoidIn as VoidIn,
+)
+from modules.outpatient_billing.schemas.office import (
     VoidNumbersIn as VoidNumbersIn,
 )
 from modules.outpatient_billing.schemas.office import (

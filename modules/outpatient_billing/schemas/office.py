@@ -166,10 +166,15 @@ class VoidsOut(Schema):
     items = fields.List(fields.Nested(VoidOut))
 
 
-class VoidNumbersIn(Schema):
-    """Why the next forms are spoilt, how many, and the number on the first of them."""
+class VoidIn(Schema):
+    """Why something is void."""
 
     reason = Text(required=True, min=2, max=200)
+
+
+class VoidNumbersIn(VoidIn):
+    """Why the next forms are spoilt, how many, and the number on the first of them."""
+
     first = Text(load_default=None, max=20)
     count = fields.Integer(load_default=1, strict=True, validate=validate.Range(
         1, 100, error="一次作废 1 至 100 张"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -127,6 +127,7 @@ def request_approval(session: Session, actor: Actor, settlement_id: int, *, amou
     if not 0 < amount <= settlement.total:
         raise Invalid("billing.approval_amount", "审批金额须大于 0 且不超过结算金额",
                       [FieldError("amount", f"不超过 {settlement.total} 元")])
+    _wait_for_turn(session, settlement_id)
     asked = session.scalar(select(RefundApproval).where(
         RefundApproval.settlement_id == settlement_id, RefundApproval.state == "requested").limit(1))
     if asked is not None:
@@ -138,6 +139,14 @@ def request_approval(session: Session, actor: Actor, settlement_id: int, *, amou
     session.flush()
     audit.record(session, actor, "refund.request_approval", "settlement", settlement_id, {"amount": str(amount)})
     return made
+
+
+def _wait_for_turn(session: Session, settlement_id: int) -> None:
+    """Whoever asks about a settlement takes its first line, so that two who ask at once see each other: at most one request
+    is open. What is read afterwards is what whoever was faster has committed. The line stays as it is."""
+    first = select(func.min(ChargeLine.id)).where(ChargeLine.settlement_id == settlement_id).scalar_subquery()
+    portable.guarded_update(session, ChargeLineState, ChargeLineState.line_id == first,
+                            {"refunded": ChargeLineState.refunded})
 
 
 def decide_approval(session: Session, actor: Actor, approval_id: int, *, approve: bool, note: str = "") -> RefundApproval:

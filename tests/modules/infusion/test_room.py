@@ -256,7 +256,10 @@ def test_charging_more_inside_the_page(room: Room) -> None:
     assert made[0] == made[1]
     assert [(c["name"], c["amount"]) for c in room.ok("nurse", "get", path)["items"]] == [("胸部正位片", "121.10")]
     assert room.world.unpaid(paid["person"])["total"] == "121.10"
-    assert room.world.clients["nurse"].delete(f"/api/infusion/charges/{made[0][0]}").status_code == 204
+    other = room.receive(room.paid("李四"))
+    for where, body, status in ((infusion, {}, 422), (infusion, {"reason": "错"}, 422), (other, {"reason": "录错项目"}, 409)):
+        assert room.ask("nurse", "post", f"/infusions/{where['id']}/charges/{made[0][0]}/void", body).status_code == status
+    assert room.ask("nurse", "post", f"{path}/{made[0][0]}/void", {"reason": "录错项目"}).status_code == 204
     assert room.ok("nurse", "get", path)["items"] == []
     assert room.world.findings() == []
 

@@ -192,7 +192,7 @@ def test_an_unpaid_line_that_is_deleted_is_found(world: World, db: Database, tmp
     cancelled = world.request(encounter)
     world.request(encounter)
     seals.seal_all(db)
-    world.ok(world.post("doctor", f"/api/orders/requests/{cancelled['id']}/cancel"))
+    world.ok(world.post("doctor", f"/api/orders/requests/{cancelled['id']}/cancel", {"reason": "开错重开"}))
     seals.seal_all(db)
     assert findings(db) == []
     unpaid = ids(db, ChargeLine, ChargeLine.state == "open")

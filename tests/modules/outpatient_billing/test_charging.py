@@ -170,6 +170,26 @@ def test_a_large_refund_needs_a_second_person(world: World) -> None:
     assert world.findings() == []
 
 
+@pytest.mark.requirement("M1.7", "FN-04")
+def test_no_amount_below_zero_is_taken_or_given_back(world: World) -> None:
+    person, encounter = _visit(world)
+    world.request(encounter)
+    for pay, field in (({"covers": "-5.00"}, "payments.0.covers"), ({"covers": "0.00"}, "payments.0.covers"),
+                       ({"covers": "60.55", "tendered": "-5.00"}, "payments.0.tendered"),
+                       ({"covers": "60.555"}, "payments.0.covers"), ({"covers": "一百"}, "payments.0.covers")):
+        refused = world.pay_all(person, [{"method": "cash", **pay}])
+        assert refused.status_code == 422 and [one["field"] for one in refused.json["errors"]] == [field], pay
+    more = world.pay_all(person, [{"method": "cash", "covers": "65.55"}, {"method": "scan", "covers": "-5.00"}])
+    assert more.status_code == 422
+    assert [line["amount"] for line in world.unpaid(person)["lines"]] == ["60.55"]
+    settled = world.ok(world.pay_all(person))
+    line = world.settlement(settled["id"])["lines"][0]["id"]
+    assert _refund(world, settled["id"], {line: "-1"}).status_code == 422
+    assert world.post("cashier", f"{BILLING}/approvals", {
+        "settlement_id": settled["id"], "amount": "-60.55", "reason": "病人要求"}).status_code == 422
+    assert world.findings() == []
+
+
 @pytest.mark.requirement("FN-10")
 def test_a_refund_that_is_not_approved_says_why_to_whom_asked(world: World) -> None:
     person, encounter = _visit(world)
@@ -207,6 +227,30 @@ def test_a_refund_that_is_not_approved_says_why_to_whom_asked(world: World) -> N
     assert [one["state"] for one in world.ok(world.get("cashier", f"{BILLING}/approvals/mine"))["items"]] == [
         "approved", "declined"]
     assert world.ok(_refund(world, settled["id"], {line: "10"}))["total"] == "605.50"
+    assert world.findings() == []
+
+
+@pytest.mark.requirement("M1.16")
+def test_a_supplementary_line_is_taken_back_with_a_reason_while_it_is_unpaid(world: World) -> None:
+    person, encounter = _visit(world)
+    order = world.request(encounter)["lines"][0]["charge_line_id"]
+    made = world.ok(world.post("cashier", f"{BILLING}/supplements", {
+        "encounter_id": encounter, "performing_department_id": world.ids["radiology"],
+        "lines": [{"item_id": world.ids["exam"], "quantity": "1"}] * 2}))["line_ids"]
+    for body in ({}, {"reason": "错"}):
+        refused = world.post("cashier", f"{BILLING}/supplements/{made[0]}/void", body)
+        assert refused.status_code == 422 and [one["field"] for one in refused.json["errors"]] == ["reason"]
+    why = {"reason": "录错数量"}
+    assert world.post("pharmacist", f"{BILLING}/supplements/{made[0]}/void", why).status_code == 403
+    assert world.post("cashier", f"{BILLING}/supplements/{made[0]}/void", why).status_code == 204
+    for line in (made[0], order):  # twice, and what a doctor ordered
+        assert world.post("cashier", f"{BILLING}/supplements/{line}/void", why).json["code"] == "billing.not_voidable"
+    assert [line["id"] for line in world.unpaid(person)["lines"]] == [order, made[1]]
+    world.ok(world.pay_all(person))
+    assert world.post("cashier", f"{BILLING}/supplements/{made[1]}/void", why).json["code"] == "billing.not_voidable"
+    with world.db.begin(write=False) as session:
+        row = session.scalars(select(AuditRow).where(AuditRow.event == "charge.void")).one()
+        assert (row.object_id, json.loads(row.detail)) == (str(made[0]), why)
     assert world.findings() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, time, timedelta
@@ -9,11 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from his_server.actor import SYSTEM
 from his_server.clock import HOSPITAL_ZONE, ManualClock
 from his_server.db import today
 from his_server.messaging.outbox import OutboxEvent
+from his_server.security.audit import AuditRow
 from modules.kernel.scheduling import service as scheduling
 from modules.kernel.scheduling.models import ClinicSession, RegisterLevel, Registration
 from tests.counting import QueryCount
@@ -103,10 +106,13 @@ def test_an_appointment_is_taken_and_paid_on_its_day(more: World, clock: ManualC
     today_ = more.post("cashier", f"{BASE}/bookings", {**body, "session_id": more.ids["session"]})
     assert today_.json["code"] == "registration.book_today"
     assert more.ok(more.get("doctor", "/api/orders/visits"))["items"] == []
-    clock.move(days=1)
-    more.sign_in_again()
     pay = {"payments": [{"method": "cash", "covers": "20.00"}], "expected_total": "20.00"}
     path = f"{BASE}/registrations/{booked['registration_id']}/take"
+    early = more.post("cashier", path, pay)
+    assert early.status_code == 409 and early.json["code"] == "registration.not_yet"
+    assert f"{booked['day'][5:]}" in early.json["message"]
+    clock.move(days=1)
+    more.sign_in_again()
     taken = more.ok(more.post("cashier", path, pay))
     assert (taken["state"], taken["queue_no"], taken["total"]) == ("registered", 1, "20.00")
     assert more.post("cashier", path, pay).json["code"] == "registration.taken"
@@ -157,10 +163,28 @@ def test_a_doctor_adds_a_slot_for_one_person_and_only_that_person_takes_it(more:
     assert _register(more, stranger, "session", "20.00").json["code"] == "registration.full"
     made = more.ok(_register(more, invited, "session", "20.00"))
     assert made["way"] == "extra" and _slots(more, "session") == (1, 1)
-    assert more.clients["doctor"].delete(f"/api/scheduling/extra-slots/{given['id']}").status_code == 409
+    withdraw = f"/api/scheduling/extra-slots/{given['id']}/withdraw"
+    assert more.post("doctor", withdraw, {"reason": "病人不来了"}).json["code"] == "registration.extra_used"
     more.ok(more.post("cashier", f"{BASE}/registrations/{made['registration_id']}/cancel", {"reason": "病人要求"}))
     assert _slots(more, "session") == (0, 0)
     assert more.findings() == []
+
+
+def test_an_extra_slot_is_withdrawn_with_a_reason_and_by_whom_gave_it(more: World) -> None:
+    path = f"/api/scheduling/sessions/{more.ids['session']}/extra-slots"
+    invited = more.person("乙")
+    given = more.ok(more.post("doctor", path, {"person_id": invited, "reason": "外地复诊"}))
+    withdraw = f"/api/scheduling/extra-slots/{given['id']}/withdraw"
+    for body in ({}, {"reason": "错"}):
+        refused = more.post("doctor", withdraw, body)
+        assert refused.status_code == 422 and [one["field"] for one in refused.json["errors"]] == ["reason"]
+    assert more.post("cashier", withdraw, {"reason": "病人不来了"}).status_code == 403
+    assert more.post("doctor", withdraw, {"reason": "病人不来了"}).status_code == 204
+    assert more.post("doctor", withdraw, {"reason": "病人不来了"}).json["code"] == "registration.extra_used"
+    with more.db.begin(write=False) as session:
+        row = session.scalars(select(AuditRow).where(AuditRow.event == "registration.extra_withdraw")).one()
+        assert (row.object_id, json.loads(row.detail)) == (str(given["id"]), {"reason": "病人不来了"})
+    assert more.ok(more.post("doctor", path, {"person_id": invited, "reason": "又来了"}))["id"] == given["id"]
 
 
 @pytest.mark.requirement("M1.14", "FN-09")

@@ -45,10 +45,14 @@ def supplement(session: Session, actor: Actor, *, encounter_id: int, performing_
     return added
 
 
-def void_supplement(session: Session, actor: Actor, line_id: int) -> None:
-    """Take an unsettled supplementary line back. :raises Conflict: it is settled or void."""
-    if not portable.guarded_update(
-            session, ChargeLine, (ChargeLine.id == line_id) & (ChargeLine.state == "open")
-            & (ChargeLine.source == "supplement"), {"state": "void"}):
+def void_supplement(session: Session, actor: Actor, line_id: int, reason: str, *, encounter_id: int | None = None) -> None:
+    """Take an unsettled supplementary line back; the audit trail says why. ``encounter_id``: only one of this visit.
+
+    :raises Conflict: it is settled or void, or of another visit.
+    """
+    mine = (ChargeLine.id == line_id) & (ChargeLine.state == "open") & (ChargeLine.source == "supplement")
+    if encounter_id is not None:
+        mine &= ChargeLine.encounter_id == encounter_id
+    if not portable.guarded_update(session, ChargeLine, mine, {"state": "void"}):
         raise Conflict("billing.not_voidable", "该费用已收取、已作废或不是补录费用，请刷新后核对")
-    audit.record(session, actor, "charge.void", "charge_line", line_id)
+    audit.record(session, actor, "charge.void", "charge_line", line_id, {"reason": reason})

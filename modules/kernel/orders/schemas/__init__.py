@@ -338,3 +338,9 @@ class ItemOptionsOut(Schema):
     """Charge items found."""
 
     items = fields.List(fields.Nested(ItemOptionOut))
+
+
+class ReasonIn(Schema):
+    """Why an order is cancelled."""
+
+    reason = Text(required=True, min=2, max=200)

@@ -268,22 +268,24 @@ def _visit(session: Session, actor: Actor, encounter_id: int) -> tuple[Encounter
     return encounter, doctor
 
 
-def cancel_prescription(session: Session, actor: Actor, prescription_id: int) -> Prescription:
-    """Cancel an unpaid prescription and void its lines. :raises Conflict: it is paid (refund it) or cancelled."""
-    return _cancel(session, actor, Prescription, prescription_id, "prescription", "处方")
+def cancel_prescription(session: Session, actor: Actor, prescription_id: int, reason: str) -> Prescription:
+    """Cancel an unpaid prescription and void its lines; the audit trail says why. :raises Conflict: it is paid (refund it) or
+    cancelled."""
+    return _cancel(session, actor, Prescription, prescription_id, "prescription", "处方", reason)
 
 
-def cancel_request(session: Session, actor: Actor, request_id: int) -> Request:
-    """Cancel an unpaid request and void its lines. :raises Conflict: it is paid (refund it) or cancelled."""
-    return _cancel(session, actor, Request, request_id, "request", "申请")
+def cancel_request(session: Session, actor: Actor, request_id: int, reason: str) -> Request:
+    """Cancel an unpaid request and void its lines; the audit trail says why. :raises Conflict: it is paid (refund it) or
+    cancelled."""
+    return _cancel(session, actor, Request, request_id, "request", "申请", reason)
 
 
-def _cancel(session: Session, actor: Actor, model: type[Order], key: int, source: str, title: str) -> Order:
+def _cancel(session: Session, actor: Actor, model: type[Order], key: int, source: str, title: str, reason: str) -> Order:
     if not portable.guarded_update(session, model, (model.id == key) & (model.state == "issued"),
                                    {"state": "cancelled", "changed_at": now(session), "changed_by_name": actor.name}):
         raise not_in_state(session, model, key, title)
     void_lines(session, source, key)
-    audit.record(session, actor, f"{source}.cancel", source, key)
+    audit.record(session, actor, f"{source}.cancel", source, key, {"reason": reason})
     found = session.get(model, key)
     assert found is not None
     return found

@@ -126,7 +126,7 @@ def repaid(session: Session, registration_id: int, settlement_id: int) -> None:
 
 
 def may_take(session: Session, found: Registration) -> None:
-    """:raises Conflict: a booked number can't be taken (取号) any more: taken, cancelled, or its day is over."""
+    """:raises Conflict: a booked number can't be taken (取号): taken, cancelled, or it is of another day."""
     if found.state == "cancelled":
         why = "逾期未取，已释放" if found.no_show else f"已由 {found.cancelled_by_name} 退号"
         raise Conflict("registration.cancelled", f"该预约{why}，请重新挂号")
@@ -134,6 +134,8 @@ def may_take(session: Session, found: Registration) -> None:
         raise Conflict("registration.taken", "该预约已取号，无需重复办理")
     if found.day < today(session):
         raise Conflict("registration.past", "该预约的就诊日期已过，请重新挂号")
+    if found.day > today(session):
+        raise Conflict("registration.not_yet", f"该预约的就诊日期是 {found.day:%m-%d}，请当日取号；要改日期请换号")
 
 
 def release_no_shows(database: Database) -> int:

@@ -83,9 +83,9 @@ def grant_extra(session: Session, actor: Actor, session_id: int, *, person_id: i
     return found
 
 
-def withdraw_extra(session: Session, actor: Actor, extra_id: int) -> None:
-    """Take an unused extra slot back. :raises Conflict: it was used or withdrawn."""
+def withdraw_extra(session: Session, actor: Actor, extra_id: int, reason: str) -> None:
+    """Take an unused extra slot back; the audit trail says why. :raises Conflict: it was used or withdrawn."""
     if not portable.guarded_update(session, ExtraSlot, (ExtraSlot.id == extra_id) & (ExtraSlot.state == "granted")
                                    & (ExtraSlot.granted_by == actor.user_id), {"state": "withdrawn"}):
         raise Conflict("registration.extra_used", "该加号已使用、已撤回或不是您加的，请刷新查看")
-    audit.record(session, actor, "registration.extra_withdraw", "extra_slot", extra_id)
+    audit.record(session, actor, "registration.extra_withdraw", "extra_slot", extra_id, {"reason": reason})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from his_server.actor import SYSTEM
+from his_server.security.audit import AuditRow
 from modules.kernel.orders.models import Prescription, Request
 from tests.counting import QueryCount
 from tests.factories.hospital import World
@@ -70,7 +73,7 @@ class Walk:
         """Do it; the HTTP status."""
         path = f"/api/orders/{self.kind}s/{self.key}"
         if what == "cancel":
-            return self.world.post("doctor", f"{path}/cancel").status_code
+            return self.world.post("doctor", f"{path}/cancel", {"reason": "开错重开"}).status_code
         if what in ("perform", "unperform"):
             return self.world.post("technician", f"{path}/{what}").status_code
         if what == "dispense":
@@ -107,6 +110,21 @@ def test_every_transition_and_no_other(world: World, kind: str, start: str) -> N
             assert status in (409, 422), f"{what} from {start}"
             assert walk.state == start
     assert world.findings() == []
+
+
+@pytest.mark.requirement("M8.4")
+@pytest.mark.parametrize("kind", ["prescription", "request"])
+def test_an_order_is_cancelled_with_a_reason_that_is_kept(world: World, kind: str) -> None:
+    walk = Walk(world, kind)
+    path = f"/api/orders/{kind}s/{walk.key}/cancel"
+    for body in ({}, {"reason": ""}, {"reason": "错"}, {"reason": "长" * 201}):
+        refused = world.post("doctor", path, body)
+        assert refused.status_code == 422 and [one["field"] for one in refused.json["errors"]] == ["reason"], body
+    assert walk.state == "issued"
+    assert world.ok(world.post("doctor", path, {"reason": "病人要求"}))["state"] == "cancelled"
+    with world.db.begin(write=False) as session:
+        row = session.scalars(select(AuditRow).where(AuditRow.event == f"{kind}.cancel")).one()
+        assert (row.object_id, json.loads(row.detail)) == (str(walk.key), {"reason": "病人要求"})
 
 
 @pytest.mark.requirement("M8.4", "RX-12")
