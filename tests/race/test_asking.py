@@ -20,7 +20,7 @@ from modules.outpatient_billing import service as billing
 from tests.factories.hospital import World
 from tests.processes import Place, place_of, run_all
 
-BILLS = 24
+BILLS = 16
 COPIES = 15
 
 
@@ -57,7 +57,8 @@ def _print(place: Place, actor: Actor) -> list[int]:
     return copies
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.requirement("FN-10")
 def test_one_approval_of_a_refund_is_asked_for_at_a_time(world: World, keys_dir: Path) -> None:
     bills = [world.register(world.person(f"病人{n}"))["id"] for n in range(BILLS)]
@@ -72,7 +73,8 @@ def test_one_approval_of_a_refund_is_asked_for_at_a_time(world: World, keys_dir:
     assert world.findings() == []
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.requirement("M1.6")
 def test_every_copy_of_a_report_has_a_number_of_its_own(world: World, keys_dir: Path) -> None:
     place = place_of(world.db, keys_dir)
