@@ -137,7 +137,7 @@ def handover(pid: int | None, timeout: int) -> None:
 
 
 @click.command()
-@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="并行线程数")
+@click.option("--threads", default=6, show_default=True, type=click.IntRange(1), help="并行线程数")
 @click.option("--child-of", type=int, hidden=True, help="父进程号；父进程结束则退出")
 def worker(threads: int, child_of: int | None) -> None:
     """运行后台任务：消息投递与定时任务"""

@@ -70,6 +70,14 @@ class NotSent(Exception):
     """The peer surely did nothing (connection refused, asked to come later): try again, whatever the policy."""
 
 
+class Away(NotSent):
+    """Nobody is let through to the peer for ``seconds``: what else waits for it needn't try before."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class LostAnswer(Exception):
     """The peer may or may not have done it (timeout after sending): the handler's ``lost_answer`` decides."""
 

@@ -28,7 +28,8 @@ from his_server.db import Database, now
 from his_server.db.database import CommitUnknown
 from his_server.logs import scrub
 from his_server.messaging import look, schedules
-from his_server.messaging.outbox import Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused
+from his_server.messaging.lanes import JOBS, Lanes
+from his_server.messaging.outbox import Away, Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused
 from his_server.module import Handler
 from his_server.registry import Hospital
 
@@ -37,6 +38,8 @@ log = logging.getLogger("his.worker")
 LEASE = timedelta(seconds=60)
 POLL_SECONDS = 0.2
 """How long an idle process waits between two looks: so long an event waits at most to be noticed."""
+THREADS = 6
+"""Of a process: with two at a peer at most (:mod:`lanes`), two peers that hang leave one for the others and one at home."""
 BATCH = 50
 DRAIN_SECONDS = 1.0
 """For so long a step hands over, while more is due: as long as anything new may wait to be noticed."""
@@ -59,14 +62,16 @@ def back_off(attempts: int, chance: random.Random) -> timedelta:
 
 class Worker:
     """One thread's worker. ``everything`` is the whole installation's declaration (fan-out serves all
-    destinations), ``hospital`` the part whose destinations and jobs this worker serves."""
+    destinations), ``hospital`` the part whose destinations and jobs this worker serves; ``lanes`` what it shares with the
+    other threads of its process."""
 
-    def __init__(self, database: Database, hospital: Hospital, *, everything: Hospital | None = None,
-                 name: str = "", lease: timedelta = LEASE, chance: random.Random | None = None) -> None:
+    def __init__(self, database: Database, hospital: Hospital, *, everything: Hospital | None = None, name: str = "",
+                 lease: timedelta = LEASE, chance: random.Random | None = None, lanes: Lanes | None = None) -> None:
         self.database = database
         self.hospital = hospital
         self.name = name or f"{socket.gethostname()[:30]}:{os.getpid()}:{threading.get_ident() % 100_000}"
         self.lease = lease
+        self.lanes = lanes or Lanes()
         self.chance = chance or random.Random()
         self.subscriptions: dict[str, list[Handler]] = {}
         for handler in (everything or hospital).handlers:
@@ -112,8 +117,12 @@ class Worker:
         count += self.fan_out() if "new" in due else 0
         count += self.deliver_due() if due & {"expired", "new", "waiting"} else 0
         count += self.ask_due() if due & {"expired", "asked"} else 0
-        count += schedules.run_due(self.database, self.hospital.jobs, self.name) if "jobs" in due else 0
+        count += self._run_jobs() if "jobs" in due else 0
         return count
+
+    def _run_jobs(self) -> int:
+        with self.lanes.hand(JOBS) as free:
+            return schedules.run_due(self.database, self.hospital.jobs, self.name) if free else 0
 
     def due(self) -> set[str]:
         """The kinds of work that there may be now (:mod:`look`), and ``jobs``."""
@@ -156,7 +165,8 @@ class Worker:
         """Hand over what is due, head of line first; returns how many deliveries were tried.
 
         Destinations take turns, round after round for :data:`DRAIN_SECONDS`, so that a long queue moves and holds no other
-        up. One of which something failed waits for the next step: a bad line isn't drained.
+        up. One of which something failed waits for the next step: a bad line isn't drained; one where enough threads of
+        this process are already is theirs (:mod:`lanes`).
         """
         queues, tried = self._heads(), 0
         until = time.monotonic() + DRAIN_SECONDS
@@ -164,7 +174,7 @@ class Worker:
             for name, heads in list(queues.items()):
                 # A peer can be slow: one at a time, so that nothing waits leased in our hands.
                 some, queues[name] = (heads[:1], heads[1:]) if self.destinations[name] else (heads, [])
-                count, well = self._deliver_to(name, some)
+                count, well = self._turn(name, some)
                 tried += count
                 if not queues[name] or not well:
                     del queues[name]
@@ -172,18 +182,26 @@ class Worker:
                 break
         return tried
 
+    def _turn(self, destination: str, ids: Sequence[int]) -> tuple[int, bool]:
+        if not self.destinations[destination]:
+            return self._deliver_to(destination, ids)
+        with self.lanes.hand(destination) as free:
+            return self._deliver_to(destination, ids) if free else (0, False)
+
     def _heads(self) -> dict[str, list[int]]:
-        """What may be due, by destination: the oldest of each key; in any order where workers take one at a time, so that
-        they don't meet over the same. Whoever claims one looks whether it is (:meth:`_due`)."""
+        """What may be due where this worker may go, by destination: the oldest of each key; in any order where workers take
+        one at a time, so that they don't meet over the same. Whoever claims one looks whether it is (:meth:`_due`)."""
+        wanted = sorted(name for name, network in self.destinations.items() if not network or self.lanes.free(name))
+        if not wanted:
+            return {}
         # one pass over what is open, nothing correlated: a plan made before the queue grew is no worse for it
         in_order = (Delivery.occurred_at, Delivery.event_id)
         line = (select(Delivery.id, Delivery.destination, Delivery.state, Delivery.next_at, *in_order, func.row_number().over(
                     partition_by=(Delivery.destination, Delivery.business_key), order_by=in_order).label("place"))
-                .where(Delivery.state.in_(OPEN_STATES)).subquery())
+                .where(Delivery.state.in_(OPEN_STATES), Delivery.destination.in_(wanted)).subquery())
         heads = (select(line.c.id, line.c.destination, func.row_number().over(
                     partition_by=line.c.destination, order_by=(line.c.occurred_at, line.c.event_id)).label("turn"))
-                 .where(line.c.place == 1, line.c.state == "waiting", line.c.next_at <= self.database.clock.now(),
-                        line.c.destination.in_(sorted(self.destinations))).subquery())
+                 .where(line.c.place == 1, line.c.state == "waiting", line.c.next_at <= self.database.clock.now()).subquery())
         found: dict[str, list[int]] = {}
         for row in self.database.run(lambda session: session.execute(
                 select(heads.c.id, heads.c.destination).where(heads.c.turn <= BATCH).order_by(heads.c.turn)).all(),
@@ -271,6 +289,8 @@ class Worker:
         return {"state": "done", "finished_at": self.database.clock.now(), "last_error": None}
 
     def _after_failure(self, handler: Handler, attempts: int, error: Exception) -> dict[str, Any]:
+        if isinstance(error, Away):
+            self.lanes.rest(handler.destination, error.seconds)
         text = scrub(f"{type(error).__name__}: {error}")[:500]
         # An exception that says nothing of the peer is a lost answer, unless all was rolled back.
         doubtful = isinstance(error, LostAnswer) or (handler.network and not isinstance(error, NotSent | Refused))
@@ -305,6 +325,10 @@ class Worker:
         return sum(self._ask_at(destination, open_) for destination in self.asking)
 
     def _ask_at(self, destination: str, open_: ColumnElement[bool]) -> int:
+        with self.lanes.hand(destination) as free:
+            return self._ask_one(destination, open_) if free else 0
+
+    def _ask_one(self, destination: str, open_: ColumnElement[bool]) -> int:
         known = exists().where(OutboxEvent.id == Delivery.event_id, OutboxEvent.type.in_(self.asking[destination]))
         until = self.database.clock.now() + self.lease
 
@@ -364,12 +388,12 @@ class Worker:
 
 
 def run_threads(database: Database, hospital: Hospital, everything: Hospital, stop: threading.Event,
-                threads: int = 2) -> list[threading.Thread]:
+                threads: int = THREADS) -> list[threading.Thread]:
     """Start ``threads`` workers in this process; they end soon after ``stop`` is set."""
-    started, lookout = [], threading.Lock()
+    started, lookout, lanes = [], threading.Lock(), Lanes(threads)
     for number in range(threads):
         name = f"{socket.gethostname()[:30]}:{os.getpid()}:{number}"
-        worker = Worker(database, hospital, everything=everything, name=name)
+        worker = Worker(database, hospital, everything=everything, name=name, lanes=lanes)
         thread = threading.Thread(target=worker.run, args=(stop, lookout), name=f"worker-{number}", daemon=True)
         thread.start()
         started.append(thread)

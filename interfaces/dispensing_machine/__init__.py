@@ -29,6 +29,10 @@ def _handler(event: str, deliver: Any) -> Handler:
     return Handler(event, "dispensing_machine", deliver, network=True)
 
 
+def _pushes(event: str) -> Handler:
+    return Handler(event, "dispensing_machine", subscriptions.push, lost_answer="ask", network=True, ask=subscriptions.was_pushed)
+
+
 module = Module(
     name="dispensing_machine",
     title="门诊发药机",
@@ -37,8 +41,8 @@ module = Module(
     menu=(MenuItem("药房", "发药机", "/dispensing-machine", "interfaces/dispensing_machine/orders", LOOK, 27),),
     ports={subscriptions.PORT: _port},
     handlers=(
-        Handler("PrescriptionReady", "dispensing_machine", subscriptions.push, lost_answer="ask", network=True,
-                ask=subscriptions.was_pushed),
+        _pushes("PrescriptionReady"),
+        _pushes("PrescriptionReviewed"),
         _handler("PrescriptionWithdrawn", subscriptions.take_back),
         _handler("PrescriptionChanged", subscriptions.take_back),
         _handler("PrescriptionBounced", subscriptions.take_back),

@@ -2,9 +2,10 @@
 
 Implements: M7.1, M7.2, M7.3, H9
 
-Only ``PrescriptionReady`` pushes: the settlement of whatever channel records it, with its own lines, in its own
-transaction. The row of the prescription is written before the machine is called, the window and the payload are fixed in
-it, and a call whose answer was lost is asked about before anything is sent again.
+``PrescriptionReady`` pushes: the settlement of whatever channel records it, with its own lines, in its own transaction. What
+has to be reviewed first (the store's rule, alerts) ``PrescriptionReviewed`` pushes, with the lines of that settlement. The row
+of the prescription is written before the machine is called, the window and the payload are fixed in it, and a call whose answer
+was lost is asked about before anything is sent again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from modules.kernel.orders.models import Prescription, PrescriptionLine
 from modules.kernel.patients.models import Person
 from modules.kernel.stock.models import Store
 from modules.outpatient_pharmacy.models import DrugLocation
+from modules.outpatient_pharmacy.service.checking import Checked
+from modules.outpatient_pharmacy.service.dispensing import held_back
 
 log = logging.getLogger("his.machine")
 PORT = "dispensing-machine"
@@ -50,9 +53,10 @@ STEPS = {READY: "ready", HANDED: "handed", CANCELLED: "withdrawn"}
 
 
 def push(database: Database, event: Event) -> None:
-    """A settled prescription goes to the machine of its pharmacy, once.
+    """A settled prescription goes to the machine of its pharmacy, once, and not before its review where it needs one.
 
-    :raises NotSent: surely not sent. :raises LostAnswer: to be asked about. :raises Refused: the machine won't have it.
+    :raises NotSent: surely not sent, or the drug check hasn't answered yet. :raises LostAnswer: to be asked about.
+    :raises Refused: the machine won't have it.
     """
     port = database.ports.get(PORT)
     if port is None:
@@ -66,7 +70,7 @@ def push(database: Database, event: Event) -> None:
     with about(person_id=person, business_key=number):
         if begun and _arrived(database, port, key):
             return
-        if not _begin(database, key, event.payload):
+        if not _begin(database, key, event.payload, port.settings):
             return
         _sent(database, key, _call(database, key, lambda: port.push(number, payload)))
 
@@ -91,7 +95,7 @@ def was_pushed(database: Database, event: Event) -> bool:
 
 
 def _written_down(session: Session, event: Event, settings: Settings) -> MachineOrder | None:
-    """The prescription's row, made at the first try; None where its pharmacy has no machine."""
+    """The prescription's row, made at the first try; None where its pharmacy has no machine, or its review is to come."""
     told = event.payload
     found = session.scalar(select(MachineOrder).where(MachineOrder.prescription_id == told["prescription_id"]))
     if found is not None:
@@ -102,6 +106,10 @@ def _written_down(session: Session, event: Event, settings: Settings) -> Machine
     store = session.get_one(Store, told["store_id"])
     if settings.stores and store.code not in settings.stores:
         return None
+    if settings.await_review and (held := _held_back(session, told["task_id"])) is not None:
+        if held.outcome == "pending" and not held.alerts:
+            raise NotSent("合理用药系统尚未审查，审查后再传发药机")
+        return None
     window = _window(session, told["task_id"], store.id)
     made = MachineOrder(
         prescription_id=told["prescription_id"], settlement_id=told["settlement_id"], store_id=store.id,
@@ -111,6 +119,14 @@ def _written_down(session: Session, event: Event, settings: Settings) -> Machine
     session.add(made)
     session.flush()
     return made
+
+
+def _held_back(session: Session, task_id: int) -> Checked | None:
+    """What a person has to look at before the machine may begin."""
+    task = session.get(DispensingTask, task_id)
+    if task is None or task.state not in ("waiting", "bounced"):
+        return None
+    return held_back(session, task, session.get_one(Prescription, task.prescription_id))
 
 
 def _window(session: Session, task_id: int, store_id: int) -> int | None:
@@ -147,25 +163,27 @@ def _payload(session: Session, told: Mapping[str, Any], store: Store, window: in
         mapping.Patient(person.outpatient_no, person.name, person.sex, person.birth_date), lines, today(session))
 
 
-def _begin(database: Database, key: int, told: Mapping[str, Any]) -> bool:
+def _begin(database: Database, key: int, told: Mapping[str, Any], settings: Settings) -> bool:
     """Whether the machine may be called: everything of the prescription still has to be made ready.
 
     The task is locked for it, so that this and whoever makes ready, hands out or gives back by hand queue up: what was
     touched by hand first isn't sent; of what is sent first the machine is told afterwards (:func:`confirm`).
     """
     with database.begin() as session:
-        why = _by_hand(session, told)
+        why = _by_hand(session, told, settings)
         values = {"state": "unsent", "note": why} if why else {"state": "sending"}
         done = portable.guarded_update(session, MachineOrder, (MachineOrder.id == key) & (MachineOrder.state == "new"),
                                        {**values, "changed_at": now(session)})
     return bool(done) and not why
 
 
-def _by_hand(session: Session, told: Mapping[str, Any]) -> str:
+def _by_hand(session: Session, told: Mapping[str, Any], settings: Settings) -> str:
     """Why a prescription isn't the machine's any more, or nothing. Locks its task."""
     state = session.scalar(select(DispensingTask.state).where(DispensingTask.id == told["task_id"]).with_for_update())
     if state in HAND_MADE:
         return HAND_MADE[state]
+    if settings.await_review and _held_back(session, told["task_id"]) is not None:  # given back to the doctor since, or found
+        return "传送前须重新审方，请人工调配"
     refunded = session.scalar(
         select(PrescriptionLine.id).join(ChargeLineState, ChargeLineState.line_id == PrescriptionLine.charge_line_id)
         .where(PrescriptionLine.prescription_id == told["prescription_id"], ChargeLineState.refunded > 0).limit(1))

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from his_server import metrics
-from his_server.messaging.outbox import NotSent
+from his_server.messaging.outbox import Away
 from interfaces.hub.manifests import Manifest
 
 FAILURES = 8
 """So many calls without any answer in a row open the breaker."""
 REST_SECONDS = 20
 """How long it stays open; then one call at a time tries."""
+TRIAL_SECONDS = 1.0
+"""So long whoever came while that one tries stays away."""
 
 
 class Gate:
@@ -39,7 +41,7 @@ class Gate:
 
     @contextmanager
     def passing(self) -> Iterator[None]:
-        """Around a call. :raises NotSent: the breaker is open or the rate is spent; surely nothing was sent."""
+        """Around a call. :raises Away: the breaker is open or the rate is spent; surely nothing was sent."""
         self._enter()
         answered = False
         try:
@@ -52,11 +54,11 @@ class Gate:
         with self._lock:
             now = self._now()
             if self._until is not None and (now < self._until or self._trying):
-                raise NotSent(f"{self.manifest.name}连续无应答，已暂停调用，稍后自动重试")
+                raise Away(f"{self.manifest.name}连续无应答，已暂停调用，稍后自动重试", max(self._until - now, TRIAL_SECONDS))
             if rate := self.manifest.rate_per_second:
                 self._spent = [at for at in self._spent if now - at < 1]
                 if len(self._spent) >= rate:
-                    raise NotSent(f"{self.manifest.name}调用过于频繁（每秒 {rate} 次），稍后自动重试")
+                    raise Away(f"{self.manifest.name}调用过于频繁（每秒 {rate} 次），稍后自动重试", 1 - (now - self._spent[0]))
                 self._spent.append(now)
             self._trying = self._until is not None
 

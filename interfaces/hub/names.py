@@ -5,7 +5,8 @@ from __future__ import annotations
 EVENTS = {
     "ChargeSettled": "收费完成", "RefundMade": "退费完成", "SettlementConverted": "自费转医保", "RegistrationMade": "挂号",
     "RegistrationBooked": "预约挂号", "RegistrationChanged": "换号", "RegistrationCancelled": "退号", "PatientCalled": "叫号",
-    "PrescriptionReady": "处方待发药", "PrescriptionChanged": "处方修改", "PrescriptionBounced": "处方退回医师",
+    "PrescriptionReady": "处方待发药", "PrescriptionReviewed": "审方通过",
+    "PrescriptionChanged": "处方修改", "PrescriptionBounced": "处方退回医师",
     "PrescriptionDispensed": "已发药", "PickupMoved": "改取药窗口", "DrugsReturned": "退药", "WardDrugsReturned": "病区退药",
     "PersonCreated": "建立病人档案", "PersonChanged": "病人资料修改", "PersonMerged": "病人合并",
     "PersonUnmerged": "撤销病人合并",

@@ -46,7 +46,8 @@ def replay(database: Database, actor: Actor, call_id: int, reason: str) -> str:
         intent = session.scalar(select(Intent.id).where(Intent.number == call.business_key))
         stuck = session.scalar(
             select(Delivery.id).where(Delivery.destination == call.interface, Delivery.business_key == call.business_key,
-                                      Delivery.state.in_(("asked", "dead"))).order_by(Delivery.id).limit(1))
+                                      Delivery.state.in_(("asked", "dead")))
+            .order_by(Delivery.occurred_at, Delivery.event_id).limit(1))
     if stuck is not None:
         with database.begin() as session:
             session.info["actor"] = actor

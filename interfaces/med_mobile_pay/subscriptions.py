@@ -56,7 +56,7 @@ def _bill(session: Session, encounter_id: int, caller: Caller) -> tuple[dict[str
     total = sum((line.amount for line in lines), start=mapping.ZERO)
     digest = hashlib.new("sm3", ",".join(str(line.id) for line in lines).encode()).hexdigest()
     last = session.scalar(select(BillPush.digest).where(BillPush.encounter_id == encounter_id)
-                          .order_by(BillPush.id.desc()).limit(1))
+                          .order_by(BillPush.pushed_at.desc(), BillPush.id.desc()).limit(1))
     if total <= 0 or last == digest:
         return None
     visit, person, department, doctor = session.execute(

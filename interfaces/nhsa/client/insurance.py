@@ -264,7 +264,7 @@ def _by_number(session: Session, number: str) -> NhsaCase | None:
 
 def _find_member(session: Session, psn_no: str) -> NhsaMember | None:
     return session.scalars(select(NhsaMember).where(NhsaMember.psn_no_index.in_(NhsaMember.psn_no.blinds(psn_no)))
-                           .order_by(NhsaMember.id.desc()).limit(1)).first()
+                           .order_by(NhsaMember.told_at.desc(), NhsaMember.id.desc()).limit(1)).first()
 
 
 def known_member(session: Session, psn_no: str) -> Known | None:

@@ -204,4 +204,4 @@ def failed(insurer: Insurer, limit: int = 200) -> list[Any]:
         return list(session.execute(
             select(NhsaFeeLine.mdtrt_id, NhsaFeeLine.feedetl_sn, NhsaFeeLine.message, NhsaFeeLine.changed_at)
             .where(or_(NhsaFeeLine.state == "refused", and_(NhsaFeeLine.state == "waiting", NhsaFeeLine.message != "")))
-            .order_by(NhsaFeeLine.id.desc()).limit(limit)))
+            .order_by(NhsaFeeLine.changed_at.desc(), NhsaFeeLine.id.desc()).limit(limit)))

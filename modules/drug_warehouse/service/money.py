@@ -153,7 +153,8 @@ def revalue_due(database: Database) -> int:
     """The job of the early morning: changes whose day has come; returns how many."""
     with database.begin(write=False) as session:
         due = list(session.scalars(select(PriceChange.id).where(
-            PriceChange.state == "planned", PriceChange.valid_from <= today(session)).order_by(PriceChange.id)))
+            PriceChange.state == "planned", PriceChange.valid_from <= today(session))
+            .order_by(PriceChange.valid_from, PriceChange.made_at, PriceChange.id)))
     for key in due:
         with database.begin() as session:
             session.info["actor"] = SYSTEM

@@ -35,8 +35,10 @@ def plan(session: Session, store_id: int, limit: int = 200) -> list[dict[str, An
     low = lists.drugs(session, store_id=store_id, view="low", limit=limit)["items"]
     if not low:
         return []
-    newest = select(func.max(Batch.id)).where(Batch.drug_id.in_([d["id"] for d in low])).group_by(Batch.drug_id)
-    last = {b.drug_id: b for b in session.scalars(select(Batch).where(Batch.id.in_(newest)))}
+    ages = select(Batch.id, func.row_number().over(
+        partition_by=Batch.drug_id, order_by=(Batch.created_at.desc(), Batch.id.desc())).label("age")
+    ).where(Batch.drug_id.in_([d["id"] for d in low])).subquery()
+    last = {b.drug_id: b for b in session.scalars(select(Batch).join(ages, ages.c.id == Batch.id).where(ages.c.age == 1))}
     found = []
     for drug in low:
         batch = last.get(drug["id"])

@@ -23,6 +23,7 @@ from his_server.security import audit
 from modules.drug_warehouse import rules
 from modules.drug_warehouse.models import (
     DrugMatch,
+    GoodsReceipt,
     GoodsReceiptLine,
     PlatformCall,
     PlatformDelivery,
@@ -219,9 +220,10 @@ def give_back(session: Session, actor: Actor, order_id: int, *, delivery_id: int
         raise NotFound("sunshine.delivery", "没有这条配送明细，请刷新")
     ordered = {line.id: line for line in purchasing.lines_of(session, order_id)}
     ratio = _ratios(session, list(ordered.values())).get(delivery.line_id)
-    batch = session.scalar(select(GoodsReceiptLine.batch_id).where(
-        GoodsReceiptLine.delivery_id == delivery_id, GoodsReceiptLine.accepted > 0).order_by(GoodsReceiptLine.id.desc())
-        .limit(1))
+    batch = session.scalar(
+        select(GoodsReceiptLine.batch_id).join(GoodsReceipt, GoodsReceipt.id == GoodsReceiptLine.receipt_id)
+        .where(GoodsReceiptLine.delivery_id == delivery_id, GoodsReceiptLine.accepted > 0)
+        .order_by(GoodsReceipt.made_at.desc(), GoodsReceiptLine.id.desc()).limit(1))
     if ratio is None or batch is None or quantity > delivery.received - delivery.returned:
         raise Conflict("sunshine.return", "退货数量超过已收数量，或尚未验收入库，请核对",
                        [FieldError("quantity", "超过已收数量")])

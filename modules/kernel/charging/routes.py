@@ -195,7 +195,7 @@ def refund_insured(call: Call) -> dict[str, Any]:
 def cases(call: Call) -> dict[str, Any]:
     """一次结算的医保退费"""
     found = call.session.scalars(select(RefundCase.id).where(RefundCase.settlement_id == call.query["settlement_id"])
-                                 .order_by(RefundCase.id.desc()).limit(50))
+                                 .order_by(RefundCase.opened_at.desc(), RefundCase.id.desc()).limit(50))
     return {"items": [queries.case(call.session, key) for key in found]}
 
 

@@ -79,10 +79,10 @@ def orders_of_visit(session: Session, encounter_id: int) -> dict[str, Any]:
     return {
         "prescriptions": session.scalars(
             select(Prescription).options(selectinload(Prescription.lines))
-            .where(Prescription.encounter_id == encounter_id).order_by(Prescription.id)).all(),
+            .where(Prescription.encounter_id == encounter_id).order_by(Prescription.issued_at, Prescription.id)).all(),
         "requests": session.scalars(
             select(Request).options(selectinload(Request.lines)).where(Request.encounter_id == encounter_id)
-            .order_by(Request.id)).all(),
+            .order_by(Request.issued_at, Request.id)).all(),
     }
 
 
@@ -250,7 +250,7 @@ def notices(session: Session, actor: Actor) -> list[dict[str, Any]]:
         .outerjoin(NoticeRead, (NoticeRead.notice_id == DrugNotice.id) & (NoticeRead.user_id == actor.user_id))
         .where(DrugNotice.state == "published", DrugNotice.valid_from <= day,
                DrugNotice.valid_to.is_(None) | (DrugNotice.valid_to >= day))
-        .order_by(DrugNotice.id.desc()).limit(200)).all()
+        .order_by(DrugNotice.made_at.desc(), DrugNotice.id.desc()).limit(200)).all()
     found = [{"id": n.id, "number": n.number, "kind": n.kind, "drug_id": n.drug_id, "name": name, "spec": spec,
               "reason": n.reason, "substitute": n.substitute, "valid_from": n.valid_from, "valid_to": n.valid_to,
               "made_at": n.made_at, "made_by_name": n.made_by_name, "read_at": read_at} for n, name, spec, read_at in rows]

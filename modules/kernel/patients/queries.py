@@ -207,7 +207,7 @@ def merges(session: Session, person_id: int) -> list[PersonMerge]:
     """Merges of a person, newest first."""
     return list(session.scalars(
         select(PersonMerge).where((PersonMerge.survivor_id == person_id) | (PersonMerge.merged_id == person_id))
-        .order_by(PersonMerge.id.desc()).limit(50)))
+        .order_by(PersonMerge.merged_at.desc(), PersonMerge.id.desc()).limit(50)))
 
 
 def timeline(session: Session, actor: Actor, person_id: int) -> list[dict[str, Any]]:

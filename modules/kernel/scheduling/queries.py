@@ -64,7 +64,7 @@ def registrations_of(session: Session, *, person_id: int | None = None, day: dat
         .join(Department, Department.id == Registration.department_id)
         .join(ClinicSession, ClinicSession.id == Registration.session_id)
         .outerjoin(Staff, Staff.id == Registration.doctor_id)
-        .order_by(Registration.id.desc()).limit(limit))
+        .order_by(Registration.registered_at.desc(), Registration.id.desc()).limit(limit))
     if person_id is not None:
         statement = statement.where(Registration.person_id == person_id)
     if day is not None:
@@ -134,7 +134,8 @@ def extra_slots(session: Session, *, session_id: int | None, person_id: int | No
                Person.outpatient_no, Department.name.label("department"))
         .join(ClinicSession, ClinicSession.id == ExtraSlot.session_id).join(Person, Person.id == ExtraSlot.person_id)
         .join(Department, Department.id == ClinicSession.department_id)
-        .where(ClinicSession.day >= today(session)).order_by(ExtraSlot.id.desc()).limit(100))
+        .where(ClinicSession.day >= today(session))
+        .order_by(ExtraSlot.granted_at.desc(), ExtraSlot.id.desc()).limit(100))
     if session_id is not None:
         statement = statement.where(ExtraSlot.session_id == session_id)
     if person_id is not None:

@@ -121,7 +121,7 @@ def settlement(session: Session, settlement_id: int) -> dict[str, Any]:
     refunds = session.execute(
         select(Settlement.id, Settlement.number, Settlement.kind, Settlement.total, Settlement.settled_at,
                Settlement.cashier_name, Settlement.reason)
-        .where(Settlement.reverses_id == settlement_id).order_by(Settlement.id)).all()
+        .where(Settlement.reverses_id == settlement_id).order_by(Settlement.settled_at, Settlement.id)).all()
     prints = session.scalar(select(func.count()).select_from(PrintRecord).where(
         PrintRecord.document == "settlement", PrintRecord.document_id == settlement_id))
     return {
@@ -216,7 +216,8 @@ def open_intents(session: Session, person_id: int) -> list[Intent]:
     """A person's scan payments that no settlement used: on their way, unknown, or taken; one query."""
     return list(session.scalars(select(Intent).where(
         Intent.person_id == person_id, Intent.purpose == "pay",
-        Intent.state.in_(("created", "calling", "unknown", "confirmed"))).order_by(Intent.id).limit(50)))
+        Intent.state.in_(("created", "calling", "unknown", "confirmed")))
+        .order_by(Intent.created_at, Intent.id).limit(50)))
 
 
 def returns_of_registration(session: Session, registration_id: int) -> list[int]:

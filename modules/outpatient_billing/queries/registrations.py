@@ -97,7 +97,7 @@ def renewable(session: Session, person_id: int, day: date, days: int, department
             Registration.person_id == person_id, Registration.state == "registered", Registration.way != "renewal",
             Registration.day < day, Registration.day > day - timedelta(days=days),
             ~exists().where(later.renews_id == Registration.id))
-        .order_by(Registration.day.desc(), Registration.id.desc()).limit(20))
+        .order_by(Registration.day.desc(), Registration.registered_at.desc(), Registration.id.desc()).limit(20))
     if department_id is not None:
         statement = statement.where(Registration.department_id == department_id)
     found = session.scalars(statement).all()

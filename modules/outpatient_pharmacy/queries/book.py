@@ -136,5 +136,6 @@ def _empties(session: Session, line_ids: Sequence[int]) -> dict[tuple[int | None
 def destructions(session: Session, limit: int = 100) -> dict[str, Any]:
     """Recorded destructions of paper prescriptions, latest first, and what may be destroyed today; one query."""
     day = today(session)
-    return {"items": list(session.scalars(select(PaperDestruction).order_by(PaperDestruction.id.desc()).limit(limit))),
+    return {"items": list(session.scalars(select(PaperDestruction).order_by(
+        PaperDestruction.done_at.desc(), PaperDestruction.id.desc()).limit(limit))),
             "allowed": {kind: rules.destroyable_until(kind, day) for kind in rules.KEEP_YEARS}}

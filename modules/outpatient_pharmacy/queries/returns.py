@@ -27,6 +27,7 @@ _COLUMNS = ("id", "number", "prescription_id", "store_id", "state", "reason", "a
             "requested_at", "requested_by_name", "reviewed_at", "reviewed_by_name", "review_note", "accepted_at",
             "accepted_by_name", "refunded_at", "rereviewed_at", "rereviewed_by_name", "rereview", "rereview_note",
             "cancel_reason")
+_IN_TURN = (DrugReturn.requested_at, DrugReturn.id)
 
 
 def _statement(actor: Actor) -> Any:
@@ -50,12 +51,13 @@ def returns(session: Session, actor: Actor, store_id: int, state: str, limit: in
     """
     statement = _statement(actor).where(DrugReturn.store_id == store_id).limit(limit)
     if state == "morning":
-        statement = statement.where(DrugReturn.automatic, DrugReturn.rereviewed_at.is_(None)).order_by(DrugReturn.id)
+        statement = statement.where(DrugReturn.automatic, DrugReturn.rereviewed_at.is_(None)).order_by(*_IN_TURN)
     elif state == "done":
         statement = statement.where(DrugReturn.state.in_(("refunded", "declined", "cancelled")),
-                                    DrugReturn.business_date == today(session)).order_by(DrugReturn.id.desc())
+                                    DrugReturn.business_date == today(session)).order_by(
+            DrugReturn.requested_at.desc(), DrugReturn.id.desc())
     else:
-        statement = statement.where(DrugReturn.state == state).order_by(DrugReturn.id)
+        statement = statement.where(DrugReturn.state == state).order_by(*_IN_TURN)
     return _shown(session.execute(statement))
 
 

@@ -53,7 +53,8 @@ def ward_returns(session: Session, actor: Actor, acting_store_id: int, state: st
         rows = session.execute(
             select(WardReturnActing, Person.name, Store.name.label("store"))
             .join(Person, Person.id == WardReturnActing.person_id).join(Store, Store.id == WardReturnActing.store_id)
-            .where(*mine).order_by(WardReturnActing.id.desc()).limit(LIMIT))
+            .where(*mine)
+            .order_by(WardReturnActing.acted_at.desc(), WardReturnActing.id.desc()).limit(LIMIT))
         items = [{"id": r.WardReturnActing.return_id, "number": r.WardReturnActing.number, "state": "taken", "name": r.name,
                   "store": r.store, "store_id": r.WardReturnActing.store_id, "asked_ward": r.WardReturnActing.asked_ward,
                   "present_ward": r.WardReturnActing.present_ward, "changed_at": r.WardReturnActing.acted_at,

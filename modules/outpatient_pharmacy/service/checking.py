@@ -50,7 +50,7 @@ _DRUGS = (
 @dataclass(frozen=True)
 class Checked:
     """All that is known against a prescription. ``outcome``: clear | alerts | down | pending (bound, not asked yet) |
-    house (no checker is bound)."""
+    house (no checker is bound) | review (not looked at: the store's rule wants a review anyway)."""
 
     outcome: str
     alerts: tuple[Alert, ...]
@@ -67,6 +67,8 @@ class Checked:
             return "合理用药系统没有回答，未完成审查"
         if self.outcome == "pending":
             return "合理用药系统尚未审查"
+        if self.outcome == "review":
+            return "该处方尚未审核"
         return f"合理用药提示：{self.alerts[0].text}" if self.alerts else ""
 
 

@@ -104,10 +104,17 @@ def _reviewed(session: Session, task: DispensingTask, found: Prescription) -> No
                        "请等医师确认或由病人退费")
     if task.state != "waiting":
         return
+    if (held := held_back(session, task, found)) is not None:
+        raise Conflict("pharmacy.review_first", f"{held.why}，请药师审核后再发药（F6）")
+
+
+def held_back(session: Session, task: DispensingTask, found: Prescription) -> checking.Checked | None:
+    """What keeps a waiting prescription from being made ready, by a person or a machine: its review, where the store's rule
+    wants that of every one, else what was found against it. None: it may be made ready."""
     if kernel.rule_of(session, task.store_id).review_first:
-        raise Conflict("pharmacy.review_first", "该处方尚未审核，请先审核（F6）")
-    if (open_ := checking.look(session, found, task)).needs_person:
-        raise Conflict("pharmacy.review_first", f"{open_.why}，请药师审核后再发药（F6）")
+        return checking.Checked("review", ())
+    checked = checking.look(session, found, task)
+    return checked if checked.needs_person else None
 
 
 def _four_eyes(session: Session, actor: Actor, task: DispensingTask, lines: Sequence[Any]) -> None:

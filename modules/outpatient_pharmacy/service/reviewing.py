@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -13,11 +14,14 @@ from his_server.errors import AppError, Conflict, FieldError, Forbidden, Invalid
 from his_server.messaging import outbox
 from his_server.security import audit
 from modules.kernel.dispensing.models import DispensingTask
-from modules.kernel.orders.models import Prescription
+from modules.kernel.orders.models import Prescription, PrescriptionLine
 from modules.outpatient_pharmacy.service import checking
 from modules.outpatient_pharmacy.service.scoping import moved_on, prescription_for, task_of
 
 REVIEW = "outpatient_pharmacy.review"
+_LINE = PrescriptionLine.__table__.c
+_LINES = (select(_LINE.id, _LINE.drug_id, _LINE.quantity).where(_LINE.prescription_id == bindparam("b_prescription"))
+          .order_by(_LINE.id))
 
 
 def _paid(found: Prescription) -> None:
@@ -27,7 +31,8 @@ def _paid(found: Prescription) -> None:
 
 
 def review(session: Session, actor: Actor, prescription_id: int, *, note: str = "") -> DispensingTask:
-    """Pass a waiting prescription. With alerts, or with a checker that gave no answer, the note says why it may go.
+    """Pass a waiting prescription; a machine may begin by ``PrescriptionReviewed``. With alerts, or with a checker that gave
+    no answer, the note says why it may go.
 
     :raises Invalid: alerts and no note. :raises Conflict: somebody reviewed it first (named), or it isn't paid.
     """
@@ -46,6 +51,11 @@ def review(session: Session, actor: Actor, prescription_id: int, *, note: str = 
         raise moved_on(session, task)
     audit.record(session, actor, "prescription.review", "prescription", found.id,
                  {"number": found.number, "outcome": checked.outcome, "alerts": len(checked.alerts), "note": note})
+    outbox.record(session, "PrescriptionReviewed", found.number, {
+        "task_id": task.id, "prescription_id": found.id, "number": found.number, "settlement_id": task.settlement_id,
+        "store_id": task.store_id, "lines": [
+            {"line_id": line.id, "drug_id": line.drug_id, "quantity": str(line.quantity)}
+            for line in portable.fetch(session.connection(), _LINES, {"b_prescription": found.id})]})
     session.refresh(task)
     return task
 

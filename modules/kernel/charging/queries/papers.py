@@ -17,7 +17,8 @@ def papers(session: Session, invoice_id: int) -> dict[str, Any]:
     rows = session.execute(
         select(InvoicePaper, Intent.message).join(Intent, Intent.id == func.coalesce(
             InvoicePaper.void_intent_id, InvoicePaper.intent_id))
-        .where(InvoicePaper.invoice_id == invoice_id).order_by(InvoicePaper.id.desc()).limit(50)).all()
+        .where(InvoicePaper.invoice_id == invoice_id)
+        .order_by(InvoicePaper.made_at.desc(), InvoicePaper.id.desc()).limit(50)).all()
     names = ("id", "invoice_id", "state", "code", "paper_number", "reason", "made_by_name", "made_at", "voided_by_name",
              "voided_at")
     return {"items": [{**{name: getattr(row.InvoicePaper, name) for name in names}, "message": row.message} for row in rows]}

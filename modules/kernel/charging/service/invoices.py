@@ -259,7 +259,8 @@ def _request(session: Session, invoice: ElectronicInvoice) -> InvoiceRequest:
         select(InsuranceClaim.insurance, InsuranceClaim.own_expense, Intent.peer_number)
         .join(Intent, Intent.id == InsuranceClaim.intent_id)
         .where(InsuranceClaim.settlement_id == invoice.root_id, InsuranceClaim.total == invoice.amount,
-               Intent.state.in_(("used", "reversed"))).order_by(InsuranceClaim.id.desc()).limit(1)).first()
+               Intent.state.in_(("used", "reversed"))).order_by(InsuranceClaim.made_at.desc(), InsuranceClaim.id.desc())
+        .limit(1)).first()
     insured = paid[rules.FUND] + paid[rules.HOSPITAL] + paid[rules.ACCOUNT] > 0
     return InvoiceRequest(
         number=session.get_one(Intent, invoice.intent_id).number, kind=invoice.kind, issued_at=invoice.made_at,

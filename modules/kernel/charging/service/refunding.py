@@ -254,7 +254,7 @@ def approved(session: Session, actor: Actor, settlement_id: int, total: Decimal,
     approval = session.scalar(
         select(RefundApproval).where(RefundApproval.settlement_id == settlement_id, RefundApproval.state == "approved",
                                      RefundApproval.amount >= total, RefundApproval.decided_by != actor.user_id)
-        .order_by(RefundApproval.id).limit(1))
+        .order_by(RefundApproval.requested_at, RefundApproval.id).limit(1))
     if approval is None or not portable.guarded_update(
             session, RefundApproval, (RefundApproval.id == approval.id) & (RefundApproval.state == "approved"),
             {"state": "used"}):

@@ -177,7 +177,7 @@ def untested(session: Session, person_id: int, drug_ids: Iterable[int]) -> dict[
     why = dict.fromkeys(wanted, "未做皮试")
     for test in session.scalars(
             select(SkinTest).where(SkinTest.person_id == person_id, SkinTest.drug_id.in_(wanted),
-                                   SkinTest.state != "cancelled").order_by(SkinTest.id)):
+                                   SkinTest.state != "cancelled").order_by(SkinTest.started_at, SkinTest.id)):
         if test.state != "confirmed":
             why[test.drug_id] = f"皮试{STATES[test.state]}"
         elif test.result == POSITIVE:

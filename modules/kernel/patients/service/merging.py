@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from dialects import portable
@@ -105,8 +105,9 @@ def unmerge(session: Session, actor: Actor, merge_id: int, reason: str) -> Perso
         raise Conflict("patients.unmerged", f"{found.undone_by_name} 已于 {at} 撤销本次合并，请刷新后核对")
     merged = session.get_one(Person, found.merged_id)
     parent = merged.merged_into_id
-    later = select(PersonMerge.merged_id).where(PersonMerge.id > merge_id, PersonMerge.survivor_id == parent,
-                                                PersonMerge.undone_at.is_(None))
+    later = select(PersonMerge.merged_id).where(
+        or_(PersonMerge.merged_at > found.merged_at, and_(PersonMerge.merged_at == found.merged_at, PersonMerge.id > merge_id)),
+        PersonMerge.survivor_id == parent, PersonMerge.undone_at.is_(None))
     moved = set(map(int, filter(None, found.moved.split(",")))) - set(session.scalars(later))
     for child in session.scalars(select(Person).where(Person.id.in_(moved), Person.merged_into_id == parent)):
         child.merged_into_id = merged.id
