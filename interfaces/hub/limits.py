@@ -16,7 +16,7 @@ FAILURES = 8
 """So many calls without any answer in a row open the breaker."""
 REST_SECONDS = 20
 """How long it stays open; then one call at a time tries."""
-TRIAL_SECONDS = 1.0
+TRIAL_SECONDS = 1
 """So long whoever came while that one tries stays away."""
 
 
