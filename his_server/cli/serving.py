@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -33,6 +36,7 @@ SIMULATORS = "127.0.0.1:8090"
 def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, with_simulators: bool, access_log: bool
         ) -> None:
     """启动 Web 服务"""
+    refuse_if_taken(bind)
     if with_simulators:
         os.environ.setdefault("HIS_SIMULATORS", f"http://{SIMULATORS}")  # for this process's lines and the worker's
     metrics_dir = tempfile.mkdtemp(prefix="his-metrics-")
@@ -81,6 +85,29 @@ def run(bind: str, workers: int, threads: int, timeout: int, with_worker: bool, 
 
     serve(load, bind=bind, workers=workers, threads=threads, timeout=timeout, preload_app=True,
           accesslog="-" if access_log else None, when_ready=when_ready, on_exit=on_exit, child_exit=child_exit)
+
+
+def refuse_if_taken(bind: str) -> None:
+    """Say at once, and in our own words, that another program listens there. A socket that was handed to us (systemd, a
+    hand-over) is ours already. :raises ClickException: it is taken."""
+    host, _, port = bind.rpartition(":")
+    if not port.isdecimal() or {"LISTEN_FDS", "GUNICORN_FD"} & os.environ.keys():
+        return
+    host = host.strip("[]")
+    for patience in range(4, -1, -1):  # who is being restarted may be about to let it go
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, int(port)))
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise click.ClickException(
+                        f"不能监听 {bind}：{error.strerror}，请核对地址；低于 1024 的端口由网关或 systemd 提供") from error
+                if not patience:
+                    raise click.ClickException(
+                        f"地址 {bind} 已被其他程序占用：请停止占用它的程序（ss -lntp 可查），或用 --bind 换一个端口") from error
+        time.sleep(1)
 
 
 def settle_memory() -> None:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 
-from his_server.cli import COMMANDS, _installed
+from his_server.cli import COMMANDS, _installed, serving
 from his_server.cli.checks import find
 from his_server.db import Database
 from his_server.db.numbering import NumberCounter
@@ -139,3 +140,20 @@ def test_run_serves_survives_a_killed_process_and_ends_with_its_worker(environme
             server.terminate()
             assert server.wait(30) == 0, (tmp_path / "log").read_text()
     assert all(not Path(f"/proc/{pid}").exists() for pid in children)
+
+
+@pytest.mark.requirement("RU-05")
+def test_a_port_that_another_program_has_is_told_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(serving.time, "sleep", waited.append)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bind = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(click.ClickException, match=f"{bind} 已被其他程序占用.*--bind"):
+            serving.refuse_if_taken(bind)
+        assert len(waited) == 4, "who is being restarted gets a moment"
+        monkeypatch.setenv("LISTEN_FDS", "1")
+        serving.refuse_if_taken(bind)  # systemd hands the socket over
+        monkeypatch.delenv("LISTEN_FDS")
+    serving.refuse_if_taken(bind)
+    with pytest.raises(click.ClickException, match="不能监听 192.0.2.1:8000"):
+        serving.refuse_if_taken("192.0.2.1:8000")

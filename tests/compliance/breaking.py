@@ -37,6 +37,12 @@ def put(place: Any, name: str, value: Any) -> Break:
     return lambda house, patch: patch.setattr(place, name, value)
 
 
+def growing(step: int) -> Callable[..., Any]:
+    """A measurement that grows by so much each time."""
+    values = itertools.count(step, step)
+    return lambda *given: next(values)
+
+
 def unaudited(*events: str) -> Break:
     """These events leave no row."""
 

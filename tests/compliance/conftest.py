@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from sqlalchemy import delete, select
 from his_server import startup
 from his_server.actor import SYSTEM
 from his_server.cli import main
+from his_server.compliance import peers
 from his_server.compliance.checks import recovery
 from his_server.compliance.checks.program import tree_digest
 from his_server.compliance.client import Account, Answer
@@ -31,6 +33,7 @@ from his_server.compliance.tables import Tables
 from his_server.compliance.target import ADMINISTRATORS, Done, Target
 from his_server.db import Base, Database, migrate, now, today
 from his_server.keys import open_sealer
+from his_server.messaging.worker import Worker
 from his_server.registry import Hospital
 from his_server.security import accounts, bootstrap, create_user, passwords, seals
 from his_server.security.models import User
@@ -283,6 +286,9 @@ def _no_host(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         monkeypatch.setattr(recovery, "listeners", lambda port: [1, 2])
         monkeypatch.setattr(recovery, "_parent", lambda pid: 1)
         monkeypatch.setattr(recovery.os, "kill", lambda pid, number: None)
+        house: House = request.getfixturevalue("house")
+        worker = Worker(house.db, house.app.extensions["his_hospital"])
+        monkeypatch.setattr(peers, "pause", lambda: (worker.step(), time.sleep(0.2)))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from datetime import date
 
 from crypto import get_provider
 from his_server import reporting, startup
-from his_server.compliance.checks import program
+from his_server.compliance.checks import insurance, program, running
 from his_server.security import (
     accounts,
     archive,
@@ -22,7 +22,12 @@ from his_server.security import (
     syslog,
 )
 from his_server.security import settings as security_settings
+from interfaces.nhsa import subscriptions
+from interfaces.nhsa.client import asking
 from modules.discipline import service as statistics
+from modules.finance import service as reconciling
+from modules.insurance_office.service import comparing
+from modules.kernel.charging.ports import REFUSED, Settlement
 from modules.kernel.orders import rules as order_rules
 from modules.kernel.orders.service import following, prescribing
 from modules.kernel.patients import rules as patient_rules
@@ -43,6 +48,7 @@ from tests.compliance.breaking import (
     few_paths,
     few_roles,
     file_in,
+    growing,
     known,
     lying,
     narrow_column,
@@ -348,6 +354,20 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("DB-22", "a source that unpickles", file_in("app/crypto/bad.py", "import pickle\npickle.loads(b'')\n")),
     ("DB-22", "a statement put together", file_in("app/crypto/bad.py", "x.execute(f'select {y}')\n")),
     ("YB-01", "a fund that doesn't add up", raised("insurance_claim", "fund")),
+    ("YB-02", "a lost answer is taken for a no", put(asking, "settlement", always(Settlement(REFUSED)))),
+    ("YB-03", "differences aren't written down", put(comparing, "_keep", always(None))),
+    ("YB-04", "any code is assigned", accepted("/mappings")),
+    (
+        "YB-05",
+        "any signature holds",
+        lambda house, patch: patch.setattr(house.db.sealer.provider, "sm2_verify", always(True)),
+    ),
+    ("YB-06", "the ways of a refund aren't shown", retold("/settlements/", payments=[])),
+    ("YB-09", "one registration is renewed twice", accepted("/renewals")),
+    ("TC-06", "nothing is sent again", both(put(insurance, "UPLOAD_SECONDS", 3), put(subscriptions, "send", always(False)))),
+    ("FN-14", "statements aren't compared", put(reconciling, "compare", always(set()))),
+    ("RU-04", "memory grows by the round", lambda house, patch: patch.setattr(running, "resident", growing(2**30))),
+    ("RU-05", "a taken port isn't told", commanded(0, "ok")),
     (
         "YB-08",
         "a route that takes deposits",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from his_server.compliance.checks.orders import Visit, visit
+from his_server.compliance.checks.orders import LETTERS, Visit, visit
 from his_server.compliance.client import Answer, Visitor
 from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import Target
@@ -87,6 +87,20 @@ def patient(target: Target, **values: Any) -> Iterator[Patient]:
     """A registered patient before the doctor. :raises NotRun: there is no clinic today."""
     with visit(target, **values) as today:
         yield Patient(today)
+
+
+def examined(who: Patient) -> int:
+    """An examination is asked for, and owed; the request's key. :raises NotRun: there is none to ask for."""
+    doctor = who.visit.doctor
+    places = [one["id"] for one in doctor.get("/api/orders/choices").good("科室")["departments"] if one["kind"] == "医技"]
+    coded = [row["name"] for row in who.visit.target.db.rows("diagnosis", 500) if "hgcs" not in row["name"]]
+    body = {"encounter_id": who.visit.encounter, "diagnosis": coded[0] if coded else "合规测试"}
+    for letter in LETTERS if places else ():
+        for item in doctor.get(f"/api/orders/items?q={letter}").good("查找项目")["items"]:
+            if item["performing_kind"] != "登记" and float(item["price"] or 0) > 0:
+                body |= {"performing_department_id": places[0], "lines": [{"item_id": item["id"], "quantity": "1"}]}
+                return int(doctor.post("/api/orders/requests", body).good("开申请")["id"])
+    raise NotRun("目录中没有可申请的检查检验项目或医技科室")
 
 
 def units(line: dict[str, Any]) -> Decimal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from his_server.compliance.client import Answer, Visitor
@@ -59,43 +60,48 @@ class Visit:
         return answer
 
 
+def open_session(target: Target, *, emergency: bool = False, other_than: int = 0) -> dict[str, Any]:
+    """A clinic session of today that has a place and a price, of another department than that. :raises NotRun: none."""
+    sessions = target.staff("cashier").get("/api/scheduling/sessions").good("今天的号源")["items"]
+    for one in sessions:
+        fits = (one["level"] == "急诊") == emergency and one["department_id"] != other_than
+        if fits and one["state"] == "open" and one["free"] > 0 and one.get("price") is not None:
+            found: dict[str, Any] = one
+            return found
+    raise NotRun("今天没有可挂的" + ("急诊号" if emergency else "号"))
+
+
+def fee(session: dict[str, Any]) -> str:
+    """What registering costs, to the fen."""
+    return f"{Decimal(session['price']):.2f}"
+
+
 @contextmanager
 def visit(target: Target, *, emergency: bool = False, **values: Any) -> Iterator[Visit]:
     """Register a patient and put him before the doctor of the accounts file. :raises NotRun: no clinic or no doctor."""
     if "doctor" not in target.accounts or "cashier" not in target.accounts:
         raise NotRun("账户文件中没有 doctor（今天出诊）和 cashier（有票段）的账户")
-    cashier, person = target.staff("cashier"), target.another_patient(birth_date="1980-01-01", **values)
-    sessions = cashier.get("/api/scheduling/sessions").good("今天的号源")["items"]
-    open_ones = [
-        one
-        for one in sessions
-        if one["state"] == "open" and one["free"] > 0 and one.get("price") is not None and (one["level"] == "急诊") == emergency
-    ]
-    if not open_ones:
-        raise NotRun("今天没有可挂的" + ("急诊号" if emergency else "号"))
-    price = (
-        open_ones[0]["price"][:-2]
-        if open_ones[0]["price"].endswith("00") and len(open_ones[0]["price"].partition(".")[2]) == 4
-        else (open_ones[0]["price"])
-    )
+    cashier, person = target.staff("cashier"), target.another_patient(**{"birth_date": "1980-01-01", **values})
+    today = open_session(target, emergency=emergency)
+    price = fee(today)
     made = cashier.post(
         "/api/outpatient-billing/registrations",
         {
             "person_id": person,
-            "session_id": open_ones[0]["id"],
+            "session_id": today["id"],
             "expected_total": price,
             "payments": [{"method": "cash", "covers": price}],
         },
     ).good("挂号")
     doctor = target.staff("doctor")
-    waiting = doctor.get(f"/api/orders/visits?department_id={open_ones[0]['department_id']}").good("候诊")
+    waiting = doctor.get(f"/api/orders/visits?department_id={today['department_id']}").good("候诊")
     found = [one["id"] for one in waiting["items"] if one["person_id"] == person]
     try:
         if not found:
             raise NotRun("医生的候诊列表中没有测试病人")
         if waiting.get("night"):
             raise NotRun("现在是夜间（只能开 3 日以内的急诊处方），请在白天运行")
-        yield Visit(target, doctor, person, found[0], open_ones[0]["department_id"])
+        yield Visit(target, doctor, person, found[0], today["department_id"])
     finally:
         cashier.post(f"/api/outpatient-billing/registrations/{made['registration_id']}/cancel", {"reason": "合规测试"})
 
