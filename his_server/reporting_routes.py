@@ -56,13 +56,14 @@ def show_report(call: Call, name: str) -> Response:
     if form == "json":
         return Response(dumps(reporting.to_json(report, rows)), mimetype="application/json")
     file = io.BytesIO()
+    stamp = f"{call.actor.name} {local(now(call.session)):%Y-%m-%d %H:%M}"
     if form == "xlsx":
-        audit.record(call.session, call.actor, "report.xlsx", "report", name, {"args": given})
-        reporting.to_xlsx(report, rows, file)
+        count = reporting.to_xlsx(report, rows, file, stamp=stamp)
+        digest = hashlib.new("sm3", file.getvalue()).hexdigest()
+        audit.record(call.session, call.actor, "report.xlsx", "report", name, {"args": given, "rows": count, "sm3": digest})
     else:
         rows = list(rows)
         copy = count_print(call.session, call.actor, name, given, reporting.to_json(report, rows))
-        stamp = f"{call.actor.name} {local(now(call.session)):%Y-%m-%d %H:%M}"
         reporting.to_pdf(report, rows, file, watermark=stamp, reprint=f"补打 第{copy}次" if copy > 1 else None)
     answer = Response(file.getvalue(), mimetype=TYPES[form])
     disposition = "inline" if form == "pdf" else "attachment"

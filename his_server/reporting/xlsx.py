@@ -24,8 +24,10 @@ EXACT_DIGITS = 15
 
 
 def to_xlsx(report: Report, rows: Iterable[Row], file: IO[bytes] | str, *, unmasked: bool = False,
-            heading: bool = True) -> int:
+            heading: bool = True, stamp: str = "") -> int:
     """Write the report; return the number of lines below the header (rows, subtotals, total).
+
+    ``stamp``: who takes it away and when (PR-07): on every printed page's head, and in the file's own properties.
 
     Above the table stand title and subtitle lines in column A (left out without `heading`, for sheets that
     another program reads); then the column header, frozen, filterable and repeated on every printed page;
@@ -36,14 +38,16 @@ def to_xlsx(report: Report, rows: Iterable[Row], file: IO[bytes] | str, *, unmas
     """
     with xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
                                     "strings_to_numbers": False, "default_date_format": FORMATS["date"]}) as book:
-        return _Writer(book, report, heading).write(lines(report, rows, unmasked=unmasked))
+        if stamp:
+            book.set_properties({"author": stamp, "comments": f"导出：{stamp}"})
+        return _Writer(book, report, heading, stamp).write(lines(report, rows, unmasked=unmasked))
 
 
 class _Writer:
     """The workbook being written: current sheet, next row, widths seen."""
 
-    def __init__(self, book: xlsxwriter.Workbook, report: Report, heading: bool) -> None:
-        self.book, self.report, self.heading = book, report, heading
+    def __init__(self, book: xlsxwriter.Workbook, report: Report, heading: bool, stamp: str) -> None:
+        self.book, self.report, self.heading, self.stamp = book, report, heading, stamp
         base = {"font_name": "宋体", "font_size": 10, "valign": "vcenter"}
         border = {**base, "border": 1, "border_color": "#B8C4CE"}
         self.head = book.add_format({**border, "bold": True, "bg_color": "#E8EEF3", "align": "center",
@@ -105,6 +109,8 @@ class _Writer:
         sheet.set_margins(left=0.4, right=0.4, top=0.6, bottom=0.6)
         sheet.fit_to_pages(1, 0)
         sheet.set_footer("&C第 &P 页 共 &N 页")
+        if self.stamp:
+            sheet.set_header("&R导出：" + self.stamp.replace("&", "&&"))
 
     def _end(self) -> None:
         last = max(self.row - 1, self.top)

@@ -1,13 +1,14 @@
 """Discipline office (纪检): the one place that may join doctor, drug and quantity, each time with a second person's consent
-and on record (防统方)."""
+and on record (防统方); and what leaves for tests and research, without persons."""
 
 from his_server.module import MenuItem, Module, Permission
 from his_server.security import events
+from modules.discipline.cli import anonymize
 from modules.discipline.reports import SOURCE, STATISTICS
 from modules.discipline.routes import APPROVE, routes
 
 events.name_events({"drug_statistics.ask": "申请医生用药统计", "drug_statistics.decide": "审批医生用药统计",
-                    "drug_statistics.run": "查看医生用药统计"})
+                    "drug_statistics.run": "查看医生用药统计", "research.export": "导出去标识化数据"})
 
 module = Module(
     name="discipline",
@@ -19,4 +20,5 @@ module = Module(
     ),
     menu=(MenuItem("纪检", "医生用药统计", "/drug-statistics", "discipline/statistics", STATISTICS, 90),),
     reports=(SOURCE,),
+    cli=anonymize,
 )

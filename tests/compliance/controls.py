@@ -24,6 +24,7 @@ from his_server.security import (
 from his_server.security import settings as security_settings
 from interfaces.nhsa import subscriptions
 from interfaces.nhsa.client import asking
+from modules.discipline import cli as discipline_cli
 from modules.discipline import service as statistics
 from modules.finance import service as reconciling
 from modules.insurance_office.service import comparing
@@ -144,6 +145,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
         "one's own consent is enough",
         lambda house, patch: patch.setattr(statistics, "decide", own_consent(statistics.decide)),
     ),
+    ("PR-12", "the pseudonym is the person's number", put(discipline_cli, "_namer", always(lambda kind, number: str(number)))),
     (
         "PR-10",
         "former values aren't shown",
@@ -319,6 +321,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("RX-11", "nothing is refused", put(prescribing, "_refuse_unlawful", always(None))),
     ("RX-01", "a prescription holds for ever", put(following, "today", always(date(2000, 1, 1)))),
     ("RX-07", "paper may go at once", put(pharmacy_rules, "KEEP_YEARS", dict.fromkeys(pharmacy_rules.KEEP_YEARS, 0))),
+    ("RX-10", "nothing is warned of", put(order_rules, "check_drugs", always([]))),
     ("RX-09", "one pharmacist is enough", put(dispensing, "_four_eyes", always(None))),
     ("TC-01", "anything is a code", put(stock_rules, "code_error", always(None))),
     ("TC-02", "a code is sold twice", accepted("/dispense")),

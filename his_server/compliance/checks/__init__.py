@@ -22,9 +22,11 @@ from his_server.compliance.checks import (
     program,
     recovery,
     renewals,
+    research,
     running,
     sessions,
     tracing,
+    warnings,
     window,
 )
 
@@ -50,8 +52,10 @@ __all__ = [
     "program",
     "recovery",
     "renewals",
+    "research",
     "running",
     "sessions",
     "tracing",
+    "warnings",
     "window",
 ]

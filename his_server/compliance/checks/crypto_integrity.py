@@ -9,6 +9,8 @@ import base64
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dialects.assessing import renamed
@@ -150,25 +152,47 @@ def stored_integrity(target: Target, seen: Evidence) -> None:
 
 
 def _cut_tail(target: Target, seen: Evidence) -> None:
-    """On a copy, because the running worker would go on sealing behind the cut."""
-    db = target.db
-    if db.dialect != "sqlite" or not db.url.database:
-        seen.lacks("截去审计尾部（连同封存记录）：须在数据库副本上做，只有内嵌库能由本套件复制")
-        return
-    with target.workplace() as folder:
-        copy = folder / "copy.db"
-        with contextlib.closing(sqlite3.connect(db.url.database)) as source, contextlib.closing(sqlite3.connect(copy)) as to:
-            source.backup(to)
-        target.hand_over(copy)
-        cut = type(db)(f"sqlite:///{copy}")
+    """On a copy, because the running worker would go on sealing behind the cut. The copy must hold before it is cut."""
+    with target.workplace() as folder, _copy(target, folder) as url:
+        if not url:
+            seen.lacks("截去审计尾部（连同封存记录）：须在数据库副本上做，请另给一个空库（--empty-database）")
+            return
+        environment = {"HIS_DATABASE_URL": url}
+        whole = target.his("audit", "verify", environment=environment)
+        if whole.code != 0:
+            seen.lacks(f"截去审计尾部：副本在截之前已落后于库外锚，请在没有业务时重做（{whole.out[-80:].strip()}）")
+            return
+        cut = type(target.db)(url)
         last = max((row["seq"] for row in cut.rows("security_seal", chain="audit")), default=0)
         tail = [row for row in cut.rows("security_seal", chain="audit") if row["seq"] > last - 20]
         cut.remove("security_seal", chain="audit", seq=[row["seq"] for row in tail])
         cut.remove("security_audit", id=[row["row_id"] for row in tail])
         newest = max((row["number"] for row in cut.rows("security_seal_checkpoint", chain="audit")), default=0)
         cut.remove("security_seal_checkpoint", chain="audit", number=newest)
-        done = target.his("audit", "verify", environment={"HIS_DATABASE_URL": f"sqlite:///{copy}"})
-    seen.see(done.code == 1, "截去审计尾部连同封存与检查点，由库外锚发现（在副本上）", done.out[-160:])
+        done = target.his("audit", "verify", environment=environment)
+    seen.see(done.code == 1, "截去审计尾部连同封存与检查点，由库外锚发现（在副本上；截之前核验通过）", done.out[-160:])
+
+
+@contextlib.contextmanager
+def _copy(target: Target, folder: Path) -> Iterator[str]:
+    """A copy of the database, empty where none can be made: of the file, or restored from a backup and taken away again."""
+    db = target.db
+    if db.dialect == "sqlite" and db.url.database:
+        copy = folder / "copy.db"
+        with contextlib.closing(sqlite3.connect(db.url.database)) as source, contextlib.closing(sqlite3.connect(copy)) as to:
+            source.backup(to)
+        yield f"sqlite:///{target.hand_over(copy)}"
+        return
+    made = target.his("backup", "create", "--to", str(folder), "--without-recovery-key") if target.empty else None
+    if made is None or made.code != 0:
+        yield ""
+        return
+    file = max((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.stat().st_size)
+    try:
+        done = target.his("restore", str(file), environment={"HIS_DATABASE_URL": target.empty})
+        yield target.empty if "恢复完成，与备份一致" in done.out else ""
+    finally:
+        type(db)(target.empty).clear()
 
 
 @check("MP-15", "database", "command", "data")

@@ -213,7 +213,34 @@ def key_scan(target: Target, seen: Evidence) -> None:
     kids = [bytes(target.db.rows("person", id=one)[0]["home_detail_sealed"])[1:5].hex() for one in (before, after)]
     seen.see(kids[0] != kids[1], "新数据用新密钥，行中存有密钥版本", " → ".join(kids))
     seen.see(target.whoever("patients.view").get(f"/api/patients/{before}").status == 200, "旧数据仍可读", 200)
-    seen.lacks("密钥分割备份与销毁由密钥管理员按 his-server keys split、destroy 当场演示")
+    _split_and_destroyed(target, seen, rings[0], masters)
+
+
+def _split_and_destroyed(target: Target, seen: Evidence, ring: Path, masters: list[Path]) -> None:
+    """On a copy of the ring: any two of three shares make the master key again, one alone doesn't; destroyed it is gone."""
+    if len(masters) != 1:
+        seen.lacks("密钥分割备份与销毁（主密钥在密码机中，由密钥管理员按密码机的规程演示）")
+        return
+    with target.workplace() as folder:
+        shares, copy, again, alone = (folder / name for name in ("shares", "ring.json", "again.key", "alone.key"))
+        split = target.his("keys", "split", "--need", "2", "--shares", "3", "--out", str(shares))
+        if split.code != 0:
+            seen.lacks(f"密钥分割备份与销毁（主密钥有口令保护，由密钥管理员当场演示：{split.out[-80:].strip()}）")
+            return
+        parts = sorted(str(path) for path in shares.iterdir())
+        target.secrets |= {Path(part).read_text("ascii").strip() for part in parts}
+        seen.see(len(parts) == 3, "主密钥分为三份", split.out.strip()[-80:])
+        one = target.his("keys", "combine", "--master", str(alone), parts[0])
+        seen.see(one.code != 0 or alone.read_bytes() != masters[0].read_bytes(), "一份不能恢复主密钥", one.out[-100:].strip())
+        two = target.his("keys", "combine", "--master", str(again), parts[0], parts[2])
+        copy.write_bytes(ring.read_bytes())
+        copy.chmod(0o600)
+        target.hand_over(copy)
+        opened = target.his("keys", "status", "--ring", str(copy), "--master", str(again))
+        seen.see(two.code == opened.code == 0, "任意两份恢复的主密钥打得开密钥环", opened.out[-100:].strip() or two.out[-100:])
+        gone = target.his("keys", "destroy", "--ring", str(copy), "--master", str(again), "--yes")
+        left = [path.name for path in (copy, again) if path.exists() and path.stat().st_size]
+        seen.see(gone.code == 0 and not left, "销毁（在副本上）：密钥环与主密钥文件不复存在", left or gone.out.strip()[-80:])
 
 
 def _forms(secret: bytes) -> list[bytes]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import time
 from typing import Any
+
+from openpyxl import load_workbook
 
 from his_server.compliance.checks.orders import visit
 from his_server.compliance.client import Visitor
@@ -162,16 +166,14 @@ def exports(target: Target, seen: Evidence) -> None:
     stranger = target.staff("intern") if "intern" in target.roles else target.fresh()
     foreign = stranger.get(f"/api/reports/{name}?{query}format=xlsx")
     seen.see(foreign.status in (403, 404), "他人用同一地址导出被拒绝", f"{foreign.status} {foreign.code}")
+    book = load_workbook(io.BytesIO(answer.body))
+    marks = (book.properties.creator or "", book.worksheets[0].oddHeader.right.text or "")
+    seen.see(all(target.today in one for one in marks), "文件属性与每页页眉写明导出人与时间", marks)
     if target.tables is not None:
-        rows = target.db.rows("security_audit", 50, newest=True, event="report.xlsx")
-        seen.see(rows, "导出有审计", [row["event"] for row in rows][:3])
-        seen.see(
-            any("rows" in row["detail"] or "行" in row["detail"] for row in rows),
-            "审计记录导出行数",
-            rows[0]["detail"] if rows else "",
-            vital=False,
-        )
-    seen.lacks("导出审批、文件加密与盲水印（产品没有）")
+        digest = hashlib.new("sm3", answer.body).hexdigest()
+        rows = [row["detail"] for row in target.db.rows("security_audit", 200, newest=True, event="report.xlsx")]
+        seen.see(any(digest in one and '"rows"' in one for one in rows), "导出有审计：行数与文件的 SM3", rows[:1])
+    seen.lacks("导出审批与文件加密（产品没有：办公软件打不开国密加密的表格）")
 
 
 def exportable(target: Target) -> tuple[tuple[str, str], Visitor | None]:

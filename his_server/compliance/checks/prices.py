@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import Any
 
 from his_server.clock import HOSPITAL_ZONE
 from his_server.compliance.checks.ledgers import exact, some
+from his_server.compliance.checks.prescribing import catalogue_of
 from his_server.compliance.frame import Evidence, check
 from his_server.compliance.tables import Row
 from his_server.compliance.target import Target
 
 UNIT = Decimal("0.0001")
 PRICED = {"drug": ("drug_price", "drug_id", "pack_price"), "item": ("charge_item_price", "item_id", "price")}
+ACTIVE = ("http", "accounts", "command", "disturb")
 LEDGER = ("charge_line", "settlement", "receipt", "payment", "stock_move", "shift")
 
 
@@ -62,7 +64,19 @@ def effective(target: Target, seen: Evidence) -> None:
         if not same:
             wrong.append(row["id"])
     seen.see(not wrong, "每行收费按当日有效价格，退费按原价", wrong[:5] or f"{len(lines)} 行")
-    seen.lacks("超过限价的调价被拒绝（由 tests/modules/drug_warehouse 证明）")
+    if target.missing(ACTIVE):
+        seen.lacks("超过限价的调价被拒绝（须在测试环境，--allow-disturbing）")
+        return
+    drug, tomorrow = catalogue_of(target).drugs["精二"], (date.fromisoformat(target.today) + timedelta(1)).isoformat()
+    limit = {"drug_id": drug, "limit": "12", "valid_from": target.today, "reason": "合规测试"}
+    target.whoever("drug_warehouse.price").post("/api/drug-warehouse/price-limits", limit).good("登记限价")
+    clerk = target.whoever("masterdata.edit")
+    for price, good in (("13", False), ("12", True)):
+        body = {"price": price, "valid_from": tomorrow, "reason": "合规测试"}
+        done = clerk.post(f"/api/masterdata/drugs/{drug}/prices", body)
+        said = f"{done.status} {(done.json.get('errors') or [done.json])[0].get('message', '')}"
+        fits = done.status < 300 if good else done.status == 422 and "限价" in said
+        seen.see(fits, f"限价 12 元的药品调价为 {price} 元：{'可以' if good else '被拒绝'}", said)
 
 
 def _prices(rows: list[Row], day: date, pack: Decimal | None) -> set[Decimal]:
