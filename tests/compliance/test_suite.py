@@ -42,6 +42,7 @@ from tests.compliance.controls import CONTROLS
 UNCONTROLLED: dict[str, str] = {
     "XC-01": "test_the_stack_is_told_and_only_the_declared_one_passes",
     "XC-06": "test_dameng_alone_is_asked_for_its_parameters",
+    "XC-07": "test_dameng_alone_is_asked_for_its_semantics",
 }
 """Check → the test of its own that is its control, because this machine is no such place."""
 ENTRY = catalogue()["DB-01"]
@@ -275,3 +276,29 @@ def test_dameng_alone_is_asked_for_its_parameters(monkeypatch: pytest.MonkeyPatc
         run_one(on("kylin", dialect, monkeypatch, code), entry).verdict for dialect, code in (("dm", 0), ("dm", 1), ("sqlite", 0))
     ]
     assert verdicts == [GOOD, BAD, NOT_APPLICABLE]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "outcomes", "code", "verdict"),
+    [
+        ("dm", ("通过", "通过"), 0, GOOD),
+        ("dm", ("通过", "不通过"), 1, BAD),
+        ("dm", ("通过", "未执行"), 3, BAD),
+        ("dm", (), 2, NOT_RUN),
+        ("postgresql", ("通过",), 0, NOT_APPLICABLE),
+    ],
+)
+def test_dameng_alone_is_asked_for_its_semantics(
+    monkeypatch: pytest.MonkeyPatch, dialect: str, outcomes: tuple[str, ...], code: int, verdict: str
+) -> None:
+    made = on("kylin", dialect, monkeypatch)
+
+    def command(arguments: Any, more: Any) -> Done:
+        answers = [{"group": "语义", "title": f"第{n}项", "need": "must", "outcome": one, "finding": "见报告"}
+                   for n, one in enumerate(outcomes)]
+        if outcomes:
+            (Path(arguments[-1]) / "dameng-check.json").write_text(json.dumps({"answers": answers}), "utf-8")
+        return Done(code, "连不上")
+
+    made.command = command
+    assert run_one(made, catalogue()["XC-07"]).verdict == verdict

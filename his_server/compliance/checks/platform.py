@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -238,6 +239,25 @@ def dameng(target: Target, seen: Evidence) -> None:
         raise NotApplicable(f"被测数据库是 {target.db.dialect}，不是达梦")
     done = target.his("dameng", "check")
     seen.see(done.code == 0, "初始化参数（UNICODE、LENGTH_IN_CHAR、CASE_SENSITIVE）符合要求", done.out[-300:])
+
+
+@check("XC-07", "database", "command")
+def semantics(target: Target, seen: Evidence) -> None:
+    """What the product relies on, asked of the Dameng server one by one."""
+    if target.db.dialect != "dm":
+        raise NotApplicable(f"被测数据库是 {target.db.dialect}，不是达梦")
+    with target.workplace() as folder:
+        done = target.his("dameng", "check", "--output", str(folder))
+        report = folder / "dameng-check.json"
+        if not report.exists():
+            raise NotRun(f"his-server dameng check 没有报告：{done.out[-200:]}")
+        answers = json.loads(report.read_text("utf-8"))["answers"]
+    for one in answers:
+        if one["outcome"] == "未执行":
+            seen.lacks(f"{one['title']}：{one['finding']}")
+        else:
+            seen.see(one["outcome"] == "通过", f"{one['group']}：{one['title']}", one["finding"], vital=one["need"] == "must")
+    seen.see(done.code == 0, "his-server dameng check 的结论", f"退出码 {done.code}")
 
 
 @check("XC-08", "app")
