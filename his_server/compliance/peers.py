@@ -57,8 +57,9 @@ def peer(target: Target, package: str) -> Peer:
     """An interface's stand-in. :raises NotRun: the line leads outside, or there is none."""
     if target.data_dir is None:
         raise NotRun("没有给出数据目录（--data-dir），看不到模拟器的账")
-    lines = target.his("hub", "list").out.splitlines()
-    line = next((one for one in lines if f"  {package}  " in one), "")
+    if "hub" not in target.kept:
+        target.kept["hub"] = target.his("hub", "list").out.splitlines()
+    line = next((one for one in target.kept["hub"] if f"  {package}  " in one), "")
     if NO_ADDRESS not in line:
         raise NotRun(f"接口 {package} 接着外部地址或没有安装：只在接着模拟器的测试环境（simulate_payments）做")
     open_ones = target.whoever("charging.insure").get("/api/charging/channels").good("支付渠道")

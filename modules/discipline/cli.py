@@ -30,6 +30,7 @@ FILES = {
     "费用.csv": ("visit", "category", "amount"),
 }
 """File → its columns: all that leaves."""
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
 DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -65,8 +66,8 @@ def anonymize(folder: Path, first: datetime, last: datetime, k: int, reason: str
 
 
 def _namer(provider: Provider, key: bytes) -> Any:
-    """Pseudonyms: HMAC-SM3, cut to 80 bits."""
-    return lambda kind, number: provider.hmac_sm3(key, f"{kind}{number}".encode()).hex()[:20]
+    """Pseudonyms: HMAC-SM3, cut to 80 bits, in letters alone so that none looks like anybody's number."""
+    return lambda kind, number: provider.hmac_sm3(key, f"{kind}{number}".encode()).hex()[:20].translate(LETTERS)
 
 
 def _write(folder: Path, provider: Provider, tables: Sequence[list[dict[str, Any]]]) -> dict[str, str]:

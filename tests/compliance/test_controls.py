@@ -64,6 +64,7 @@ LONG = {
     "PR-01",
     "PR-06",
     "PR-07",
+    "PR-12",
 }
 """Groups and checks whose controls are long: together they take minutes."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 from collections import defaultdict
+from datetime import date, timedelta
 from pathlib import Path
 
 from his_server.compliance.checks.access import unmasked
@@ -31,7 +32,7 @@ def without_persons(target: Target, seen: Evidence) -> None:
         done = [_export(target, folder / name, seen) for name in ("one", "two")]
         if not all(done):
             return
-        text = "".join(path.read_text("utf-8") for path in sorted((folder / "one").iterdir()))
+        text = "".join(path.read_text("utf-8") for path in sorted((folder / "one").glob("*.csv")))
         cells = {cell for path in (folder / "one").glob("*.csv") for row in _rows(path) for cell in row.values()}
         rows, again = (_rows(folder / name / "就诊.csv") for name in ("one", "two"))
     people, visits = target.db.rows("person", KNOWN, newest=True), target.db.rows("encounter", KNOWN, newest=True)
@@ -57,7 +58,7 @@ def without_persons(target: Target, seen: Evidence) -> None:
 
 
 def _export(target: Target, place: Path, seen: Evidence) -> bool:
-    days = ("--from", target.today[:8] + "01", "--to", target.today)
+    days = ("--from", (date.fromisoformat(target.today) - timedelta(6)).isoformat(), "--to", target.today)
     done = target.his("anonymize", "--out", str(place), *days, "--k", str(K), "--reason", "合规测试")
     return seen.see(done.code == 0, "导出去标识化数据", done.out[-200:])
 

@@ -28,8 +28,9 @@ def warned(target: Target, seen: Evidence) -> None:
             seen.see(stopped.status == 422 and shown, f"{what}：开方时提示，没有理由不能开", messages or told(stopped))
         issued = who.ask(drug, WHOLE, check_reason="合规测试")
         seen.see(issued.status == 201, "写明理由可以开", told(issued))
-        listed = target.whoever("orders.oversee").get("/api/orders/warned?limit=20").good("警示后仍开具的处方")["items"]
-        kept = any("合规测试" in str(one) for one in listed)
+        query = f"/api/orders/warned?from={target.today}&to={target.today}&limit=50"
+        listed = target.whoever("orders.oversee").get(query).good("警示后仍开具的处方")["items"]
+        kept = any(one["id"] == issued.json.get("id") and one["check_reason"] and one["doctor_name"] for one in listed)
         seen.see(kept, "警示、理由与开方人留存，可供监督", f"{len(listed)} 条")
     if outside["check_id"] is None:
         seen.lacks("外部合理用药系统不应答时的提示：本安装没有接入（开发侧由 tests/modules/kernel/orders 证明）")

@@ -32,7 +32,7 @@ def export(world: World, db_url: str, keys_dir: Path, monkeypatch: pytest.Monkey
         folder = tmp_path / name
         given = ["anonymize", "--out", str(folder), "--from", "2026-03-01", "--to", "2026-03-31", "--reason", "教学", *more]
         done = CliRunner().invoke(main, given)
-        files = {path.name: list(csv.DictReader(path.open(encoding="utf-8-sig"))) for path in folder.glob("*.csv")}
+        files = {path.name: list(csv.DictReader(path.read_text("utf-8-sig").splitlines())) for path in folder.glob("*.csv")}
         return done.exit_code, done.output, files
 
     return run
