@@ -30,6 +30,7 @@ def unharmed(house: House) -> Iterator[None]:
     with house.undo:
         yield
     known |= {name: house.target.__dict__[name] for name in ("_given", "made", "secrets")}
+    known["kept"]["members"] = house.target.kept.get("members", 1)  # their numbers are on file
     house.target.__dict__.clear()
     house.target.__dict__.update(known)
 
