@@ -19,7 +19,8 @@ def warned(target: Target, seen: Evidence) -> None:
         who.order(drug, WHOLE)
         again = who.ask(drug, WHOLE)
         text = again.json.get("check_text") or ""
-        seen.see(again.status == 201 and "重复" in text, "同一成分又开：提示核对重复用药，提示留在处方上给药师看", text or told(again))
+        shown = again.status == 201 and "重复" in text
+        seen.see(shown, "同一成分又开：提示核对重复用药，提示留在处方上给药师看", text or told(again))
         revision = file.get(f"/api/patients/{who.visit.person}").good("打开病人")["revision"]
         change = {"revision": revision, "allergies": f"{target.mark}追溯药片"}
         file.put(f"/api/patients/{who.visit.person}", change).good("登记过敏史")
