@@ -155,5 +155,5 @@ def test_a_port_that_another_program_has_is_told_before_anything_is_loaded(monke
         serving.refuse_if_taken(bind)  # systemd hands the socket over
         monkeypatch.delenv("LISTEN_FDS")
     serving.refuse_if_taken(bind)
-    with pytest.raises(click.ClickException, match="不能监听 192.0.2.1:8000"):
+    with pytest.raises(click.ClickException, match=r"不能监听 192\.0\.2\.1:8000"):
         serving.refuse_if_taken("192.0.2.1:8000")
