@@ -7,6 +7,7 @@ calls go SQLAlchemy's way; what they do is the same.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from sqlalchemy.exc import DBAPIError
 Write = tuple[Executable, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 _MOST_ROWS = 20
 """Inserts of more rows go SQLAlchemy's way: a statement is kept for each number of rows."""
+PREPARE_AFTER = 5
+"""From so many times on a statement is prepared: the server plans it once per connection, not each time."""
 
 
 def run_together(connection: Connection, writes: Sequence[Write]) -> list[int]:
@@ -92,12 +95,12 @@ def _insert_all(connection: Connection, inserts: list[_Inserting]) -> None:
     inserts.clear()
 
 
-def _send(connection: Connection, sql: str, values: Sequence[Any]) -> Any:
+def _send(connection: Connection, sql: str, values: Sequence[Any], prepare: bool | None = None) -> Any:
     module: Any = connection.dialect.loaded_dbapi
     cursor = module.RawCursor(connection.connection.driver_connection)
     for listener in connection.dispatch.before_cursor_execute:
         listener(connection, cursor, sql, values, None, False)
-    cursor.execute(sql, values)
+    cursor.execute(sql, values, prepare=prepare)
     return cursor
 
 
@@ -140,6 +143,8 @@ class _ReadyStatement:
     types: tuple[Any, ...]
     results: list[tuple[int, Callable[[Any], Any]]] = field(default_factory=list)
     """Conversions of the answer's columns; the first answer says which there are."""
+    sent: Iterator[int] = field(default_factory=itertools.count)
+    """How often it was sent yet."""
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         given = dict(self.constants)
@@ -147,7 +152,8 @@ class _ReadyStatement:
             given[name] = values[name] if convert is None else convert(values[name])
         for name, names, convert in self.lists:
             given.update(zip(names, values[name] if convert is None else map(convert, values[name]), strict=True))
-        return _send(connection, self.sql, [given[name] for name in self.names])
+        often = next(self.sent) >= PREPARE_AFTER
+        return _send(connection, self.sql, [given[name] for name in self.names], often or None)
 
     def fetch(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         cursor = self.run(connection, values)

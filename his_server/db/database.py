@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,8 @@ from his_server.errors import Unavailable
 SQLITE_BUSY_MS = 30_000
 DEADLOCK_ATTEMPTS = 3
 LOST_ATTEMPTS = 2
+PREPARED = 400
+"""Prepared statements that a connection to PostgreSQL keeps: more than there are hot ones."""
 """How often a unit of work is tried whose connection was lost before its commit began: once more, on a new one."""
 T = TypeVar("T")
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -88,6 +91,8 @@ class Database:
                                    pool_pre_ping=self.dameng)
             if self.dameng:
                 event.listen(engine, "before_cursor_execute", _refuse_writing)
+            elif engine.dialect.driver == "psycopg":
+                event.listen(engine, "connect", _prepare_what_is_asked)
             return engine
         engine = create_engine(self.url, poolclass=QueuePool, pool_size=pool_size, max_overflow=-1,
                                connect_args={"timeout": SQLITE_BUSY_MS / 1000, "check_same_thread": False})
@@ -161,6 +166,7 @@ class Database:
                     self._begin_reading(session)
                     yield session
                     _refuse_read_only_writes(session)  # what nobody flushed would be lost without a word
+                    _end_reading(session)
         finally:
             context.current.reset(token)
 
@@ -255,6 +261,22 @@ def _commit(session: Session) -> None:
         if portable.is_disconnect(error):
             raise CommitUnknown from error
         raise
+
+
+def _end_reading(session: Session) -> None:
+    """By a commit: with a rollback psycopg forgets what it prepared, and every read would be planned anew. A connection that
+    is lost here takes nothing with it."""
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if not portable.is_disconnect(error):
+            raise
+
+
+def _prepare_what_is_asked(connection: Any, _record: Any) -> None:
+    """psycopg prepares what says so (:mod:`dialects.together`) and nothing else: a plan made without the values is right for
+    a look-up by an index, and may be far off for a report over a year."""
+    connection.prepare_threshold, connection.prepared_max = sys.maxsize, PREPARED
 
 
 def _refuse_writing(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
