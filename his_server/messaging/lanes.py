@@ -1,7 +1,7 @@
 """Who of a process is out where: a peer that is slow or away holds up nobody but itself.
 
-The threads of a worker share one of these. At one peer (or at the schedule) at most :data:`AT_ONCE` of them are at the same time,
-and one always stays at home, so that events are still fanned out and the house's own work goes on whatever hangs outside.
+The threads of a worker share one of these. One always stays at home, so that events are still fanned out and the house's own work
+goes on whatever hangs outside; of the others at most half are at one peer (or in the schedule) at the same time.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-AT_ONCE = 2
 JOBS = "(jobs)"
 """The lane of the schedule: a job may be long, or wait for a peer as well."""
 
 
 class Lanes:
-    """The hands of ``threads`` threads. Safe for threads."""
+    """The hands of ``threads`` threads, ``each`` of a lane at most. Safe for threads."""
 
     def __init__(self, threads: int = 1, now: Callable[[], float] = time.monotonic) -> None:
         self._most, self._now = max(threads - 1, 1), now
+        self.each = max(self._most // 2, 1)
         self._lock = threading.Lock()
         self._out: Counter[str] = Counter()
         self._rests: dict[str, float] = {}
@@ -32,7 +32,7 @@ class Lanes:
             return self._free(lane)
 
     def _free(self, lane: str) -> bool:
-        return (self._out[lane] < AT_ONCE and self._out.total() < self._most
+        return (self._out[lane] < self.each and self._out.total() < self._most
                 and self._now() >= self._rests.get(lane, float("-inf")))
 
     def rest(self, lane: str, seconds: float) -> None:

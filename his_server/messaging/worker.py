@@ -40,6 +40,8 @@ POLL_SECONDS = 0.2
 """How long an idle process waits between two looks: so long an event waits at most to be noticed."""
 THREADS = 6
 """Of a process: with two at a peer at most (:mod:`lanes`), two peers that hang leave one for the others and one at home."""
+WITH_ONE_WRITER = 4
+"""On SQLite: more would only queue up for its one writer, and push the web processes back. One at a peer then."""
 BATCH = 50
 DRAIN_SECONDS = 1.0
 """For so long a step hands over, while more is due: as long as anything new may wait to be noticed."""
@@ -390,6 +392,8 @@ class Worker:
 def run_threads(database: Database, hospital: Hospital, everything: Hospital, stop: threading.Event,
                 threads: int = THREADS) -> list[threading.Thread]:
     """Start ``threads`` workers in this process; they end soon after ``stop`` is set."""
+    if database.single_writer:
+        threads = min(threads, WITH_ONE_WRITER)
     started, lookout, lanes = [], threading.Lock(), Lanes(threads)
     for number in range(threads):
         name = f"{socket.gethostname()[:30]}:{os.getpid()}:{number}"
