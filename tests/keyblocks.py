@@ -10,7 +10,7 @@ from his_server.db.keys import KeyAllocator
 
 def two_processes(db: Database) -> tuple[Callable[[], None], Callable[[], None]]:
     """To be called when the first, or the second, of two processes goes on; the first one's ids are all lower."""
-    first, second = KeyAllocator(db), KeyAllocator(db)
+    first, second = (KeyAllocator(db, now=lambda: 0.0) for _ in range(2))
     for each in (first, second):
         each.top_up()
 

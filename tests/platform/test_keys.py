@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from his_server.db import Database
-from his_server.db.keys import BLOCK
+from his_server.db.keys import BLOCK, FRESH_SECONDS, KeyAllocator
 from tests import processes
 
 SAFE_IN_JAVASCRIPT = 2**53
@@ -67,6 +67,21 @@ def test_threads_never_collide(db: Database) -> None:
         ranges = list(pool.map(db.keys.take, [1, 7, 300] * 40))
     keys = [key for each in ranges for key in each]
     assert len(keys) == len(set(keys)) == 308 * 40
+
+
+def test_ids_of_two_processes_follow_time_but_for_seconds(db: Database) -> None:
+    """A process with little to do doesn't go on for hours with ids that others have long left behind."""
+    seconds = [0.0]
+    idle, busy = (KeyAllocator(db, now=lambda: seconds[0]) for _ in range(2))
+    for each in (idle, busy):
+        each.top_up()
+    assert idle.next() < busy.next()
+    seconds[0] = FRESH_SECONDS
+    idle.top_up()
+    assert idle.next() < busy.next(), "a block isn't taken for each unit of work"
+    seconds[0] = FRESH_SECONDS + 1
+    idle.top_up()
+    assert idle.next() > busy.next()
 
 
 def test_a_block_larger_than_the_usual_is_consecutive(db: Database) -> None:
