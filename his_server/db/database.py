@@ -32,9 +32,9 @@ from his_server.errors import Unavailable
 SQLITE_BUSY_MS = 30_000
 DEADLOCK_ATTEMPTS = 3
 LOST_ATTEMPTS = 2
+"""How often a unit of work is tried whose connection was lost before its commit began: once more, on a new one."""
 PREPARED = 400
 """Prepared statements that a connection to PostgreSQL keeps: more than there are hot ones."""
-"""How often a unit of work is tried whose connection was lost before its commit began: once more, on a new one."""
 T = TypeVar("T")
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
