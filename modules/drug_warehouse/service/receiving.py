@@ -31,7 +31,7 @@ from modules.kernel.masterdata import service as masterdata
 from modules.kernel.stock import rules as stock_rules
 from modules.kernel.stock import service as stock
 from modules.kernel.stock.rules import value
-from modules.kernel.stock.service import Document, Receipt, documents, tracing
+from modules.kernel.stock.service import Document, Receipt, documents, packing, tracing
 
 SERIES = numbering.Series("goods_receipt", "到货验收单号", "YS{date:%y%m%d}{n:04d}", per_day=True)
 _LINE = PurchaseLine.__table__.c
@@ -56,6 +56,7 @@ def arrive(session: Session, actor: Actor, *, supplier_id: int, store_id: int, l
         ordered = {line.id: line for line in purchasing.lines_of(session, order_id)}
     drugs = masterdata.drugs(session, [line["drug_id"] for line in lines])
     errors, seen = [], set()
+    packs = packing.known(session, [code for line in lines for code in line.get("codes") or ()])
     for index, line in enumerate(lines):
         drug, wanted = drugs.get(line["drug_id"]), ordered.get(line.get("order_line_id") or 0)
         if drug is None:
@@ -68,8 +69,9 @@ def arrive(session: Session, actor: Actor, *, supplier_id: int, store_id: int, l
         if line["expiry"] <= today(session):
             errors.append(FieldError(f"lines.{index}.expiry", "已过有效期，请拒收"))
         for code in line.get("codes") or ():
-            if (problem := stock_rules.code_error(code)) or code in seen:
-                errors.append(FieldError(f"lines.{index}.codes", f"追溯码 {code}：{problem or '重复扫描'}"))
+            if problem := (stock_rules.code_error(code) or ("重复扫描" if code in seen else "")
+                           or packing.large_error(packs, code)):
+                errors.append(FieldError(f"lines.{index}.codes", f"追溯码 {code}：{problem}"))
             seen.add(code)
         if len(line.get("codes") or ()) > line["quantity"]:
             errors.append(FieldError(f"lines.{index}.codes", "追溯码多于到货数量"))

@@ -139,6 +139,20 @@ class TraceCode(Keyed):
     changed_by_name: Mapped[str] = mapped_column(String(60))
 
 
+class TracePack(Keyed):
+    """What is known of a trace code's place in the packing (小码、中码、大码): ``smallest`` is a box as it is sold, any other
+    code stands for the codes whose ``parent`` it is. ``source``: file or platform; what is said later counts.
+    """
+
+    __tablename__ = "trace_pack"
+    __table_args__ = (UniqueConstraint("code"), Index("ix_trace_pack_parent", "parent"))
+    code: Mapped[str] = mapped_column(String(100))
+    parent: Mapped[str | None] = mapped_column(String(100))
+    smallest: Mapped[bool]
+    source: Mapped[str] = mapped_column(String(10))
+    seen_at: Mapped[datetime] = mapped_column(Instant)
+
+
 class TraceMove(Keyed):
     """What was done with a code, by whom, on which document's line. Never changed; ``upload_id`` is what carries it."""
 
@@ -254,6 +268,7 @@ class StockDocument(Keyed):
     other_store_id: Mapped[int | None] = mapped_column(BigInteger)
     origin_id: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str] = mapped_column(String(200), default="")
+    end_reason: Mapped[str | None] = mapped_column(String(200))
     strict: Mapped[bool] = mapped_column(default=False)
     line_count: Mapped[int]
     revision: Mapped[int] = mapped_column(default=1)
@@ -303,6 +318,7 @@ class Stocktake(Keyed):
     store_id: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(String(12))
     scope: Mapped[str] = mapped_column(String(100), default="")
+    end_reason: Mapped[str | None] = mapped_column(String(200))
     line_count: Mapped[int]
     made_at: Mapped[datetime] = mapped_column(Instant)
     made_by: Mapped[int] = mapped_column(BigInteger)

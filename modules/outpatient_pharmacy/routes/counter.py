@@ -8,6 +8,8 @@ from flask import Response, current_app
 
 from his_server.http import Call
 from modules.kernel.charging.service import count_print
+from modules.kernel.stock.schemas import traces as stock_schemas
+from modules.kernel.stock.service import packing
 from modules.outpatient_pharmacy import queries, schemas, service, vouchers
 from modules.outpatient_pharmacy.routes.base import ANSWER, DISPENSE, REVIEW, STOCK, routes
 from modules.outpatient_pharmacy.service import calling, checking, reviewing
@@ -51,6 +53,12 @@ def prescription(call: Call, prescription_id: int) -> dict[str, Any]:
 def code(call: Call) -> dict[str, Any]:
     """查追溯码（是哪种药、是否已售）"""
     return queries.trace_code(call.session, call.query["code"])
+
+
+@routes.post("/packs", permission=DISPENSE, body=stock_schemas.PackIn, out=stock_schemas.PackOut, effect="manual")
+def look_at_pack(call: Call) -> dict[str, Any]:
+    """扫追溯码：是一盒，还是一箱（列出其中的小码；不知道时询问追溯平台）"""
+    return packing.look(call.database, call.actor, call.body["code"])
 
 
 @routes.post(f"{SCOPED}/check", permission=DISPENSE, out=schemas.PrescriptionOut, effect="manual")
@@ -122,7 +130,7 @@ def pass_over(call: Call, prescription_id: int) -> dict[str, Any]:
 def dispense(call: Call, prescription_id: int) -> dict[str, Any]:
     """核对发药（全部，或所选药品）"""
     service.dispense(call.session, call.actor, prescription_id, line_ids=call.body["line_ids"],
-                     codes=_codes(call.body["codes"]))
+                     codes=_codes(call.body["codes"]), boxes=call.body["boxes"])
     return queries.prescription(call.session, call.actor, prescription_id)
 
 

@@ -249,7 +249,9 @@ class CodesBody(Schema):
 
 
 class DispenseIn(CodesBody):
-    """Hand out everything, or these whole lines."""
+    """Hand out everything, or these whole lines; ``boxes``: uncollected codes that a person looked at and calls a box's."""
+
+    boxes = fields.List(Text(min=1, max=100), load_default=list, validate=validate.Length(0, 500, error="最多 500 个追溯码"))
 
     line_ids = fields.List(Id(), load_default=None, validate=validate.Length(1, 50, error="请选择要发的药品"))
 

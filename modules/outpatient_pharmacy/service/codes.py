@@ -6,7 +6,7 @@ here (TC-03); a self-paid one goes out and the answer says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -42,7 +42,7 @@ def clean(session: Session, found: Prescription, codes: Mapping[int, Sequence[st
 
 
 def use(session: Session, actor: Actor, found: Prescription, lines: Sequence[Any], codes: Mapping[int, Sequence[str]],
-        handed_out: Sequence[BatchQuantity]) -> list[str]:
+        handed_out: Sequence[BatchQuantity], boxes: Collection[str] = ()) -> list[str]:
     """Take the codes of the handed-out lines; returns the names of drugs that went out without one and without a
     no-code entry.
 
@@ -60,7 +60,7 @@ def use(session: Session, actor: Actor, found: Prescription, lines: Sequence[Any
     for key in sorted(scanned):
         line = wanted[key]
         tracing.use(session, actor, document, key, line.drug_id, scanned[key], store_id=found.store_id,
-                    quantity=given[key], pack_size=line.pack_size)
+                    quantity=given[key], pack_size=line.pack_size, boxes=boxes)
     bare = [line for line in lines if line.id in given and line.id not in scanned]
     excused = _excused(session, [i for i in handed_out if i.line_id in {line.id for line in bare}])
     missing = [line for line in bare if line.id not in excused]

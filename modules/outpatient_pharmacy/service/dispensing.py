@@ -71,8 +71,10 @@ def kept_codes(session: Session, task_id: int) -> dict[int, list[str]]:
 
 
 def dispense(session: Session, actor: Actor, prescription_id: int, *, line_ids: Collection[int] | None = None,
-             codes: Codes | None = None) -> Prescription:
+             codes: Codes | None = None, boxes: Collection[str] = ()) -> Prescription:
     """核对发药: hand out a paid prescription (or whole lines of it), earliest expiry first.
+
+    ``boxes``: codes that nobody collected at receipt and of which the person at the window says that each is a box's.
 
     The order is taken first, so that this and a refund queue up and exactly one wins (RX-12). Whoever did no step of
     his own is named for it: one person alone may review, pick and check ordinary drugs where the store lets him.
@@ -92,7 +94,7 @@ def dispense(session: Session, actor: Actor, prescription_id: int, *, line_ids: 
     given.update({line: list(scanned) for line, scanned in (codes or {}).items()})
     out = {item.line_id for item in handed_out}
     tracecodes.use(session, actor, found, lines, {k: c for k, c in given.items() if k in out or k in (codes or {})},
-                   handed_out)
+                   handed_out, boxes)
     session.refresh(found)
     _finish(session, actor, task, found.dispensed_at if found.state == "dispensed" else None)
     return found

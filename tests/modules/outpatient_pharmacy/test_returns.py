@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from his_server.actor import SYSTEM
 from his_server.clock import ManualClock
+from modules.kernel.stock.service import Document, tracing
 from tests.factories.hospital import World
 from tests.modules.outpatient_pharmacy.helping import (
     PHARMACY,
@@ -191,8 +193,17 @@ def coded(world: World, made: dict[str, Any], *codes: str) -> dict[str, Any]:
     return {"codes": [{"line_id": made["lines"][0]["id"], "codes": list(codes)}]}
 
 
+def in_store(world: World, *codes: str) -> None:
+    """Packs that were scanned when they arrived."""
+    with world.db.begin() as session:
+        session.info["actor"] = SYSTEM
+        tracing.collect(session, SYSTEM, world.ids["store"], Document("stock_in", 1), [
+            tracing.Scan(code, world.ids["drug"], None, Decimal(24)) for code in codes])
+
+
 @pytest.mark.requirement("R1", "TC-02")
 def test_a_whole_pack_is_sold_once_only(world: World) -> None:
+    in_store(world, A, B, C)
     first, second = paid(world, "48"), paid(world, name="李桂英")
     assert act(world, first, "dispense", coded(world, first, A, A)).status_code == 422
     short = act(world, first, "dispense", coded(world, first, A))
@@ -207,6 +218,7 @@ def test_a_whole_pack_is_sold_once_only(world: World) -> None:
 
 @pytest.mark.requirement("R1", "TC-05")
 def test_a_split_pack_serves_many_until_it_is_used_up(world: World) -> None:
+    in_store(world, A, B)
     for name in ("张小明", "李桂英"):
         world.ok(act(world, made := paid(world, "10", name=name), "dispense", coded(world, made, A)))
     third = paid(world, "10", name="王建国")
@@ -218,9 +230,7 @@ def test_a_split_pack_serves_many_until_it_is_used_up(world: World) -> None:
 
 @pytest.mark.requirement("R1", "TC-03")
 def test_no_code_stops_the_insured_and_warns_the_others(world: World) -> None:
-    from his_server.actor import SYSTEM
     from modules.kernel.encounters.models import Encounter
-    from modules.kernel.stock.service import tracing
 
     made, self_paid = paid(world), paid(world, name="李桂英")
     with world.db.begin() as session:
@@ -243,6 +253,7 @@ def test_no_code_stops_the_insured_and_warns_the_others(world: World) -> None:
 
 @pytest.mark.requirement("R1", "TC-04")
 def test_a_returned_code_may_be_sold_once_more(world: World) -> None:
+    in_store(world, A, B)
     made, other = paid(world), paid(world, name="李桂英")
     world.ok(act(world, made, "dispense", coded(world, made, A)))
     bare = give_back(world, made)
@@ -258,6 +269,7 @@ def test_a_returned_code_may_be_sold_once_more(world: World) -> None:
 
 @pytest.mark.requirement("R1", "RX-09")
 def test_what_the_picker_scanned_the_checker_hands_out(world: World) -> None:
+    in_store(world, A)
     made = paid(world)
     world.ok(act(world, made, "pick", coded(world, made, A)))
     assert look(world, made)["lines"][0]["codes"] == [A]

@@ -211,7 +211,7 @@ def paper(session: Session, document_id: int) -> dict[str, Any]:
                                                                              line.pack_size),
             "codes": codes.get(line.id, []), "warnings": told.get(line.id, [])})
     columns = ("id", "number", "kind", "purpose", "state", "store_id", "other_store_id", "origin_id", "reason", "strict",
-               "revision", "made_at", "made_by", "made_by_name", "changed_at", "changed_by_name")
+               "end_reason", "revision", "made_at", "made_by", "made_by_name", "changed_at", "changed_by_name")
     return {**{c: getattr(found, c) for c in columns}, "kind_name": rules.DOCUMENTS[found.kind].title,
             "state_name": rules.DOCUMENT_STATES[found.state], "store_name": names.get(found.store_id, ""),
             "other_store_name": names.get(found.other_store_id or 0, ""), "lines": items,

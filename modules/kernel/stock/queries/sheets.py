@@ -64,8 +64,8 @@ def sheet(session: Session, sheet_id: int) -> dict[str, Any]:
     counted, merged = session.execute(select(func.count(StocktakeLine.counted), func.count(StocktakeLine.merged_into))
                                       .where(StocktakeLine.stocktake_id == sheet_id)).one()
     store = session.get(Store, found.store_id)
-    return {**{c: getattr(found, c) for c in ("id", "number", "store_id", "state", "scope", "line_count", "made_at",
-                                              "made_by", "made_by_name", "changed_at", "changed_by_name")},
+    return {**{c: getattr(found, c) for c in ("id", "number", "store_id", "state", "scope", "end_reason", "line_count",
+                                              "made_at", "made_by", "made_by_name", "changed_at", "changed_by_name")},
             "state_name": STATES[found.state], "store_name": store.name if store else "", "counted": counted,
             "merged": merged, "strict": sorted(rules.UNMERGEABLE)}
 

@@ -9,6 +9,7 @@ from his_server.http import Call
 from modules.kernel.stock.models import StockDocument
 from modules.kernel.stock.queries import lists
 from modules.kernel.stock.routes import ADJUST, SUPPLY, VIEW, WRITE, mine, routes
+from modules.kernel.stock.schemas import ReasonIn
 from modules.kernel.stock.schemas import papers as schemas
 from modules.kernel.stock.service import documents, transfers
 
@@ -67,11 +68,11 @@ def confirm(call: Call, document_id: int) -> dict[str, Any]:
     return lists.paper(call.session, document_id)
 
 
-@routes.post("/papers/<int:document_id>/cancel", permission=WRITE, out=schemas.PaperOut, value=True)
+@routes.post("/papers/<int:document_id>/cancel", permission=WRITE, body=ReasonIn, out=schemas.PaperOut, value=True)
 def cancel(call: Call, document_id: int) -> dict[str, Any]:
     """作废未确认的单据"""
     _paper(call, document_id)
-    documents.cancel(call.session, call.actor, document_id)
+    documents.cancel(call.session, call.actor, document_id, reason=call.body["reason"])
     return lists.paper(call.session, document_id)
 
 
@@ -98,7 +99,7 @@ def _quantities(call: Call) -> Any:
     return None if lines is None else {line["line_id"]: line["quantity"] for line in lines}
 
 
-@routes.post("/papers/<int:document_id>/refuse", permission=SUPPLY, body=schemas.ReasonIn, out=schemas.PaperOut,
+@routes.post("/papers/<int:document_id>/refuse", permission=SUPPLY, body=ReasonIn, out=schemas.PaperOut,
              value=True)
 def refuse(call: Call, document_id: int) -> dict[str, Any]:
     """拒绝请领单"""

@@ -8,6 +8,7 @@ from his_server.http import Call
 from his_server.security import scopes
 from modules.kernel.stock.queries import sheets as queries
 from modules.kernel.stock.routes import ADJUST, COUNT, mine, routes
+from modules.kernel.stock.schemas import ReasonIn
 from modules.kernel.stock.schemas import sheets as schemas
 from modules.kernel.stock.service import stocktake
 from modules.kernel.stock.service.stocktake import Count
@@ -81,11 +82,11 @@ def post(call: Call, sheet_id: int) -> dict[str, Any]:
     return stocktake.post(call.session, call.actor, sheet_id, **call.body)
 
 
-@routes.post("/sheets/<int:sheet_id>/cancel", permission=COUNT, out=schemas.SheetOut, value=True)
+@routes.post("/sheets/<int:sheet_id>/cancel", permission=COUNT, body=ReasonIn, out=schemas.SheetOut, value=True)
 def cancel_sheet(call: Call, sheet_id: int) -> dict[str, Any]:
     """作废盘点单"""
     _sheet(call, sheet_id)
-    stocktake.cancel(call.session, call.actor, sheet_id)
+    stocktake.cancel(call.session, call.actor, sheet_id, reason=call.body["reason"])
     return queries.sheet(call.session, sheet_id)
 
 

@@ -6,16 +6,28 @@ from typing import Any
 
 from his_server.http import Call
 from modules.kernel.stock.queries import traces as queries
-from modules.kernel.stock.routes import TRACE, VIEW, routes
+from modules.kernel.stock.routes import TRACE, VIEW, WRITE, routes
 from modules.kernel.stock.schemas import listed
 from modules.kernel.stock.schemas import traces as schemas
-from modules.kernel.stock.service import tracing
+from modules.kernel.stock.service import packing, tracing
 
 
 @routes.get("/trace-codes", permission=VIEW, query=schemas.CodeQuery, out=schemas.CodeOut)
 def code(call: Call) -> dict[str, Any]:
     """追溯码查询"""
     return queries.life(call.session, call.query["code"])
+
+
+@routes.post("/packs", permission=WRITE, body=schemas.PackIn, out=schemas.PackOut, effect="manual")
+def look_at_pack(call: Call) -> dict[str, Any]:
+    """扫码：是一盒，还是一箱（列出其中的小码；不知道时询问追溯平台）"""
+    return packing.look(call.database, call.actor, call.body["code"])
+
+
+@routes.post("/packing-lists", permission=WRITE, body=schemas.PackingListIn, out=schemas.PackingListOut, value=True)
+def import_packing_list(call: Call) -> dict[str, Any]:
+    """导入供应商的装箱文件（大码、小码）"""
+    return packing.import_list(call.session, call.actor, call.body["text"])
 
 
 @routes.get("/trace-uploads", permission=TRACE, query=schemas.UploadsQuery, out=schemas.UploadPage)

@@ -37,6 +37,12 @@ def listed(item: type[Schema]) -> type[Schema]:
     return Schema.from_dict({"items": fields.List(fields.Nested(item))}, name=f"{item.__name__}List")
 
 
+class ReasonIn(Schema):
+    """Why."""
+
+    reason = Text(required=True, min=2, max=200)
+
+
 class StoreOut(Schema):
     """A store."""
 

@@ -85,6 +85,7 @@ class PaperOut(PaperRowOut):
 
     origin_id = fields.Integer(allow_none=True)
     revision = fields.Integer()
+    end_reason = fields.String(allow_none=True)
     made_by = fields.Integer()
     amount = MoneyField()
     lines = fields.List(fields.Nested(PaperLineOut))
@@ -149,12 +150,6 @@ class ReceiveIn(ApproveIn):
     """What arrived; without lines: everything. ``refused_codes`` go back."""
 
     refused_codes = fields.List(Text(max=100), load_default=list)
-
-
-class ReasonIn(Schema):
-    """Why."""
-
-    reason = Text(required=True, min=2, max=200)
 
 
 class ProposalQuery(Schema):

@@ -34,6 +34,7 @@ class SheetOut(Schema):
     state = fields.String()
     state_name = fields.String()
     scope = fields.String()
+    end_reason = fields.String(allow_none=True)
     line_count = fields.Integer()
     counted = fields.Integer()
     merged = fields.Integer()

@@ -146,4 +146,42 @@ class IdOut(Schema):
     id = fields.Integer()
 
 
+class PackIn(Schema):
+    """A scanned code, large or small."""
+
+    code = Text(required=True, min=1, max=100)
+
+
+class BoxOut(Schema):
+    """A box and where it is; ``state`` empty: nobody has received it."""
+
+    code = fields.String()
+    drug_id = fields.Integer(allow_none=True)
+    state = fields.String()
+    text = fields.String()
+    store_id = fields.Integer(allow_none=True)
+
+
+class PackOut(BoxOut):
+    """What a scanned code is: a box, a carton with its boxes, or unknown with the reason."""
+
+    kind = fields.String()
+    boxes = fields.List(fields.Nested(BoxOut))
+    message = fields.String()
+
+
+class PackingListIn(Schema):
+    """A supplier's packing list: CSV with the head 大码,小码."""
+
+    text = Text(required=True, min=1, max=500_000, multiline=True)
+
+
+class PackingListOut(Schema):
+    """What came in; ``received_as_box``: large codes that somebody received as boxes before."""
+
+    cartons = fields.Integer()
+    boxes = fields.Integer()
+    received_as_box = fields.List(fields.String())
+
+
 UploadPage = paged(UploadOut)

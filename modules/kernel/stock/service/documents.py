@@ -23,7 +23,7 @@ from modules.kernel.masterdata import service as masterdata
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.stock import rules
 from modules.kernel.stock.models import Batch, StockDocument, StockDocumentCode, StockDocumentLine, Store
-from modules.kernel.stock.service import ledger, notices, tracing
+from modules.kernel.stock.service import ledger, notices, packing, tracing
 from modules.kernel.stock.service.ledger import BatchQuantity, Document, Receipt
 
 SERIES = {kind: numbering.Series(f"stock_{kind}"[:40], f"{what.title}号", what.prefix + "{date:%y%m%d}{n:05d}", per_day=True)
@@ -144,9 +144,10 @@ def _fill(session: Session, paper: StockDocument, lines: Sequence[Mapping[str, A
     if not lines:
         errors.append(FieldError("lines", "请至少录入一行"))
     seen: set[str] = set()
+    packs = packing.known(session, [code for _, code in codes])
     for key, code in codes:
-        if (problem := rules.code_error(code)) or code in seen:
-            errors.append(FieldError(f"lines.{keys.index(key)}.codes", f"追溯码 {code}：{problem or '重复扫描'}"))
+        if problem := rules.code_error(code) or ("重复扫描" if code in seen else "") or packing.large_error(packs, code):
+            errors.append(FieldError(f"lines.{keys.index(key)}.codes", f"追溯码 {code}：{problem}"))
         seen.add(code)
     if errors:
         raise Invalid("stock.lines", "单据内容有误，请按提示修改", errors)
@@ -237,10 +238,10 @@ def _items(lines: Sequence[StockDocumentLine]) -> list[BatchQuantity]:
     return [BatchQuantity(line.id, line.batch_id, line.drug_id, abs(line.quantity)) for line in lines if line.batch_id]
 
 
-def cancel(session: Session, actor: Actor, document_id: int) -> StockDocument:
-    """Cancel a draft."""
+def cancel(session: Session, actor: Actor, document_id: int, *, reason: str) -> StockDocument:
+    """Cancel a draft; the reason stays on it."""
     paper = get(session, document_id)
-    step(session, actor, paper, "cancelled", [], acknowledged=True)
+    step(session, actor, paper, "cancelled", [], acknowledged=True, more={"end_reason": reason})
     return paper
 
 
@@ -264,7 +265,7 @@ def step(session: Session, actor: Actor, paper: StockDocument, target: str, line
              "changed_by_name": actor.name, **(more or {})}):
         raise changed(session, paper.id)
     audit.record(session, actor, f"stock.{paper.kind}.{target}", "stock_document", paper.id,
-                 {"number": paper.number, "acknowledged": acknowledged})
+                 {"number": paper.number, "acknowledged": acknowledged, **(more or {})})
 
 
 def changed(session: Session, document_id: int) -> Conflict:

@@ -267,13 +267,14 @@ def _may_post(actor: Actor, sheet: Stocktake, rows: Sequence[Any]) -> None:
             FieldError(f"lines.{r.position}", f"{r.name} {r.lot_no} 已占用 {r.reserved.normalize():f}") for r in short[:100]])
 
 
-def cancel(session: Session, actor: Actor, sheet_id: int) -> None:
-    """Cancel a sheet that is being counted; nothing moves."""
+def cancel(session: Session, actor: Actor, sheet_id: int, *, reason: str) -> None:
+    """Cancel a sheet that is being counted; nothing moves, and the reason stays on it."""
     get(session, sheet_id)
     if not portable.guarded_update(session, Stocktake, (Stocktake.id == sheet_id) & (Stocktake.state == "counting"),
-                                   {"state": "cancelled", "changed_at": now(session), "changed_by_name": actor.name}):
+                                   {"state": "cancelled", "end_reason": reason, "changed_at": now(session),
+                                    "changed_by_name": actor.name}):
         raise _ended(session, sheet_id)
-    audit.record(session, actor, "stocktake.cancel", "stocktake", sheet_id)
+    audit.record(session, actor, "stocktake.cancel", "stocktake", sheet_id, {"reason": reason})
 
 
 def merge(session: Session, actor: Actor, sheet_id: int, *, positions: Iterable[int], into: int) -> None:

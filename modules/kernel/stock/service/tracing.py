@@ -6,7 +6,7 @@ UPDATE on the code's row; the loser of a race is told who had it and when.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -25,6 +25,7 @@ from his_server.security import audit
 from modules.kernel.stock import rules
 from modules.kernel.stock.models import Batch, NoCodeEntry, StockBalance, TraceCode, TraceMove, TraceUpload
 from modules.kernel.stock.rules import Demand
+from modules.kernel.stock.service import packing
 from modules.kernel.stock.service.ledger import Document
 
 CHUNK = 500
@@ -72,9 +73,11 @@ def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def collect(session: Session, actor: Actor, store_id: int, document: Document, scans: Sequence[Scan]) -> int:
     """Take the codes of arriving packs into a store; returns how many. A pack that went back to its supplier may
-    come again. :raises Invalid: no code, or scanned twice. :raises Conflict: a code is in the house already (named).
+    come again. :raises Invalid: no code, scanned twice, or a carton's. :raises Conflict: a code is in the house
+    already (named).
     """
     _check([scan.code for scan in scans])
+    packing.refuse_large([scan.code for scan in scans], packing.known(session, [scan.code for scan in scans]))
     known = find(session, [scan.code for scan in scans])
     again = [(known[scan.code], scan) for scan in scans if scan.code in known]
     for code, scan in again:
@@ -100,20 +103,23 @@ def collect(session: Session, actor: Actor, store_id: int, document: Document, s
 
 
 def use(session: Session, actor: Actor, document: Document, line_id: int, drug_id: int, codes: Sequence[str], *,
-        store_id: int, quantity: Decimal, pack_size: Decimal | int) -> list[Used]:
+        store_id: int, quantity: Decimal, pack_size: Decimal | int, boxes: Collection[str] = ()) -> list[Used]:
     """Hand out packs of one document line by their codes; the last one may be split (TC-05).
 
     ``quantity`` is what the line hands out. A code that nobody collected at receipt is collected here, as a pack of
-    ``pack_size``. :raises Invalid: wrong drug, code scanned twice, too few or too many packs.
-    :raises Conflict: a pack was sold already, or is in another store (who, when).
+    ``pack_size``, if it is known to be a box's: by the platform, a packing list, or a person who looked (``boxes``).
+    :raises Invalid: wrong drug, code scanned twice, a carton's code, too few or too many packs.
+    :raises Conflict: a pack was sold already, or is in another store (who, when); nobody knows whether a code is a box's.
     """
     _check(codes)
-    known = find(session, codes)
+    known, packs_known = find(session, codes), packing.known(session, codes)
+    packing.refuse_large(codes, packs_known)
     for index, text in enumerate(codes):
         if text in known and known[text].drug_id != drug_id:
             raise Invalid("trace.drug", "追溯码不是该药品的，请核对药品", [FieldError(f"codes.{index}", "不是该药品的追溯码")])
     if missing := [text for text in codes if text not in known]:
         # never scanned at receipt: the pack is in our hands, so it is in the store
+        _sure(session, actor, document, [text for text in missing if text not in packs_known], boxes)
         at = now(session)
         portable.upsert(session, TraceCode, [
             {"id": key, "code": text, "drug_id": drug_id, "batch_id": None, "store_id": store_id, "state": "in_stock",
@@ -135,6 +141,18 @@ def use(session: Session, actor: Actor, document: Document, line_id: int, drug_i
     _write(session, actor, "use", document, store_id, None, [
         (code.id, drug_id, share, line_id) for code, share in zip(packs, shares, strict=True)])
     return [Used(code.code, code.batch_id, share) for code, share in zip(packs, shares, strict=True)]
+
+
+def _sure(session: Session, actor: Actor, document: Document, codes: Sequence[str], boxes: Collection[str]) -> None:
+    """Whether codes are boxes' that nobody knows anything of: a person who has the pack in hand says so, and is written down.
+
+    :raises Conflict: nobody said so.
+    """
+    if unsure := [code for code in codes if code not in boxes]:
+        raise Conflict("trace.uncollected", f"追溯码 {'、'.join(unsure[:3])} 没有在入库时采集过，不能确定是一盒还是一箱，"
+                       "请核对实物：确为一盒的请确认，是箱码的请逐盒扫小码", [FieldError("boxes", code) for code in unsure])
+    if codes:
+        audit.record(session, actor, "trace.box", document.kind, document.id, {"codes": list(codes)})
 
 
 def used(session: Session, document: Document, line_id: int) -> dict[int, Decimal]:

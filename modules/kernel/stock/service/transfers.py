@@ -76,7 +76,7 @@ def approve(session: Session, actor: Actor, requisition_id: int,
 def refuse(session: Session, actor: Actor, requisition_id: int, reason: str) -> StockDocument:
     """Refuse a requisition with a reason."""
     paper = documents.get(session, requisition_id)
-    documents.step(session, actor, paper, "refused", [], acknowledged=True, more={"reason": reason})
+    documents.step(session, actor, paper, "refused", [], acknowledged=True, more={"end_reason": reason})
     return paper
 
 

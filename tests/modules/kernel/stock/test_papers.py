@@ -170,3 +170,24 @@ def test_stock_never_goes_below_zero(house: House, keys_dir: Path, actor: Actor)
     calls = [(place_of(house.db, keys_dir), actor, house.ids["warehouse"], house.ids["A1"])] * 4
     assert sum(run_all(_lose, calls)) == 240
     assert house.stock("warehouse") == [("B2", "10盒")] and house.findings() == []
+
+
+@pytest.mark.requirement("TC-07")
+def test_a_paper_is_cancelled_or_refused_with_a_reason_that_stays(house: House) -> None:
+    made = paper(house, "stock_in", [{"drug_id": house.ids["drug"], "lot_no": "C3", "expiry": "2027-12-31",
+                                      "pack_cost": "8", "quantity": "24"}])
+    path = f"stock/papers/{made['id']}/cancel"
+    for wrong in ({}, {"reason": ""}, {"reason": "x"}, {"reason": "长" * 201}):
+        answer = house.post("keeper", path, wrong)
+        assert answer.status_code == 422 and answer.json["errors"][0]["field"] == "reason", wrong
+    gone = house.ok(house.post("keeper2", path, {"reason": "录入错误"}))
+    assert (gone["state_name"], gone["end_reason"], gone["changed_by_name"]) == ("已作废", "录入错误", "李库管")
+    house.refused(house.post("keeper", path, {"reason": "录入错误"}), 409, "stock.document_state")
+    asked = paper(house, "requisition", [{"drug_id": house.ids["drug"], "quantity": "24"}], "pharmacist",
+                  store_id=house.ids["pharmacy"], other_store_id=house.ids["warehouse"], reason="门诊量大")
+    house.ok(house.post("pharmacist", f"stock/papers/{asked['id']}/submit"))
+    assert house.post("keeper", f"stock/papers/{asked['id']}/refuse", {}).status_code == 422
+    house.ok(house.post("keeper", f"stock/papers/{asked['id']}/refuse", {"reason": "药库缺货"}))
+    shown = house.ok(house.get("pharmacist", f"stock/papers/{asked['id']}"))
+    assert (shown["reason"], shown["end_reason"], shown["changed_by_name"]) == ("门诊量大", "药库缺货", "王库管")
+    assert house.findings() == []

@@ -168,3 +168,15 @@ def test_posting_while_others_dispense_and_count(house: House, keys_dir: Path, a
     results = run_all(_work, [(place_of(house.db, keys_dir), actor, house.ids, key, n) for n in range(4)])
     assert sum(r["posted"] for r in results) == 1, results
     assert house.findings() == []
+
+
+def test_a_sheet_is_cancelled_with_a_reason_that_stays(house: House) -> None:
+    key = sheet(house)
+    path = f"stock/sheets/{key}/cancel"
+    for wrong in ({}, {"reason": " "}, {"reason": "错"}):
+        answer = house.post("keeper", path, wrong)
+        assert answer.status_code == 422 and answer.json["errors"][0]["field"] == "reason", wrong
+    gone = house.ok(house.post("keeper2", path, {"reason": "制单范围有误"}))
+    assert (gone["state_name"], gone["end_reason"], gone["changed_by_name"]) == ("已作废", "制单范围有误", "李库管")
+    late = house.refused(house.post("keeper", path, {"reason": "制单范围有误"}), 409, "stocktake.ended")
+    assert "李库管" in late["message"]
