@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from his_server.module import Check, Job, LiveTopic, MenuItem, Module, Permission
+from his_server.security import events
 from modules.kernel.stock.queries import invariants, notices
 from modules.kernel.stock.routes import ADJUST, COUNT, NOTICES, SUPPLY, TRACE, VIEW, WRITE, routes
 from modules.kernel.stock.routes import lists as lists
@@ -11,6 +12,11 @@ from modules.kernel.stock.routes import sheets as sheets
 from modules.kernel.stock.routes import traces as traces
 from modules.kernel.stock.service import documents, snapshots, stocktake
 from modules.kernel.stock.service.notices import NOTICE_SERIES
+
+events.name_events({
+    "trace.none": "无追溯码发药", "trace.box": "确认未采集的追溯码为一盒", "trace.packing": "查询大码装箱关系",
+    "trace.list": "导入装箱文件",
+    "trace.delete_upload": "删除追溯上传", "stocktake.merge": "合并批号", "stocktake.cancel": "作废盘点单"})
 
 module = Module(
     name="kernel.stock",

@@ -169,7 +169,8 @@ def test_a_suppliers_packing_list_says_the_same(house: House) -> None:
     wrong = (("箱码,盒码\nA,B", "第一行"), ("大码,小码", "没有数据"), ("大码,小码\n123456", "第 2 行：应有"),
              ("大码,小码\n123456,12", "第 2 行：追溯码应为"), ("大码,小码\n\n123456,123456", "第 3 行：大码与小码相同"),
              ("大码,小码\n123456,654321\n123457,654321", "第 3 行：小码 654321 重复"),
-             ("大码,小码\n123456,654321\n654321,123456", "装在自己里面"),
+             ("大码,小码\n123456,654321\n654321,123456", "装在自己里面"), ("大码,小码\n\"" + "1" * 140_000, "不是 CSV"),
+             ("大码,小码\n" + "\n".join(f"{n + 1:06d},{n:06d}" for n in range(6)), "超过 5 层"),
              ("大码,小码\n" + "\n".join(f"123456,{n:08d}" for n in range(5001)), "超过 5000"))
     for text, word in wrong:
         answer = house.refused(post(text), 422, "trace.list")
@@ -182,12 +183,13 @@ def test_a_suppliers_packing_list_says_the_same(house: House) -> None:
         assert house.ok(post(good)) == {"cartons": 2, "boxes": 7, "received_as_box": []}
         assert [one["code"] for one in look(house)["boxes"]] == sorted([*BOXES[5:], *BOXES[:2]])
     assert look(house, MIDDLE)["text"] == "内有 5 盒" and look(house, BOXES[0])["kind"] == "box"
-    # the middle pack again, by itself: it stays in its carton
+    # the middle pack again, by itself: it stays in its carton; and the carton by itself: the middle pack stays one
     house.ok(post("大码,小码\n" + "\n".join(f"{MIDDLE},{code}" for code in BOXES[5:])))
-    assert len(look(house)["boxes"]) == 7
+    house.ok(post(f"大码,小码\n{CARTON},{MIDDLE}"))
+    assert len(look(house)["boxes"]) == 7 and look(house, MIDDLE)["kind"] == "carton"
     assert post(good, "doctor").status_code == 403
     with house.db.begin(write=False) as session:
-        assert len(list(session.scalars(select(AuditRow).where(AuditRow.event == "trace.list")))) == 3
+        assert len(list(session.scalars(select(AuditRow).where(AuditRow.event == "trace.list")))) == 4
 
 
 @pytest.mark.requirement("R1")

@@ -26,6 +26,8 @@ from modules.kernel.stock.models import TraceCode, TracePack
 from modules.kernel.stock.ports import PACKING, Packed, Packing, PackingPort
 
 CHUNK = 500
+DEEPEST = 5
+"""Levels of packing above a box."""
 MOST_CODES = 5000
 """Small codes of one pack, and codes of one packing list."""
 
@@ -148,7 +150,10 @@ def import_list(session: Session, actor: Actor, text: str) -> dict[str, Any]:
 
     :raises Invalid: lines are wrong, each named; nothing is taken in then.
     """
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text.lstrip("\ufeff")))]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text.lstrip("\ufeff")))]
+    except csv.Error as error:
+        raise Invalid("trace.list", "装箱文件不是 CSV，请核对", [FieldError("text", "不是 CSV")]) from error
     if not rows or rows[0][:2] != ["大码", "小码"]:
         raise Invalid("trace.list", "装箱文件的第一行应为：大码,小码", [FieldError("text", "第一行应为：大码,小码")])
     parents: dict[str, str] = {}
@@ -165,8 +170,9 @@ def import_list(session: Session, actor: Actor, text: str) -> dict[str, Any]:
     if errors:
         raise Invalid("trace.list", f"装箱文件有误：{errors[0].message}", errors[:50])
     large = set(parents.values())
+    opened = {code for code, smallest in known(session, parents).items() if not smallest}  # an earlier list opened it
     keep(session, [*(Packed(code, parents.get(code), False) for code in large),
-                   *(Packed(code, parent, True) for code, parent in parents.items() if code not in large)], "file")
+                   *(Packed(code, parent, code not in opened) for code, parent in parents.items() if code not in large)], "file")
     wrong = [one["code"] for one in _placed(session, sorted(large)) if one["state"]]
     counts = {"cartons": len(large), "boxes": len(parents.keys() - large)}
     audit.record(session, actor, "trace.list", "trace_pack", "", {**counts, "received_as_box": len(wrong)})
@@ -191,9 +197,9 @@ def _wrong_whole(parents: dict[str, str]) -> str:
     if len(parents) > MOST_CODES:
         return f"超过 {MOST_CODES} 个小码，请分成几个文件"
     for code in parents:
-        above, steps = parents[code], 0
-        while above in parents and steps <= len(parents):
-            above, steps = parents[above], steps + 1
-        if steps > len(parents):
-            return f"{code} 装在自己里面"
+        above, levels = code, 0
+        while above in parents and levels <= DEEPEST:
+            above, levels = parents[above], levels + 1
+        if levels > DEEPEST:
+            return f"{code} 的包装超过 {DEEPEST} 层，或装在自己里面"
     return ""
