@@ -66,6 +66,10 @@ def test_a_carton_opens_into_its_boxes_and_each_goes_out_once(world: World, tmp_
     assert {one["text"] for one in scan(world, MIDDLE)["boxes"]} == {"已发出"}
     again = act(world, second, "dispense", coded(world, second, inside[2]))
     assert again.status_code == 409 and again.json["code"] == "trace.state"
+    # the carton that the middle pack lies in: nobody opened it yet, but a box it is not
+    carton = act(world, second, "dispense", {**coded(world, second, CARTON), "boxes": [CARTON]})
+    assert (carton.status_code, carton.json["code"]) == (422, "trace.large")
+    assert scan(world, BOXES[0])["kind"] == "box" and len(scan(world, CARTON)["boxes"]) == 10
     world.ok(act(world, second, "dispense", coded(world, second, BOXES[0])))
     assert world.findings() == []
 
