@@ -2841,3 +2841,18 @@ ALTER TABLE goods_receipt ADD cancel_reason VARCHAR(200 CHAR);
 ALTER TABLE purchase_order ADD end_reason VARCHAR(200 CHAR);
 ALTER TABLE refund_approval ADD decision_note VARCHAR(200 CHAR);
 UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
+-- Running upgrade 0005 -> 0006
+CREATE TABLE trace_pack (
+    code VARCHAR(100 CHAR) NOT NULL,
+    parent VARCHAR(100 CHAR),
+    smallest BIT NOT NULL,
+    source VARCHAR(10 CHAR) NOT NULL,
+    seen_at TIMESTAMP(6) NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_pack PRIMARY KEY (id),
+    CONSTRAINT uq_trace_pack_code UNIQUE (code)
+);
+CREATE INDEX ix_trace_pack_parent ON trace_pack (parent);
+ALTER TABLE stock_document ADD end_reason VARCHAR(200 CHAR);
+ALTER TABLE stocktake ADD end_reason VARCHAR(200 CHAR);
+UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';

@@ -2847,3 +2847,20 @@ ALTER TABLE purchase_order ADD COLUMN end_reason VARCHAR(200);
 ALTER TABLE refund_approval ADD COLUMN decision_note VARCHAR(200);
 UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
 COMMIT;
+BEGIN;
+-- Running upgrade 0005 -> 0006
+CREATE TABLE trace_pack (
+    code VARCHAR(100) NOT NULL,
+    parent VARCHAR(100),
+    smallest BOOLEAN NOT NULL,
+    source VARCHAR(10) NOT NULL,
+    seen_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_pack PRIMARY KEY (id),
+    CONSTRAINT uq_trace_pack_code UNIQUE (code)
+);
+CREATE INDEX ix_trace_pack_parent ON trace_pack (parent);
+ALTER TABLE stock_document ADD COLUMN end_reason VARCHAR(200);
+ALTER TABLE stocktake ADD COLUMN end_reason VARCHAR(200);
+UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
+COMMIT;

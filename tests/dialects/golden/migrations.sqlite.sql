@@ -3265,3 +3265,24 @@ ALTER TABLE refund_approval ADD COLUMN decision_note VARCHAR(200);
 UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
 
 INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
+
+CREATE TABLE trace_pack (
+    code VARCHAR(100) NOT NULL,
+    parent VARCHAR(100),
+    smallest BOOLEAN NOT NULL,
+    source VARCHAR(10) NOT NULL,
+    seen_at DATETIME NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_pack PRIMARY KEY (id),
+    CONSTRAINT uq_trace_pack_code UNIQUE (code)
+);
+
+CREATE INDEX ix_trace_pack_parent ON trace_pack (parent);
+
+ALTER TABLE stock_document ADD COLUMN end_reason VARCHAR(200);
+
+ALTER TABLE stocktake ADD COLUMN end_reason VARCHAR(200);
+
+UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
+
+INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;

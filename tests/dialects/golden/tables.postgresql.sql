@@ -2660,6 +2660,7 @@ CREATE TABLE stock_document (
     other_store_id BIGINT,
     origin_id BIGINT,
     reason VARCHAR(200) NOT NULL,
+    end_reason VARCHAR(200),
     strict BOOLEAN NOT NULL,
     line_count INTEGER NOT NULL,
     revision INTEGER NOT NULL,
@@ -2774,6 +2775,7 @@ CREATE TABLE stocktake (
     store_id BIGINT NOT NULL,
     state VARCHAR(12) NOT NULL,
     scope VARCHAR(100) NOT NULL,
+    end_reason VARCHAR(200),
     line_count INTEGER NOT NULL,
     made_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     made_by BIGINT NOT NULL,
@@ -2931,6 +2933,18 @@ CREATE TABLE trace_move (
 CREATE INDEX ix_trace_move_code ON trace_move (code_id, moved_at);
 CREATE INDEX ix_trace_move_document ON trace_move (document_kind, document_id, line_id);
 CREATE INDEX ix_trace_move_upload ON trace_move (upload_id);
+
+CREATE TABLE trace_pack (
+    code VARCHAR(100) NOT NULL,
+    parent VARCHAR(100),
+    smallest BOOLEAN NOT NULL,
+    source VARCHAR(10) NOT NULL,
+    seen_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_trace_pack PRIMARY KEY (id),
+    CONSTRAINT uq_trace_pack_code UNIQUE (code)
+);
+CREATE INDEX ix_trace_pack_parent ON trace_pack (parent);
 
 CREATE TABLE trace_upload (
     serial VARCHAR(30) NOT NULL,
