@@ -101,7 +101,13 @@ def test_the_cashiers_part_of_the_journey(house: House, desk: Sit) -> None:
     at.see(paid["number"], ".detail")
     at.keys("F7")
     at.focused("退数量 阿莫西林胶囊")
-    at.type("1", "Alt+1")
+    at.type("19", "Alt+1")  # 1 would be possible, 19 is not
+    at.see("24.00", ".back li")
+    at.keys("F8")
+    at.see("退数量 阿莫西林胶囊：不能大于 1")
+    at.focused("退数量 阿莫西林胶囊")
+    at.keys("Control+a")
+    at.type("1")
     at.see("24.00", ".back li")
     at.keys("F8")
     at.see("退费成功")
@@ -299,6 +305,13 @@ def test_supplementary_items_are_charged_in_the_same_page(house: House, desk: Si
     at.see("胸部正位片", ".codebox-list")
     at.keys("Enter")
     at.focused("数量 第 1 行")
+    for wrong in ("-2", "2x", "1.2345"):  # a part of what was typed is no quantity
+        at.keys("Control+a")
+        at.type(wrong, "F4")
+        at.see("数量 第 1 行：")
+        at.focused("数量 第 1 行")
+    assert house.world.unpaid(person)["lines"] == []
+    at.keys("Control+a")
     at.type("2", "F4")
     at.see("已补录 1 项")
     at.see("121.10", ".payment .due")

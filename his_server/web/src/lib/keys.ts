@@ -3,6 +3,7 @@ import {
   getCurrentInstance, inject, onActivated, onBeforeUnmount, onDeactivated, provide, ref, shallowReactive, toValue, watch,
   type InjectionKey, type MaybeRefOrGetter, type Ref,
 } from 'vue'
+import { misread } from './misread'
 
 export interface Shortcut {
   /** "F8", "Ctrl+Enter", "Alt+N", "/", "?" . Letters alone are not allowed: people type. */
@@ -183,7 +184,7 @@ export const enterNext = {
       if (event.key !== 'Enter' || event.isComposing || event.keyCode === 229 || event.defaultPrevented) return
       if (event.ctrlKey || event.altKey || /^(BUTTON|TEXTAREA|A)$/.test(target.tagName)) return
       event.preventDefault()
-      moveOn(container, target, event.shiftKey ? -1 : 1, () => state.enterDone?.())
+      moveOn(container, target, event.shiftKey ? -1 : 1, () => !misread(target) && state.enterDone?.())
     })
   },
   updated(container: HTMLElement, binding: { value?: () => void }) {
