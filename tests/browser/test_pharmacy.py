@@ -111,6 +111,21 @@ def test_the_doctor_prescribes_requests_and_cancels(house: House, desk: Sit, dia
     at.see("已作废", ".orders")
     assert [p["state"] for p in _orders(house, encounter)["prescriptions"]] == ["cancelled"]
 
+    # a place for one person beyond the session's capacity, given and taken back, both with a reason
+    at.menu("加号")
+    at.on_screen(".btn:enabled", "加号")
+    at.keys("F4")
+    at.focused("查找病人")
+    at.type("zhy", "Enter")
+    at.see("给 曾海燕 加号", ".modal-box")
+    at.focused("原因")
+    at.keys("Alt+1", "Enter")
+    at.see("待挂号", "[aria-label=加号]")
+    at.keys("F7")
+    at.focused("撤回原因")
+    at.keys("Alt+1", "Enter")
+    at.see("已撤回", "[aria-label=加号]")
+
 
 @pytest.mark.requirement("M1.8")
 def test_the_technician_confirms_and_takes_back(house: House, desk: Sit) -> None:

@@ -40,8 +40,10 @@ class Room:
             session.flush()
             ids.update(saline=saline.id, penicillin=penicillin.id)
             ids.update({seat.code: seat.id for seat in session.query(InfusionSeat).all()})
+            place = make.make_department(session, name="输液室", kind="护理", outpatient=False)
             for who, role in (("nurse", "infusion_nurse"), ("nurse2", "infusion_nurse"), ("er", "emergency_nurse")):
-                user = make_user(session, role, name={"nurse": "罗护士", "nurse2": "朱护士", "er": "杜护士"}[who])
+                user = make_user(session, role, name={"nurse": "罗护士", "nurse2": "朱护士", "er": "杜护士"}[who],
+                                 department_id=place.id)
                 ids[f"user_{who}"] = user.id
         self.sign_in("nurse", "nurse2", "er")
 
