@@ -19,7 +19,17 @@ class Platform:
     def __init__(self, line: Any, settings: Settings, hospital_code: str) -> None:
         self.line, self.settings, self.hospital_code = line, settings, hospital_code
 
-    def send(self, number: str, message: Message) -> Outcome:
+    # Named as the platform's services: by these the log is searched.
+
+    def OutPatientInfoAdd(self, number: str, message: Message) -> Outcome:
+        """A registration."""
+        return self._send(message)
+
+    def OutPatientInfoUpdate(self, number: str, message: Message) -> Outcome:
+        """Its move, cancellation or restoring."""
+        return self._send(message)
+
+    def _send(self, message: Message) -> Outcome:
         """One message. The platform de-duplicates by its id, so that a repeat does no harm."""
         text = mapping.message(message, self.hospital_code, self.settings.receiver)
         answer = self.line.exchange("POST", "/", mapping.envelope(message.action, text), HEADERS)

@@ -37,7 +37,7 @@ def tell(database: Database, event: Event) -> None:
     with database.begin(write=False) as session:
         message = _message(session, event, identity=port.settings.identity)
     with about(person_id=event.payload["person_id"], business_key=message.number):
-        answer = port.send(message.number, message)
+        answer = getattr(port, message.action)(message.number, message)
     if answer.state != CONFIRMED:
         raise Refused(answer.message or "平台拒绝接收")
 

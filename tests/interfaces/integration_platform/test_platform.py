@@ -11,6 +11,8 @@ from sqlalchemy import select
 from his_server.clock import ManualClock
 from his_server.messaging.outbox import Delivery
 from interfaces.hub.calls import observed
+from interfaces.hub.manifests import all_manifests
+from interfaces.hub.models import InterfaceCall
 from interfaces.hub.simulating import Rule
 from interfaces.integration_platform import mapping, module, subscriptions
 from interfaces.integration_platform.client import Platform
@@ -47,6 +49,10 @@ def test_a_registration_its_move_and_its_cancellation_arrive_in_order(peer: Peer
     held = peer.look("/registrations")
     assert [(row["number"], row["status"]) for row in held] == [(made["registration_number"], "cancelled")]
     assert held[0]["slot"].startswith(f"{other}/") and held[0]["slot"] != first_slot
+    with peer.world.db.begin(write=False) as session:  # the log goes by the platform's own names (A3)
+        logged = list(session.scalars(select(InterfaceCall.operation).order_by(InterfaceCall.started_at, InterfaceCall.id)))
+    assert logged == ["OutPatientInfoAdd", "OutPatientInfoUpdate", "OutPatientInfoUpdate"]
+    assert set(logged) == set(dict(all_manifests()["integration_platform"].operations))
 
 
 @pytest.mark.requirement("H12", "M1.10")
