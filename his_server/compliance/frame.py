@@ -36,6 +36,8 @@ NEEDS = {
 """What a check may need of the target → what to give the command."""
 SHOWN = 400
 """Longest piece of evidence, in characters."""
+TOLD = 80
+"""How much of what was seen stands in the reason."""
 
 
 class NotRun(Exception):
@@ -158,5 +160,6 @@ def judge(entry: Entry, evidence: Evidence) -> Result:
         return Result(entry, NOT_RUN, missing or "没有得到任何证据", evidence)
     else:
         verdict = PARTLY if bad or evidence.missing else GOOD
-    reason = "；".join([*(seen.asked for seen in bad), *([missing] if missing else [])])
+    told = [f"未满足：{seen.asked}" + (f"（{seen.saw[:TOLD]}）" if seen.saw else "") for seen in bad]
+    reason = "；".join([*told, *([missing] if missing else [])])
     return Result(entry, verdict, reason, evidence)

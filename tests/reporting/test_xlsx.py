@@ -120,3 +120,12 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Any) -> None:
         return top
     peak(10)
     assert peak(2000) < peak(500) * 1.5
+
+
+@pytest.mark.requirement("PR-07")
+def test_who_takes_it_away_stands_on_each_printed_page_and_in_the_file() -> None:
+    book, data = written(REPORT, rows(2), stamp="冯 & 财务 2026-03-02 08:00")
+    assert book.properties.creator == "冯 & 财务 2026-03-02 08:00"
+    assert "&amp;R导出：冯 &amp;&amp; 财务 2026-03-02 08:00" in sheet_xml(data)
+    bare, data = written(REPORT, rows(2))
+    assert not bare.properties.creator and "导出" not in sheet_xml(data)

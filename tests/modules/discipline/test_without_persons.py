@@ -16,17 +16,16 @@ from his_server.actor import SYSTEM
 from his_server.cli import main
 from his_server.db import Database
 from his_server.security.audit import AuditRow
-from modules.discipline import rules
+from modules.discipline import cli, rules
 from modules.kernel.patients.service import access
 from tests.factories import insured as make
 from tests.factories.hospital import World
 
 
 @pytest.fixture
-def export(world: World, db_url: str, keys_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def export(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs the command on the world's database; the exit code, what it said, and the files."""
-    monkeypatch.setenv("HIS_DATA_DIR", str(keys_dir))
-    monkeypatch.setenv("HIS_DATABASE_URL", db_url)
+    monkeypatch.setattr(cli, "the_database", lambda: world.db)
 
     def run(name: str, *more: str) -> tuple[int, str, dict[str, list[dict[str, str]]]]:
         folder = tmp_path / name
