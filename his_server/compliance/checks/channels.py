@@ -14,8 +14,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from crypto import get_provider
-from his_server.compliance.checks.insurance import NEEDS, at_noon, told
+from his_server.compliance.checks.insurance import NEEDS, at_noon
 from his_server.compliance.checks.journey import CODE, WINDOW
+from his_server.compliance.checks.tracing import told
 from his_server.compliance.client import Answer
 from his_server.compliance.frame import Evidence, check
 from his_server.compliance.peers import peer

@@ -32,9 +32,14 @@ def _looker(target: Target) -> Visitor:
 @check("PR-02", "http", "accounts")
 def labels(target: Target, seen: Evidence) -> None:
     """A file of level 5 is shut for who doesn't treat the person; an emergency opens it for a time, with a reason."""
-    person, looker = target.another_patient(), _looker(target)
+    number = target.markers["phone"][:5] + "996" + target.markers["phone"][-3:]
+    name = f"分级测试{target.mark}"
+    person, looker = target.another_patient(name=name, phone=number), _looker(target)
     seen.see(looker.get(f"/api/patients/{person}").status == 200, "未加标记时可以打开", 200)
     _protect(target, person, level=5, kinds=["hiv"])
+    listed = looker.get(f"/api/patients?q={number}").good("检索病人")["items"]
+    shown = [one["name"] for one in listed]
+    seen.see(name not in shown, "无诊疗关系者检索到五级病人时看不到完整姓名（封存者才不出现在名单）", shown, vital=False)
     for part in PARTS:
         answer = looker.get(f"/api/patients/{person}{part}")
         seen.see(answer.status == 403, f"五级病人：无诊疗关系者打不开 {part or '档案'}", f"{answer.status} {answer.code}")

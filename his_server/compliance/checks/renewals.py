@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from his_server.compliance.checks.insurance import told
 from his_server.compliance.checks.journey import WINDOW, Patient, examined, patient
 from his_server.compliance.checks.orders import open_session
+from his_server.compliance.checks.tracing import told
 from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.target import Target
 
