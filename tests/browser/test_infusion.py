@@ -45,6 +45,11 @@ def test_a_nurse_receives_seats_prepares_starts_looks_and_finishes(house: House,
     at.page.locator("[aria-label='作废 胸部正位片']").focus()
     at.keys("Enter")
     at.focused("作废原因")
+    # the question lies on top of the dialog that asks it
+    at.until("""() => {
+      const question = document.activeElement.closest('.modal-box'), place = question.getBoundingClientRect()
+      return question.contains(document.elementFromPoint(place.left + place.width / 2, place.bottom - 20))
+    }""")
     at.keys("Alt+1", "Enter")
     at.until("() => !document.querySelector('[aria-label=未缴费的补费]')")
     assert house.world.unpaid(paid["person"])["lines"] == []
