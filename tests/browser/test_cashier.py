@@ -269,6 +269,11 @@ def test_a_large_refund_waits_for_a_second_person(house: House, desk: Sit) -> No
     cashier.see("须经他人审批")
     cashier.keys("F8")
     cashier.see("已提交退费审批")
+    cashier.until("() => !document.querySelector('.modal-box')")
+    cashier.keys("Alt+y")
+    cashier.focused("我的退费审批")
+    cashier.see("待审批", ".modal-box")
+    cashier.keys("Escape")
 
     finance = desk(house.cookie_of("finance"))
     finance.menu("退费审批")

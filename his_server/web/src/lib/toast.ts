@@ -13,6 +13,8 @@ export const toasts = reactive<Toast[]>([])
 let next = 1
 
 function show(tone: Toast['tone'], text: string, detail?: string, trace?: string): void {
+  const told = toasts.find((one) => one.tone === tone && one.text === text && one.detail === detail)
+  if (told) dismiss(told.id) // said once more, not twice
   const toast: Toast = { id: next++, tone, text, detail, trace }
   toasts.push(toast)
   if (toasts.length > 4) toasts.shift()
