@@ -24,7 +24,7 @@ from his_server import startup
 from his_server.actor import SYSTEM
 from his_server.cli import main
 from his_server.compliance import peers
-from his_server.compliance.checks import recovery
+from his_server.compliance.checks import crypto_integrity, recovery
 from his_server.compliance.checks.program import tree_digest
 from his_server.compliance.client import Account, Answer
 from his_server.compliance.frame import Result, catalogue
@@ -288,6 +288,7 @@ def _no_host(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         monkeypatch.setattr(recovery.os, "kill", lambda pid, number: None)
         house: House = request.getfixturevalue("house")
         worker = Worker(house.db, house.app.extensions["his_hospital"])
+        monkeypatch.setattr(crypto_integrity, "SEALED", 1)
         monkeypatch.setattr(peers, "pause", lambda: (worker.step(), time.sleep(0.2)))
 
 

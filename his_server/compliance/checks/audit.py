@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from his_server.compliance.checks.access import unmasked
-from his_server.compliance.checks.journey import WINDOW, hand_out, patient, two_pharmacists
+from his_server.compliance.checks.journey import WINDOW, hand_out, patient, two_pharmacists, units
 from his_server.compliance.checks.patients import exportable
 from his_server.compliance.checks.prescribing import catalogue_of
 from his_server.compliance.client import Answer
@@ -116,7 +116,8 @@ def _work(target: Target) -> None:
         pack = Decimal(drug["pack_size"])
         hand_out(target, who.pay(who.order(drug, pack)).prescription, pharmacists).good("发药")
         bill = who.pay(who.order(drug, pack, check_reason="合规测试"))
-        who.refund(bill, bill.settlement["lines"][0], pack).good("退费")
+        line = bill.settlement["lines"][0]
+        who.refund(bill, line, units(line)).good("退费")
     priced = catalogue_of(target).drugs["慢病药"]
     price = {"price": "11", "valid_from": target.today, "reason": "合规测试"}
     clerk.post(f"/api/masterdata/drugs/{priced}/prices", price).good("调价")

@@ -117,6 +117,7 @@ def label(target: Target, seen: Evidence) -> None:
 def stored_integrity(target: Target, seen: Evidence) -> None:
     """Amounts, quantities and audit rows that were altered or deleted are each named; so is a tail that was cut off."""
     db = target.db
+    until(lambda: not db.count("outbox_delivery", state=["waiting", "sending"]), SEALED)  # or the worker takes forged figures up
     edits: list[tuple[str, str, Row, dict[str, Any]]] = []
     for name, column, what in (
         ("charge_line", "amount", "收费明细金额"),

@@ -45,7 +45,7 @@ UPLOAD_SECONDS = 180
 def cut_lines(target: Target, seen: Evidence) -> None:
     """Whichever transaction's answer is lost: in the end settled on both sides or on neither, each message numbered once."""
     line = peer(target, "nhsa")
-    before = target.db.count("nhsa_message")
+    before, uneven = target.db.count("nhsa_message"), _uneven(target)
     for fault, infno in FAULTS:
         what = f"{infno} {fault}"
         with member(target, line) as who:
@@ -73,8 +73,14 @@ def cut_lines(target: Target, seen: Evidence) -> None:
     wrong = [one for one in numbers if len(one) != 30 or not one[12:].isdigit() or not HOSPITAL.fullmatch(one[:12])]
     seen.see(len(made) > before and len(set(numbers)) == len(numbers) and not wrong,
              "报文编号唯一：机构编号＋时间＋序号，共 30 位", wrong[:3] or f"{len(numbers)} 个")
-    done = target.his("balance")
-    seen.see(done.code == 0, "账目核对为平", done.out.splitlines()[-1] if done.out else done.code)
+    more = sorted(_uneven(target) - uneven)
+    seen.see(not more, "账目核对没有因此出现不平", more[:3] or "没有")
+
+
+def _uneven(target: Target) -> set[str]:
+    """What ``his-server balance`` finds."""
+    out = target.his("balance").out.splitlines()
+    return {line.strip() for line in out if line.strip() and not line.startswith(("平", "共"))}
 
 
 def _cut_reversal(target: Target, line: Peer, seen: Evidence) -> None:
