@@ -62,6 +62,7 @@ class Updating:
         until = time.monotonic() + 600
         while not out.with_suffix(".ready").exists() and time.monotonic() < until and client.poll() is None:
             time.sleep(0.3)
+        assert out.with_suffix(".ready").exists(), "no load: " + (client.communicate()[1].decode(errors="replace")[-2000:] if client.poll() else "")
         time.sleep(3)
         begun = time.monotonic()
         try:
