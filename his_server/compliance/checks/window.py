@@ -59,7 +59,7 @@ def _decided(target: Target, seen: Evidence) -> None:
         decide = f"{WINDOW}/approvals/{asked.good('申请退费审批')['id']}/decide"
         own = cashier.post(decide, {"approve": True})
         seen.see(own.status == 403, "申请人自己审批被拒绝", f"{own.status} {own.code}")
-        other = approver.post(decide, {"approve": False})
+        other = approver.post(decide, {"approve": False, "note": "合规测试，不批准"})
         seen.see(
             other.status == 200, "另一人可以审批（驳回）", f"{other.status} {other.json.get('message', '')}"
         )
