@@ -289,8 +289,11 @@ def test_the_whole_task_of_a_pharmacist_by_keyboard(house: House, desk: Sit) -> 
     at.see("调配 周药师", "[aria-label=审核调配核对]")
     at.allow("409 (CONFLICT)")
     at.keys("F8")
-    _asked(at, "81234567890123450012")  # nobody scanned these at receipt: the pharmacist looks whether each is one box
+    # nobody scanned these at receipt: the pharmacist looks whether each is one box, and no scanner's Enter says so
+    at.see("81234567890123450012", "[role=dialog]")
     at.keys("Enter")
+    at.see("是一盒才能发出", "[role=dialog]")
+    at.keys("Alt+y")
     at.see(f"已发药：顾晓东 {made['number']}")
     with world.db.begin(write=False) as session:
         found = tracing.find(session, ["81234567890123450011", "81234567890123450012"])

@@ -6,6 +6,8 @@ export interface Question {
   yes?: string
   no?: string
   tone?: 'plain' | 'bad'
+  /** The key that says yes where Enter mustn't: a scanner ends each code with it. */
+  key?: string
   /** Asks for a reason of at least two characters; the answer is that text. */
   reason?: { label: string; suggestions?: string[] }
 }
@@ -29,7 +31,7 @@ function ask(question: Question): Promise<string | null> {
   })
 }
 
-/** Asks before something that can't be undone. Enter is yes, Esc is no. */
+/** Asks before something that can't be undone. Enter (or `key`) is yes, Esc is no. */
 export async function confirm(question: Question): Promise<boolean> {
   return (await ask(question)) !== null
 }
