@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 
 from his_server.actor import SYSTEM
+from his_server.clock import HOSPITAL_ZONE
 from modules.kernel.scheduling.models import ClinicSession, Registration
 from tests.browser.driving import Desk, House
 
@@ -101,3 +102,12 @@ def test_booked_moved_cancelled_and_counted(house: House, desk: Sit) -> None:
     at.keys("Home", "Enter")
     at.on_screen(".page-head h1", "科室已挂号病人明细表")
     at.see("詹**")
+
+
+@pytest.mark.parametrize(("at_hour", "told"), [(9, "可挂"), (19, "时段已过")])
+def test_nobody_is_led_to_a_period_that_is_over(house: House, desk: Sit, at_hour: int, told: str) -> None:
+    """A morning's session in the evening: sold only by whoever looks."""
+    at = desk(house.hire("cashier", "registrar", name="钱收费"))
+    at.page.clock.set_fixed_time(datetime.combine(house.world.db.clock.today(), time(at_hour, 40), HOSPITAL_ZONE))
+    at.menu("挂号")
+    at.see(told, "[aria-label=今日号源]")

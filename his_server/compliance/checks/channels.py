@@ -28,7 +28,8 @@ UNPAID = CODE[:-4] + "0003"
 """A payer's code with which the stand-in takes nothing and gives no answer."""
 OPEN = ("open", "pending")
 NOTICE = "/api/open/med-mobile-pay/notify"
-APP, SECRET = "43AF047BBA47FC8A1AE8EFB232BDBBCB", "4117E877F5FA0A0188891283E4B617D5"
+APP = "43AF047BBA47FC8A1AE8EFB232BDBBCB"
+SECRET = "4117E877F5FA0A0188891283E4B617D5"
 """The platform's published test values, which the product uses towards its stand-in."""
 SIGNED = ("appId", "data", "encType", "signType", "timestamp", "transType", "version")
 

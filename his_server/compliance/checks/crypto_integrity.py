@@ -170,7 +170,8 @@ def _cut_tail(target: Target, seen: Evidence) -> None:
         newest = max((row["number"] for row in cut.rows("security_seal_checkpoint", chain="audit")), default=0)
         cut.remove("security_seal_checkpoint", chain="audit", number=newest)
         done = target.his("audit", "verify", environment=environment)
-    told = next((line.strip() for line in done.out.splitlines() if "尾部被截去" in line), "")
+    found = (line.strip() for line in done.out.splitlines())
+    told = next((line for line in found if "尾部被截去" in line or "与外部锚不符" in line), "")
     seen.see(done.code == 1 and told, "截去审计尾部连同封存与检查点，由库外锚发现（在副本上）", told or done.out[-160:])
 
 
