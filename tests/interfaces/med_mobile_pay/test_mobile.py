@@ -193,6 +193,7 @@ def test_an_order_that_nobody_pays_is_taken_back(world: World, phone: Mobile, cl
 
 
 @pytest.mark.requirement("H5", "FN-15")
+@pytest.mark.parametrize("db_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("why", ["nobody pays the rest", "the window took the lines", "a person withdraws", "paid meanwhile"])
 def test_an_order_paid_by_half_is_given_back(world: World, phone: Mobile, clock: ManualClock, why: str) -> None:
     """The insurer paid, the payer never did: what the insurer took from fund and account goes back, by itself, once."""
