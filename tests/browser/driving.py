@@ -163,7 +163,8 @@ class Desk:
         self.keys(*then)
 
     def menu(self, title: str) -> None:
-        """Open a page from the menu by keyboard, and wait until it is there."""
+        """Open a page from the menu by keyboard, as soon as no dialog has the keys, and wait until it is there."""
+        self.until("() => !document.querySelector('[role=dialog]')")
         self.keys("Alt+m")
         self.focused("找功能")
         self.type(title, "Enter")
