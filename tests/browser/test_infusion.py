@@ -30,7 +30,11 @@ def test_a_nurse_receives_seats_prepares_starts_looks_and_finishes(house: House,
     bottle = room.ok("nurse", "get", f"/infusions/{label['id']}")["bottles"][0]["label_no"]
     at.keys("Alt+z")
     at.focused("座位号")
-    at.keys("Enter")
+    at.keys("Control+a")
+    at.type("Z99", "Enter")
+    at.see("没有座位 Z99", ".modal-box .field")
+    at.keys("Control+a")
+    at.type("a01", "Enter")
     at.see("座位 A01", ".patient")
     # charged in this page, and taken back with a reason
     at.keys("F10")
@@ -41,6 +45,8 @@ def test_a_nurse_receives_seats_prepares_starts_looks_and_finishes(house: House,
     at.focused("数量 第 1 行")
     at.keys("F8")
     at.see("胸部正位片 ×1", "[aria-label=未缴费的补费]")
+    at.focused("收费项目 第 1 行")
+    at.until("() => document.querySelector('[aria-label^=\"数量 第 1 行\"]').value === ''")
     assert house.world.unpaid(paid["person"])["total"] == "60.55"
     at.page.locator("[aria-label='作废 胸部正位片']").focus()
     at.keys("Enter")

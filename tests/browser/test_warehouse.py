@@ -16,7 +16,7 @@ from modules.kernel.stock.models import Batch, StockBalance, Store
 from tests.browser import steps
 from tests.browser.driving import Desk, House
 from tests.factories import insured as make
-from tests.factories.masterdata import make_department
+from tests.factories.masterdata import make_department, make_drug
 
 Sit = Callable[[str | dict[str, str]], Desk]
 
@@ -32,8 +32,9 @@ def test_goods_arrive_are_inspected_and_priced(house: House, desk: Sit) -> None:
         for kind in ("药品经营许可证", "营业执照"):
             suppliers.add_paper(session, SYSTEM, seller.id, kind=kind, number="苏A1",
                                 valid_from=today(session) - timedelta(days=9), valid_to=today(session) + timedelta(days=99))
+        drug = make_drug(session, "0.00", name="利福平胶囊", tb=True, antimicrobial="", pack_size=100)  # nobody else's
         session.flush()
-        key = store.id
+        key, drug_id = store.id, drug.id
     at = desk(house.hire("warehouse"))
     at.menu("到货验收")
     at.keys("F4")
@@ -42,8 +43,8 @@ def test_goods_arrive_are_inspected_and_priced(house: House, desk: Sit) -> None:
     at.see("南通医药有限公司", ".codebox-list")
     at.keys("Enter")
     at.focused("药品 第 1 行")
-    at.type("yyjp")
-    at.see("异烟肼片", ".codebox-list")
+    at.type("lfpj")
+    at.see("利福平胶囊", ".codebox-list")
     at.keys("Enter")
     at.focused("批号")
     at.type("GH2026", "Enter")
@@ -68,8 +69,8 @@ def test_goods_arrive_are_inspected_and_priced(house: House, desk: Sit) -> None:
     at.menu("调价与限价")
     at.keys("F4")
     at.focused("药品")
-    at.type("yyjp")
-    at.see("异烟肼片", ".codebox-list")
+    at.type("lfpj")
+    at.see("利福平胶囊", ".codebox-list")
     at.keys("Enter", "Enter")
     at.focused("新价格")
     at.type("5.5", "Enter")
@@ -80,7 +81,7 @@ def test_goods_arrive_are_inspected_and_priced(house: House, desk: Sit) -> None:
     at.see("已调价")
     at.see("66.00", "[aria-label=调价盈亏]")
     with house.world.db.begin(write=False) as session:
-        prices = session.query(DrugPrice).filter_by(drug_id=house.world.ids["free_drug"], valid_to=None).all()
+        prices = session.query(DrugPrice).filter_by(drug_id=drug_id, valid_to=None).all()
         assert [price.pack_price for price in prices] == [Decimal("5.5")]
     assert house.world.findings() == []
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 
 import pytest
+from playwright.sync_api import Route
 
 from his_server.actor import SYSTEM
-from his_server.clock import HOSPITAL_ZONE
 from modules.kernel.scheduling.models import ClinicSession, Registration
 from tests.browser.driving import Desk, House
 
@@ -104,10 +104,20 @@ def test_booked_moved_cancelled_and_counted(house: House, desk: Sit) -> None:
     at.see("詹**")
 
 
-@pytest.mark.parametrize(("at_hour", "told"), [(9, "可挂"), (19, "时段已过")])
-def test_nobody_is_led_to_a_period_that_is_over(house: House, desk: Sit, at_hour: int, told: str) -> None:
-    """A morning's session in the evening: sold only by whoever looks."""
+def test_nobody_is_led_to_a_period_that_is_over(house: House, desk: Sit) -> None:
+    """A session that the server calls over comes last and says so; the first that isn't is chosen."""
     at = desk(house.hire("cashier", "registrar", name="钱收费"))
-    at.page.clock.set_fixed_time(datetime.combine(house.world.db.clock.today(), time(at_hour, 40), HOSPITAL_ZONE))
+    said: list[str] = []
+
+    def first_is_over(route: Route) -> None:
+        answer = route.fetch()
+        items = answer.json()["items"]
+        said[:] = [one["department"] for one in items]
+        route.fulfill(response=answer, json={"items": [{**one, "over": n == 0} for n, one in enumerate(items)]})
+
+    at.page.route("**/api/scheduling/sessions*", first_is_over)
     at.menu("挂号")
-    at.see(told, "[aria-label=今日号源]")
+    at.see("时段已过", "[aria-label=今日号源] tbody tr:last-child")
+    at.see(said[0], "[aria-label=今日号源] tbody tr:last-child")
+    at.see("可挂", "[aria-label=今日号源] tbody tr:first-child")
+    at.see(said[1], ".pick dd")

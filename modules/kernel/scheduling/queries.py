@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from his_server.db import today
+from his_server.db import now, of, today
 from his_server.module import Finding
 from his_server.search import search_keys
 from modules.kernel.masterdata.models import ChargeItem, ChargeItemPrice, Department, Staff
@@ -25,10 +25,11 @@ from modules.kernel.scheduling.models import (
     RegistrationCount,
     ScheduleTemplate,
 )
+from modules.kernel.scheduling.ports import hours_of
 
 
 def sessions_of(session: Session, day: date, department_id: int | None = None) -> list[dict[str, Any]]:
-    """Clinic sessions of a day with doctor, free slots and fee; one query."""
+    """Clinic sessions of a day with doctor, free slots, fee and whether the period is over; one query."""
     clinic = ClinicSession
     statement = (
         select(clinic.id, clinic.day, clinic.period, clinic.level, clinic.department_id, clinic.doctor_id,
@@ -45,7 +46,9 @@ def sessions_of(session: Session, day: date, department_id: int | None = None) -
     )
     if department_id is not None:
         statement = statement.where(clinic.department_id == department_id)
+    hours, instant = hours_of(of(session)), now(session)
     return [{**row._mapping, "free": row.capacity + row.extra - row.taken,
+             "over": hours.over(row.day, row.period, instant),
              "keys": [*_keys(row.department, False), *(_keys(row.doctor, True) if row.doctor else ())]}
             for row in session.execute(statement)]
 

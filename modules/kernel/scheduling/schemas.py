@@ -29,7 +29,8 @@ class SessionQuery(Schema):
 
 
 class ClinicSessionOut(Schema):
-    """A session with its free slots and fee; ``keys``: what department and doctor are found by while typing."""
+    """A session with its free slots and fee; ``over``: its period has ended; ``keys``: what department and doctor are found
+    by while typing."""
 
     id = fields.Integer()
     day = Day()
@@ -45,6 +46,7 @@ class ClinicSessionOut(Schema):
     extra = fields.Integer()
     taken = fields.Integer()
     free = fields.Integer()
+    over = fields.Boolean()
     state = fields.String()
     price = PriceField(allow_none=True)
     template_id = fields.Integer(allow_none=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from dialects import portable
 from his_server.actor import SYSTEM, Actor
-from his_server.clock import HOSPITAL_ZONE, local
 from his_server.db import Database, now, today
 from his_server.errors import Conflict
 from his_server.messaging import outbox
@@ -21,6 +20,7 @@ from modules.kernel.charging.models import ChargeLine
 from modules.kernel.charging.service import add_lines, void_lines
 from modules.kernel.encounters import service as encounters
 from modules.kernel.scheduling.models import ClinicSession, Registration
+from modules.kernel.scheduling.ports import hours_of
 from modules.kernel.scheduling.service.counting import count
 from modules.kernel.scheduling.service.registering import (
     Fee,
@@ -35,8 +35,6 @@ from modules.kernel.scheduling.service.registering import (
 from modules.kernel.scheduling.service.slots import free_slot, take_slot
 
 log = logging.getLogger("his.scheduling")
-TAKE_UNTIL = {"上午": time(11, 0), "下午": time(16, 30), "全天": time(16, 30), "夜间": time(23, 0)}
-"""Until when a booked number must be taken on its day; afterwards the slot is free for others."""
 RELEASE_REASON = "预约逾期未取号"
 RELEASE_BATCH = 500
 HOLD = timedelta(minutes=30)
@@ -142,18 +140,19 @@ def release_no_shows(database: Database) -> int:
     """Release booked numbers that nobody took in time, and places held for a payment that never came (job); returns how
     many. Whoever pays meanwhile keeps his."""
     with database.begin(write=False) as session:
-        day, clock = today(session), local(now(session))
+        day, instant = today(session), now(session)
         rows = session.execute(
             select(Registration.id, Registration.day, Registration.way, Registration.registered_at, ClinicSession.period)
             .join(ClinicSession, ClinicSession.id == Registration.session_id)
             .where(Registration.state == "booked", Registration.day <= day, Registration.way != "renewal")
             .order_by(Registration.day, Registration.id).limit(RELEASE_BATCH)).all()
+    hours = hours_of(database)
     released = 0
     for row in rows:
-        until = datetime.combine(row.day, TAKE_UNTIL.get(row.period, time(23, 59)), HOSPITAL_ZONE)
+        until = hours.take_until(row.day, row.period)
         if row.way != "appointment":
             until = min(until, row.registered_at + HOLD)
-        if clock < until:
+        if instant < until:
             continue
         try:
             with database.begin() as session:
