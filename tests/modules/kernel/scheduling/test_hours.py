@@ -75,5 +75,5 @@ def test_a_booked_number_is_kept_until_the_same_hours_say(hours: World, hospital
     {"morning_ends": "25:00"}, {"morning_ends": "noon"}, {"afternoon_ends": "11:00"}, {"night_ends": "17:00"},
     {"take_minutes": -1}, {"take_minutes": 241}, {"take_minutes": "60"}, {"evening_ends": "20:00"}])
 def test_wrong_hours_are_refused_at_the_start(wrong: dict[str, object]) -> None:
-    with pytest.raises(SettingsError, match="kernel.scheduling"):
+    with pytest.raises(SettingsError, match=r"kernel\.scheduling"):
         module_settings(module, Settings(extra={"kernel.scheduling": wrong}))
