@@ -53,6 +53,7 @@ class Root:
         subprocess.run(["tar", "xf", str(archive), "-C", str(self.path), "--exclude=./dev/*"], check=True)
         assert not list(self.path.glob("usr/bin/python*")), "the root has a Python of its own"
         (self.path / "etc/machine-id").write_text("")
+        (self.path / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         for name in ("tests", "packaging/verify"):
             shutil.copytree(REPOSITORY / name, self.path / "srv/repo" / name, ignore=shutil.ignore_patterns("__pycache__", "browser"))
         (self.path / "usr/local/bin/rpm").write_text(RPM)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 
-from clean_root import DIST, PYTHON, Root, stub
-from updating import Updating
+from clean_root import PYTHON, Root, stub
+from judging import WORDS, Judging
 
 MODULES = ("outpatient_billing", "outpatient_pharmacy", "medical_technology", "drug_warehouse", "finance", "insurance_office", "infusion")
 
@@ -27,11 +26,7 @@ accounts_to = "/var/lib/his-server/first-accounts"
 """
 
 
-WORDS = {"his": "Zheng-7342-shu", "assessor": "Ping-5518-cha"}
-"""Passwords of the accounts in the root's own PostgreSQL."""
-
-
-class Verification(Updating):
+class Verification(Judging):
     """The steps of one target."""
 
     def __init__(self, root: Root, version: str, *, patient: bool) -> None:
@@ -44,9 +39,10 @@ class Verification(Updating):
         if self.root.arch == "amd64":
             found += [self.gateway_one_process, self.gateway_each_module]
         found += [self.updates_under_load, self.downgrades_under_load, self.failed_update_leaves_the_old, self.update_comes_back_by_itself,
-                  self.update_and_back_by_command, self.daily_commands, self.backs_up_and_restores, self.passes_the_suite,
-                  self.notices_tampering, self.goes_away]
-        return found
+                  self.update_and_back_by_command, self.daily_commands, self.backs_up_and_restores, self.passes_the_suite]
+        if self.root.arch == "amd64":
+            found += [self.passes_the_suite_over_ipv6_alone]
+        return [*found, self.notices_tampering, self.goes_away]
 
     def installs(self) -> object:
         """Install without network and without Python; nothing is enabled or started, no key, no account."""
@@ -93,12 +89,6 @@ class Verification(Updating):
         path = self.root.path / "srv/database.sql"
         path.write_text(";\n".join(orders) + ";\n")
         self.root.run("setpriv --reuid=postgres --regid=postgres --init-groups psql -v ON_ERROR_STOP=1 -f /srv/database.sql", timeout=120)
-
-    def address(self, account: str, name: str = "his") -> str:
-        """The database's address for an account; SQLite's file where the product keeps its data itself."""
-        if self.root.database == "postgresql":
-            return f"postgresql+psycopg://{account}:{WORDS[account]}@127.0.0.1/{name}"
-        return "sqlite:////var/lib/his-server/his.db"
 
     def sets_up(self) -> object:
         """Keys, tables, three administrators; their passwords are in a file of the account's own, on no screen."""
@@ -209,28 +199,6 @@ class Verification(Updating):
             shown[line] = said.strip().splitlines()[-1][:120] if said.strip() else ""
         self.ready(self.old)
         return shown
-
-    def passes_the_suite(self) -> object:
-        """The compliance suite from the installed package, on the installed product: it runs to its end and signs a report that holds.
-        What it judges is the report's matter (copied beside the packages), not this step's."""
-        root = self.root
-        root.run(self.smoke("administrators") + "; cp /srv/out/administrators.toml /srv/administrators.toml; "
-                 "chown root:root /srv/administrators.toml; chmod 600 /srv/administrators.toml", timeout=1800)
-        root.run("rm -rf /srv/report", check=False)
-        empty = f"COMPLIANCE_EMPTY_DATABASE='{self.address('his', 'spare')}' " if root.database == "postgresql" else ""
-        status, said = root.run(
-            f"COMPLIANCE_DATABASE='{self.address('assessor')}' {empty}his-server compliance run --profile all --base http://127.0.0.1:8000 "
-            "--app-dir /opt/his-server/app --data-dir /var/lib/his-server --log-dir /var/log/his-server --accounts /srv/administrators.toml "
-            "--out /srv/report --key /srv/assessor.pem --allow-disturbing", check=False, timeout=3600)
-        assert status in (0, 1) and "报告：" in said, said[-3000:]
-        checked = root.run("his-server compliance verify /srv/report/report.json --public /srv/assessor.pub.pem")[1]
-        assert "通过" in checked, checked
-        report = json.loads((root.path / "srv/report/report.json").read_text(encoding="utf-8"))
-        folder = DIST / f"compliance-{self.root.path.name}"
-        shutil.copytree(root.path / "srv/report", folder, dirs_exist_ok=True)
-        self.ready(self.old)
-        return {"counts": report["counts"], "bad": {one["id"]: one["reason"][:200] for one in report["results"] if one["verdict"] == "不符合"},
-                "interrupted": [one["id"] for one in report["results"] if "检查中断" in one["reason"]], "report": folder.name}
 
     def backs_up_and_restores(self) -> object:
         """Sealed backup; a damaged one refused; restored to an empty place with the offline key alone; the same figures."""

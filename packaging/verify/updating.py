@@ -24,6 +24,8 @@ class Updating:
     def __init__(self, root: Root, version: str, *, patient: bool) -> None:
         self.root, self.first, self.patient = root, version, patient
         self.old = releases.file_of(root.kind, root.arch, version)
+        self.base_of_services = "http://127.0.0.1:8000"
+        """Where the web service answers by itself, without the gateway."""
 
     @cached_property
     def new(self) -> Path:
@@ -39,7 +41,7 @@ class Updating:
         until = time.monotonic() + (1800 if self.patient else 180)
         said = ""
         while time.monotonic() < until:
-            _, said = self.root.run(f"{PYTHON} -I -c \"import urllib.request as u; a=u.urlopen('http://127.0.0.1:8000/readyz', timeout=20); "
+            _, said = self.root.run(f"{PYTHON} -I -c \"import urllib.request as u; a=u.urlopen('{self.base_of_services}/readyz', timeout=20); "
                                     "print(a.headers['X-His-Release'], a.status)\"", check=False)
             if said.strip().endswith(" 200") and (version is None or said.startswith(version_of(version) + " ")):
                 return
@@ -51,7 +53,7 @@ class Updating:
 
     @property
     def base(self) -> str:
-        return "https://127.0.0.1" if self.root.arch == "amd64" else "http://127.0.0.1:8000"
+        return "https://127.0.0.1" if self.root.arch == "amd64" else self.base_of_services
 
     def under_load(self, act: Callable[[], object], base: str) -> dict[str, object]:
         stop, out = self.root.path / "srv/out/stop", self.root.path / "srv/out/load.json"

@@ -73,15 +73,19 @@ def resources(target: Target, seen: Evidence) -> None:
 @check("RU-05", "http", "command")
 def beside_others(target: Target, seen: Evidence) -> None:
     """A port that another program has: the product says which and what to do, and what runs already goes on."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    # a host may have one family of addresses only: that by which the product was reached
+    family = socket.AF_INET6 if ":" in (urlsplit(target.base).hostname or "") else socket.AF_INET
+    host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    with socket.create_server((host, 0), family=family) as other:
         port = other.getsockname()[1]
+        bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         began = time.monotonic()
-        done = target.his("run", "--bind", f"127.0.0.1:{port}", "--workers", "1")
+        done = target.his("run", "--bind", bind, "--workers", "1")
         took = time.monotonic() - began
         seen.see(done.code != 0, "端口被其他程序占用时不启动", f"退出码 {done.code}，{took:.1f} 秒")
         seen.see(str(port) in done.out and "占用" in done.out, "说明是哪个端口、怎么办", done.out[-200:].strip())
-        with socket.create_connection(("127.0.0.1", port), 5):
-            seen.see(True, "原来占用端口的程序不受影响", f"127.0.0.1:{port}")
+        with socket.create_connection((host, port), 5):
+            seen.see(True, "原来占用端口的程序不受影响", bind)
     seen.see(target.visitor().get("/readyz").status == 200, "正在运行的服务不受影响", "/readyz 200")
     listed = target.his("hub", "list")
     lines = [line for line in listed.out.splitlines() if "版本" in line]
