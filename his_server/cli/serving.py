@@ -177,6 +177,7 @@ def worker(threads: int, child_of: int | None) -> None:
     configure(found.settings.log_level)
     found.check_program()
     bind_ports(found.database, found.everything, found.settings)
+    settle_memory()
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -29,6 +29,7 @@ from his_server.db.database import CommitUnknown
 from his_server.logs import scrub
 from his_server.messaging import look, schedules
 from his_server.messaging.lanes import JOBS, Lanes
+from his_server.messaging.lookout import Lookout
 from his_server.messaging.outbox import Away, Delivery, Event, LostAnswer, NotSent, OutboxEvent, Refused
 from his_server.module import Handler
 from his_server.registry import Hospital
@@ -36,8 +37,6 @@ from his_server.registry import Hospital
 log = logging.getLogger("his.worker")
 
 LEASE = timedelta(seconds=60)
-POLL_SECONDS = 0.2
-"""How long an idle process waits between two looks: so long an event waits at most to be noticed."""
 THREADS = 6
 """Of a process: with two at a peer at most (:mod:`lanes`), two peers that hang leave one for the others and one at home."""
 WITH_ONE_WRITER = 4
@@ -89,26 +88,19 @@ class Worker:
         self.settled: tuple[datetime, datetime] | None = None
         """From when until when every job's period is known to have begun."""
 
-    def run(self, stop: threading.Event, lookout: threading.Lock | None = None) -> None:
+    def run(self, stop: threading.Event, lookout: Lookout | None = None) -> None:
         """Work until ``stop`` is set. A database that is away is waited for. ``lookout``: the same for all threads of a
         process, of which one at a time looks for work while they are idle."""
         log.info("worker %s begins, %d destinations", self.name, len(self.destinations))
-        lookout, idle = lookout or threading.Lock(), False
+        lookout, idle = lookout or Lookout(), False
         while not stop.is_set():
             try:
-                due = self._look_out(stop, lookout) if idle else self.due()
+                due = lookout.watch(self.due, stop) if idle else lookout.saw(self.due())
                 idle = not self._work(due)
             except Exception:  # a database away, a defect in one job: the others' work goes on
                 log.exception("worker step failed")
                 stop.wait(2)
         log.info("worker %s ends", self.name)
-
-    def _look_out(self, stop: threading.Event, lookout: threading.Lock) -> set[str]:
-        with lookout:
-            while not stop.wait(POLL_SECONDS):
-                if due := self.due():
-                    return due
-        return set()
 
     def step(self) -> int:
         """Do what is due now; returns how many pieces of work there were."""
@@ -394,7 +386,7 @@ def run_threads(database: Database, hospital: Hospital, everything: Hospital, st
     """Start ``threads`` workers in this process; they end soon after ``stop`` is set."""
     if database.single_writer:
         threads = min(threads, WITH_ONE_WRITER)
-    started, lookout, lanes = [], threading.Lock(), Lanes(threads)
+    started, lookout, lanes = [], Lookout(), Lanes(threads)
     for number in range(threads):
         name = f"{socket.gethostname()[:30]}:{os.getpid()}:{number}"
         worker = Worker(database, hospital, everything=everything, name=name, lanes=lanes)

@@ -11,6 +11,7 @@ import pytest
 
 from his_server.clock import ManualClock
 from his_server.db import Database
+from his_server.messaging import lookout
 from his_server.messaging import worker as worker_module
 from his_server.messaging.outbox import NotSent
 from his_server.messaging.worker import Worker
@@ -65,7 +66,7 @@ def test_each_kind_of_work_is_seen(db: Database, clock: ManualClock) -> None:
 
 
 def test_one_thread_of_a_process_looks_for_all(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(lookout, "POLL_SECONDS", 0.05)
     looks: list[float] = []
     see = Worker.due
 
@@ -88,3 +89,15 @@ def test_one_thread_of_a_process_looks_for_all(db: Database, monkeypatch: pytest
     assert peer.got == [("K1", 1)] and not any(thread.is_alive() for thread in threads)
     # each thread's first look, two after work was found, and one every 50 ms
     assert 4 < len(looks) <= 8 + (looks[-1] - looks[0]) / 0.05
+
+
+def test_where_nothing_happens_looks_are_rarer_until_something_does() -> None:
+    at = [0.0]
+    watch = lookout.Lookout(now=lambda: at[0])
+    assert watch.pause() == lookout.POLL_SECONDS
+    at[0] += lookout.QUIET_AFTER_SECONDS
+    assert watch.pause() == lookout.QUIET_POLL_SECONDS > lookout.POLL_SECONDS
+    watch.saw({"jobs"})
+    assert watch.pause() == lookout.QUIET_POLL_SECONDS, "the schedule comes round whatever happens"
+    watch.saw({"jobs", "new"})
+    assert watch.pause() == lookout.POLL_SECONDS
