@@ -33,6 +33,7 @@ UNITS = {"deb": "/lib/systemd/system", "rpm": "/usr/lib/systemd/system"}
 UNUSED = ("Cryptodome/SelfTest", "reportlab/fonts", "reportlab/graphics/barcode/test.py", "reportlab/graphics/testdrawings.py",
           "reportlab/graphics/testshapes.py")
 """Parts of wheels that are left out: their own tests, and fonts under licences of others (prints embed our own font)."""
+HOUSES = ("his_server/", "dialects/", "crypto/", "modules/", "interfaces/", "demo/")
 OUT = Path(os.environ.get("PACKAGING_OUT", REPOSITORY / "dist"))
 
 
@@ -68,11 +69,15 @@ def product_wheel(version: str) -> Path:
     made = next(wheel_folder.glob("*.whl"))
     with zipfile.ZipFile(made) as archive:
         inside = set(archive.namelist())
-    parts = ("his_server/", "dialects/", "crypto/", "modules/", "interfaces/", "demo/")
-    if lost := [name for name in listed if name.startswith(parts) and name.endswith((".py", ".toml", ".csv", ".gz", ".mako", ".ttf.xz"))
-                and "/dev-mock/" not in name and name not in inside and (tree / name).exists()]:
+    if lost := [name for name in listed if is_program(name) and name not in inside and (tree / name).exists()]:
         raise SystemExit("files that the wheel leaves out (setup.cfg, package_data):\n" + "\n".join(lost[:20]))
     return made
+
+
+def is_program(name: str) -> bool:
+    """Whether a file of the repository is needed where the product is installed: all of the packages but the pages' sources."""
+    return (name.startswith(HOUSES) and not name.endswith((".vue", ".ts")) and not name.rpartition("/")[2].startswith(".")
+            and (not name.startswith("his_server/web/") or name.endswith(".py") and "/dev-mock/" not in name))
 
 
 def stage(arch: str, version: str, own: Path) -> Path:
