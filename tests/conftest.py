@@ -32,7 +32,7 @@ from his_server.db import Base, Database
 from his_server.keys import open_sealer
 from his_server.registry import Hospital
 from his_server.settings import Settings
-from tests import databases, on_dameng
+from tests import databases, on_dameng, quick
 from tests.counting import QueryCount, count_queries
 
 BACKENDS = ("sqlite", "postgresql", "dameng")
@@ -79,6 +79,15 @@ def _loopback_only() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> Iterator[None]:
+    """See :mod:`tests.quick`."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick.remember_routes(patch)
+        quick.no_waiting_for_disks(patch)
         yield
 
 

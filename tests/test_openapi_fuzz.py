@@ -181,7 +181,7 @@ def run(app: Flask, db: Database, hospital: Hospital, world: World, examples: in
 @ONLY_SQLITE
 @pytest.mark.timeout(300)
 def test_bad_input_on_every_route(everything_allowed: Flask, db: Database, hospital: Hospital, world: World) -> None:
-    run(everything_allowed, db, hospital, world, 8)
+    run(everything_allowed, db, hospital, world, 5)
 
 
 @pytest.mark.requirement("DB-21")

@@ -184,6 +184,7 @@ def _survives(tmp_path: Path, db_url: str, hospital: Hospital, *, kills: int, se
         assert done["settle"] > 0 and done["lost"] > 0, done
 
 
+@pytest.mark.parametrize("db_url", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"], indirect=True)
 @pytest.mark.timeout(150)
 @pytest.mark.requirement("DB-30", "M1.7", "M1.10", "M7.2", "M7.3")
 def test_three_kills(tmp_path: Path, db_url: str, hospital: Hospital) -> None:

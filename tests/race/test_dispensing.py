@@ -91,6 +91,7 @@ def _paid_ones(world: World, actor: Actor, count: int) -> list[tuple[int, int, i
     return cases
 
 
+@pytest.mark.parametrize("db_url", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"], indirect=True)
 @pytest.mark.timeout(900)
 @pytest.mark.requirement("RX-12", "M8.4")
 def test_dispensing_against_refund_two_hundred_times(world: World, keys_dir: Path) -> None:

@@ -187,6 +187,7 @@ def test_a_skin_test_is_begun_and_signed_once(room: Room, keys_dir: Path, clock:
         assert session.query(SkinTest).filter_by(state="confirmed").count() == TIMES
 
 
+@pytest.mark.parametrize("db_url", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"], indirect=True)
 @pytest.mark.timeout(600)
 @pytest.mark.requirement("M10.1")
 def test_a_seat_is_taken_once_and_a_bottle_prepared_once(room: Room, keys_dir: Path) -> None:

@@ -81,7 +81,7 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
 
 
 def to(base: str) -> Line:
-    found = line(Settings(extra={"scan_payment": {"url": base}}), "scan_payment")
+    found = line(Settings(extra={"scan_payment": {"url": base, "timeout_seconds": 3}}), "scan_payment")
     assert found is not None
     return found
 
