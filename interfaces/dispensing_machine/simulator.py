@@ -43,7 +43,7 @@ class Books:
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
         """A transaction of its own."""
-        with closing(sqlite3.connect(self.path, timeout=30)) as books, books:
+        with closing(simulating.open_books(self.path, "DEFERRED")) as books, books:
             books.execute("BEGIN IMMEDIATE")
             yield books
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from interfaces.hub import simulating
+
 
 def create(folder: Path) -> Any:
     """The platform as a WSGI application; which codes were read stands in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "ecard.db"
-    with sqlite3.connect(path) as books:
+    with simulating.open_books(path, "DEFERRED") as books:
         books.execute("CREATE TABLE IF NOT EXISTS used (digest TEXT PRIMARY KEY)")
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -40,7 +41,7 @@ def _read(path: Path, body: bytes) -> dict[str, Any]:
     if given.get("kind") != "ecard_qr" or not raw.startswith("ECARD-") or not card_no or not fresh:
         return {"success": False, "message": "不是电子社保卡二维码，请病人打开电子社保卡后重试"}
     digest = hashlib.new("sm3", raw.encode()).hexdigest()
-    with sqlite3.connect(path, timeout=30) as books:
+    with simulating.open_books(path, "DEFERRED") as books:
         if books.execute("INSERT OR IGNORE INTO used VALUES (?)", (digest,)).rowcount == 0:
             return {"success": False, "message": "二维码已使用，请病人刷新后重试"}
     return {"success": True, "card_no": card_no, "card_sn": digest[:32].upper(), "expires_in": 600}

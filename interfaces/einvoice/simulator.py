@@ -47,7 +47,7 @@ class _Refused(Exception):
 
 def _open(folder: Path) -> sqlite3.Connection:
     folder.mkdir(parents=True, exist_ok=True)
-    books = sqlite3.connect(folder / "platform.db", timeout=30, isolation_level=None)
+    books = simulating.open_books(folder / "platform.db")
     books.row_factory = sqlite3.Row
     for statement in _TABLES:
         books.execute(statement)

@@ -35,7 +35,7 @@ class _Refused(Exception):
 
 
 def _open(folder: Path) -> sqlite3.Connection:
-    books = sqlite3.connect(folder / "statements.db", timeout=30, isolation_level=None)
+    books = simulating.open_books(folder / "statements.db")
     books.row_factory = sqlite3.Row
     for statement in _TABLES:
         books.execute(statement)

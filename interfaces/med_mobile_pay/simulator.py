@@ -60,7 +60,7 @@ def keys(ours: bool = False) -> Keys:
 
 
 def _open(folder: Path) -> sqlite3.Connection:
-    books = sqlite3.connect(folder / "mobile.db", timeout=30, isolation_level=None)
+    books = simulating.open_books(folder / "mobile.db")
     books.row_factory = sqlite3.Row
     for statement in _TABLES:
         books.execute(statement)

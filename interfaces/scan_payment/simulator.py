@@ -64,7 +64,7 @@ class ScanChannel:
                 books.execute(statement)
 
     def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=30)
+        return simulating.open_books(self.path, "DEFERRED")
 
     def at(self) -> datetime:
         """The time that new entries bear."""
@@ -212,7 +212,7 @@ def create(folder: Path) -> Flask:
                 "state": good if answer.state == CONFIRMED else open_}
 
     def amount_of(look: str, number: str) -> Decimal:
-        with closing(sqlite3.connect(path, timeout=30)) as open_:
+        with closing(simulating.open_books(path)) as open_:
             row = open_.execute(look, (number,)).fetchone()
         return Decimal(row[0]) if row else Decimal(0)
 
@@ -257,7 +257,7 @@ def create(folder: Path) -> Flask:
     def refund() -> Any:
         body = given(contract.RefundIn)
         amount, number, original = mapping.to_yuan(body["amount_fen"]), body["out_refund_no"], body["out_trade_no"]
-        with closing(sqlite3.connect(path, timeout=30)) as open_:
+        with closing(simulating.open_books(path)) as open_:
             row = open_.execute("SELECT channel FROM payment WHERE number = ?", (original,)).fetchone()
         answer = books(row[0] if row else "scan").refund(number, original, amount)
         return told(number, answer, amount, contract.REFUNDED, contract.PROCESSING)

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from his_server.actor import SYSTEM
 from his_server.db import Database, now, numbering, today
-from his_server.security import seals
+from his_server.security import bootstrap, seals
 from his_server.security.models import User
 from modules.kernel.charging.models import Shift
 from modules.kernel.charging.service.settling import RECEIPT_SERIES
@@ -28,7 +28,7 @@ from modules.kernel.stock import service as stock
 from modules.kernel.stock.models import Store
 from modules.kernel.stock.service import Document, Receipt
 from tests.factories import masterdata as make
-from tests.factories.security import make_user, signed_in_client
+from tests.factories.security import clients_of, make_user, signed_in_client
 
 RHYTHMS = {"qd": (1, 1), "bid": (2, 1), "tid": (3, 1), "st": (1, None)}
 
@@ -205,18 +205,16 @@ def make_world(app: Flask, db: Database, *, stock_packs: int = 100, capacity: in
 
 
 def _hire(world: World, doctor_id: int, clinic_id: int) -> None:
-    app, db = world.app, world.db
-    for n, (who, role, options) in enumerate((
-            ("cashier", "cashier", {"name": "李收费"}), ("cashier2", "cashier", {"name": "赵收费"}),
-            ("doctor", "doctor", {"name": "单文渊", "staff_id": doctor_id, "department_id": clinic_id}),
-            ("pharmacist", "pharmacist", {"name": "周药师"}), ("pharmacist2", "pharmacist", {"name": "吴药师"}),
-            ("technician", "medical_technician", {"name": "郑技师"}), ("finance", "finance", {"name": "冯财务"}))):
-        with db.begin() as session:
-            from his_server.security import bootstrap
-
-            bootstrap(session, app.extensions["his_hospital"])
-            user = make_user(session, role, **options)
+    staff = (
+        ("cashier", "cashier", {"name": "李收费"}), ("cashier2", "cashier", {"name": "赵收费"}),
+        ("doctor", "doctor", {"name": "单文渊", "staff_id": doctor_id, "department_id": clinic_id}),
+        ("pharmacist", "pharmacist", {"name": "周药师"}), ("pharmacist2", "pharmacist", {"name": "吴药师"}),
+        ("technician", "medical_technician", {"name": "郑技师"}), ("finance", "finance", {"name": "冯财务"}))
+    with world.db.begin() as session:
+        bootstrap(session, world.app.extensions["his_hospital"])
+        users = [make_user(session, role, **options) for _, role, options in staff]
+        for n, (user, (who, role, _)) in enumerate(zip(users, staff, strict=True)):
             if role == "cashier":
                 numbering.grant_range(session, RECEIPT_SERIES, user.id, 1 + n * 1_000_000, (n + 1) * 1_000_000)
             world.ids[f"user_{who}"] = user.id
-        world.clients[who] = signed_in_client(app, db, user=user)
+        world.clients |= zip((who for who, *_ in staff), clients_of(world.app, session, users), strict=True)

@@ -53,13 +53,20 @@ class SignedInClient(FlaskClient):
 def signed_in_client(app: Flask, db: Database, *roles: str | tuple[str, int | None], user: User | None = None,
                      **options: Any) -> FlaskClient:
     """A client with a session of a new account that holds ``roles`` (or of ``user``)."""
-    security: Security = app.extensions["his_security"]
     with db.begin() as session:
-        bootstrap(session, security.hospital)
-        found = user or make_user(session, *roles, **options)
-        raw, _ = sessions.open_session(security, session, found.id, factors="test", ip="127.0.0.1")
-    client = SignedInClient(app, app.response_class, use_cookies=True)
-    client.csrf = security.csrf_of(raw)
-    client.set_cookie(security.cookie, security.cookie_value(raw), path="/", samesite="Strict", httponly=True,
-                      secure=security.settings.secure_cookies)
-    return client
+        bootstrap(session, app.extensions["his_hospital"])
+        return clients_of(app, session, [user or make_user(session, *roles, **options)])[0]
+
+
+def clients_of(app: Flask, session: Session, users: list[User]) -> list[SignedInClient]:
+    """A client per account, each with a session that is good once the unit of work is committed."""
+    security: Security = app.extensions["his_security"]
+    found = []
+    for user in users:
+        raw, _ = sessions.open_session(security, session, user.id, factors="test", ip="127.0.0.1")
+        client = SignedInClient(app, app.response_class, use_cookies=True)
+        client.csrf = security.csrf_of(raw)
+        client.set_cookie(security.cookie, security.cookie_value(raw), path="/", samesite="Strict", httponly=True,
+                          secure=security.settings.secure_cookies)
+        found.append(client)
+    return found
