@@ -94,6 +94,8 @@ def _receive(session: Session, keepers: Keepers, seller: int, store: int, drugs:
                 "pack_cost": ((drug.price or Decimal(0)) * Decimal("0.87")).quantize(Decimal("0.01")),
                 "codes": [f"8{drug.id % 10**6:06d}{rng.randrange(10**13):013d}" for _ in range(6)] if drug.id in coded else []})
     made = receiving.arrive(session, keepers.first, supplier_id=seller, store_id=store, lines=lines)
+    if codes := [code for line in lines for code in line["codes"]]:
+        receiving.settle_codes(session, keepers.second, made.id, codes=codes, boxes=True)
     receiving.accept(session, keepers.second, made.id, rejected={})
 
 
@@ -135,7 +137,8 @@ def present(database: Database, keepers: Keepers, stores: dict[str, int]) -> Non
         receiving.arrive(session, keepers.first, supplier_id=seller, store_id=stores["warehouse"], order_id=sent.id, lines=[
             {"order_line_id": line.id, "drug_id": line.drug_id, "quantity": line.quantity / line.pack_size,
              "pack_cost": line.pack_cost, "lot_no": f"{today(session):%y%m}77{n}", "expiry": today(session)
-             + timedelta(days=500)} for n, line in enumerate(purchasing.lines_of(session, sent.id)[:4])])
+             + timedelta(days=500), "codes": [f"8999{n:016d}", f"8999{n:015d}7"] if n < 2 else []}
+            for n, line in enumerate(purchasing.lines_of(session, sent.id)[:4])])
         if plan:
             purchasing.write(session, keepers.first, supplier_id=seller, store_id=stores["warehouse"], lines=[
                 {"drug_id": line["drug_id"], "quantity": line["packs"], "pack_cost": line["pack_cost"]} for line in plan])

@@ -135,7 +135,7 @@ class Exact(fields.Field[Decimal]):
         if self.positive and number <= 0:
             raise ValidationError("必须大于 0")
         if not self.low <= number <= self.high:
-            raise ValidationError(f"超出范围（{self.low} 至 {self.high}）")
+            raise ValidationError(f"须大于 0，不超过 {self.high}" if self.positive else f"应在 {self.low} 至 {self.high} 之间")
         return number.quantize(Decimal(1).scaleb(-self.places))
 
 

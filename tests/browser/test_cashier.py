@@ -104,7 +104,7 @@ def test_the_cashiers_part_of_the_journey(house: House, desk: Sit) -> None:
     at.type("19", "Alt+1")  # 1 would be possible, 19 is not
     at.see("24.00", ".back li")
     at.keys("F8")
-    at.see("退数量 阿莫西林胶囊：不能大于 1")
+    at.see("退数量 阿莫西林胶囊：应在 0 至 1 之间")
     at.focused("退数量 阿莫西林胶囊")
     at.keys("Control+a")
     at.type("1")

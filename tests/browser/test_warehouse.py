@@ -12,12 +12,13 @@ from his_server.actor import SYSTEM
 from his_server.db import today
 from modules.drug_warehouse.service import suppliers
 from modules.kernel.masterdata.models import DrugPrice
-from modules.kernel.stock.models import Batch, StockBalance, Store
+from modules.kernel.stock.models import Batch, StockBalance, Store, TraceCode
 from tests.browser import steps
 from tests.browser.driving import Desk, House
 from tests.factories import insured as make
 from tests.factories.masterdata import make_department, make_drug
 
+CODES = ("81700000000000000001", "81700000000000000002")
 Sit = Callable[[str | dict[str, str]], Desk]
 
 
@@ -53,9 +54,21 @@ def test_goods_arrive_are_inspected_and_priced(house: House, desk: Sit) -> None:
     at.type("12", "Enter")
     at.type("3.5", "Enter")
     at.see("42.00", ".modal-box tfoot")
+    at.keys("F3")  # the cursor stood on the empty second line: the scans are for the first
+    at.focused("扫追溯码")
+    at.type(CODES[0], "Enter")
+    at.type(CODES[1], "Enter")
+    at.see("待核 2", "[aria-label=到货明细]")
     at.keys("F8")
     at.see("已登记到货 YS")
     at.see("GH2026", "[aria-label=到货明细]")
+    at.keys("F8")  # nobody knows these codes: they aren't boxes before somebody looks
+    at.focused("待核追溯码")
+    at.keys("Alt+o")
+    at.see("是箱码，已从到货单去掉")
+    at.see("待核 1 个", ".modal-box")
+    at.keys("Alt+y")
+    at.see("已确认 1 个盒码")
     at.keys("F8")
     at.see("全部合格", ".modal-box")
     at.keys("Enter")
@@ -64,6 +77,7 @@ def test_goods_arrive_are_inspected_and_priced(house: House, desk: Sit) -> None:
         held = session.query(StockBalance).join(Batch, Batch.id == StockBalance.batch_id).filter(
             StockBalance.store_id == key, Batch.lot_no == "GH2026").one()
         assert held.on_hand == 1200
+        assert [one.code for one in session.query(TraceCode).filter_by(store_id=key)] == [CODES[1]]
     # a price from today on: the stock is worth something else at once
     at = desk(house.cookie_of("finance"))
     at.menu("调价与限价")

@@ -80,9 +80,8 @@ class Shelf:
         )
         if made.status != 201:
             return made
-        return second.post(
-            f"{STOCK}/papers/{made.json['id']}/{act}", {"acknowledged": True} if act == "confirm" else {}
-        )
+        said = {"acknowledged": True, "boxes": [code for line in lines for code in line.get("codes", ())]}
+        return second.post(f"{STOCK}/papers/{made.json['id']}/{act}", said if act == "confirm" else {})
 
     def state(self, code: str) -> str:
         """Where the product says that a pack is."""

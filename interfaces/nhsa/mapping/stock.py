@@ -9,8 +9,8 @@ from typing import Any
 
 from his_server.clock import local
 
-CHANGES = {"lose": "104", "take_out": "107", "find": "103"}
-"""inv_chg_type by what was done: 盘损、其他出、盘盈."""
+CHANGES = {"lose": "104", "take_out": "107", "find": "103", "uncollect": "107"}
+"""inv_chg_type by what was done: 盘损、其他出、盘盈; a carton that had been collected as a box goes out as 其他出."""
 TRANSACTIONS = {"collect": "3503", "send_back": "3504", "use": "3505", "take_back": "3506", **dict.fromkeys(CHANGES, "3502")}
 DATA_TYPES = {"3501": "1", "3502": "2", "3503": "3", "3504": "4", "3505": "5", "3506": "6"}
 """inv_data_type of 3507."""

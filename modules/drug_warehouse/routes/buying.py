@@ -107,6 +107,13 @@ def accept(call: Call, receipt_id: int) -> dict[str, Any]:
     return receiving.detail(call.session, receipt_id)
 
 
+@routes.post("/receipts/<int:receipt_id>/codes", permission=RECEIVE, body=schemas.SettleCodesIn, value=True)
+def settle_codes(call: Call, receipt_id: int) -> dict[str, Any]:
+    """核对待核的追溯码：是一盒，或是箱码"""
+    receiving.settle_codes(call.session, call.actor, receipt_id, **call.body)
+    return receiving.detail(call.session, receipt_id)
+
+
 @routes.post("/receipts/<int:receipt_id>/cancel", permission=RECEIVE, body=schemas.ReasonIn, value=True)
 def cancel_receipt(call: Call, receipt_id: int) -> dict[str, Any]:
     """作废未验收的到货单"""

@@ -99,6 +99,13 @@ class ArrivalIn(Schema):
     lines = fields.List(fields.Nested(ArrivalLineIn), required=True, validate=_LINES)
 
 
+class SettleCodesIn(Schema):
+    """What a person who looked says of codes that nobody knew: ``boxes``, or larger packs."""
+
+    codes = fields.List(Text(max=100, min=1), required=True, validate=validate.Length(1, 2000, error="请选择追溯码"))
+    boxes = fields.Boolean(required=True)
+
+
 class RejectIn(Schema):
     """Packs of a line that are refused, why, and their trace codes as far as they were scanned."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -44,7 +44,8 @@ _RECEIVE = (update(PurchaseLine.__table__)  # type: ignore[arg-type]
 def arrive(session: Session, actor: Actor, *, supplier_id: int, store_id: int, lines: Sequence[Mapping[str, Any]],
            order_id: int | None = None, delivery_number: str = "") -> GoodsReceipt:
     """Write down what arrived; it isn't stock before it is inspected. ``quantity`` in packs, ``pack_cost`` per pack;
-    ``codes`` are trace codes. :raises Invalid: a line is wrong, named.
+    ``codes`` are trace codes; one that nobody knows is kept as 待核 and counts for nothing until :func:`settle_codes`.
+    :raises Invalid: a line is wrong, named.
     """
     supplier = suppliers.check(session, supplier_id)
     documents.store(session, store_id)
@@ -56,7 +57,8 @@ def arrive(session: Session, actor: Actor, *, supplier_id: int, store_id: int, l
         ordered = {line.id: line for line in purchasing.lines_of(session, order_id)}
     drugs = masterdata.drugs(session, [line["drug_id"] for line in lines])
     errors, seen = [], set()
-    packs = packing.known(session, [code for line in lines for code in line.get("codes") or ()])
+    scanned = [code for line in lines for code in line.get("codes") or ()]
+    packs, doubt = packing.known(session, scanned), packing.doubtful(session, scanned)
     for index, line in enumerate(lines):
         drug, wanted = drugs.get(line["drug_id"]), ordered.get(line.get("order_line_id") or 0)
         if drug is None:
@@ -73,7 +75,7 @@ def arrive(session: Session, actor: Actor, *, supplier_id: int, store_id: int, l
                            or packing.large_error(packs, code)):
                 errors.append(FieldError(f"lines.{index}.codes", f"追溯码 {code}：{problem}"))
             seen.add(code)
-        if len(line.get("codes") or ()) > line["quantity"]:
+        if sum(code not in doubt for code in line.get("codes") or ()) > line["quantity"]:
             errors.append(FieldError(f"lines.{index}.codes", "追溯码多于到货数量"))
     if errors:
         raise Invalid("warehouse.arrival", "到货内容有误，请按提示修改", errors)
@@ -134,6 +136,34 @@ def _step(session: Session, actor: Actor, receipt_id: int, target: str, **more: 
     return get(session, receipt_id)
 
 
+def settle_codes(session: Session, actor: Actor, receipt_id: int, *, codes: Sequence[str], boxes: bool) -> GoodsReceipt:
+    """Say what codes of a receipt are that nobody knew (待核): ``boxes``, which count from now on, or larger packs, which are
+    taken off the receipt.
+
+    :raises Invalid: not codes of this receipt, a carton's said to be a box's, or more boxes than packs arrived.
+    :raises Conflict: inspected or cancelled already; known to be boxes.
+    """
+    receipt = _step(session, actor, receipt_id, "inspecting")
+    lines, held = lines_of(session, receipt_id), codes_of(session, receipt_id)
+    mine = {code for some in held.values() for code in some}
+    if foreign := [index for index, code in enumerate(codes) if code not in mine]:
+        raise Invalid("warehouse.codes", "有追溯码不在这张到货单上，请刷新后核对",
+                      [FieldError(f"codes.{index}", "不在这张到货单上") for index in foreign])
+    packing.tell(session, actor, codes, boxes=boxes, kind="goods_receipt", document_id=receipt_id)
+    if not boxes:
+        for start in range(0, len(codes), packing.CHUNK):
+            session.execute(delete(GoodsReceiptCode).where(
+                GoodsReceiptCode.receipt_id == receipt_id, GoodsReceiptCode.code.in_(codes[start:start + packing.CHUNK])))
+        return receipt
+    doubt = packing.doubtful(session, mine)
+    for line in lines:
+        if (count := sum(code not in doubt for code in held.get(line.id, ()))) > line.arrived / line.pack_size:
+            raise Invalid("warehouse.codes", f"第 {line.position + 1} 行有 {count} 个盒码，多于到货的 "
+                          f"{(line.arrived / line.pack_size).normalize():f} 盒，请核对哪些是箱码",
+                          [FieldError(f"lines.{line.position}.codes", "多于到货数量")])
+    return receipt
+
+
 @dataclass(frozen=True)
 class Rejected:
     """Packs of a line that are refused, why, and the trace codes that were scanned of them."""
@@ -152,12 +182,20 @@ def accept(session: Session, actor: Actor, receipt_id: int, *, rejected: Mapping
 
     :raises Invalid: a line is wrong; where more codes were scanned than packs stay, nobody said which ones go back.
     :raises Conflict: lines need a warning (M7.7); controlled drugs are inspected by whom wrote them down; more than
-        was ordered; inspected already.
+        was ordered; inspected already; codes of what stays that nobody knows to be boxes' (``warehouse.unsure``).
     """
     receipt, lines = get(session, receipt_id), lines_of(session, receipt_id)
     positions = {line.id: line.position for line in lines}
     refuse = {line.id: rejected.get(line.id, _NOTHING).packs * line.pack_size for line in lines}
     codes = codes_of(session, receipt_id)
+    doubt = packing.doubtful(session, [code for some in codes.values() for code in some])
+    if unsure := [(line, code) for line in lines if refuse[line.id] < line.arrived for code in codes.get(line.id, ())
+                  if code in doubt]:
+        raise Conflict("warehouse.unsure", f"还有 {len(unsure)} 个追溯码待核（{unsure[0][1]}），不能确定是一盒还是一箱；"
+                       "请按 Alt+Y 对照实物逐个核对，再验收入库", [
+                           FieldError(f"lines.{line.position}.codes", f"追溯码 {code} 待核") for line, code in unsure[:50]])
+    codes = {key: [code for code in some if code not in doubt or code in rejected.get(key, _NOTHING).codes]
+             for key, some in codes.items()}
     errors = [error for line in lines for error in _wrong(line, rejected.get(line.id, _NOTHING), codes.get(line.id, []))]
     if errors or set(rejected) - set(positions):
         raise Invalid("warehouse.inspection", "验收内容有误，请按提示修改", errors)
@@ -188,7 +226,7 @@ def _wrong(line: GoodsReceiptLine, refused: Rejected, codes: Sequence[str]) -> l
     at = f"lines.{line.position}"
     packs = line.arrived / line.pack_size
     if not 0 <= refused.packs <= packs:
-        return [FieldError(f"{at}.rejected", "不能超过到货数量")]
+        return [FieldError(f"{at}.rejected", f"应在 0 至 {packs.normalize():f} 之间（到货数量）")]
     if refused.packs % 1:
         return [FieldError(f"{at}.rejected", "须为整包装")]
     found = []
@@ -246,11 +284,13 @@ def cancel(session: Session, actor: Actor, receipt_id: int, *, reason: str) -> G
 
 
 def detail(session: Session, receipt_id: int) -> dict[str, Any]:
-    """A receipt with its lines and warnings, for the screen. Six queries."""
+    """A receipt with its lines, warnings and the codes that wait for a look at the pack (待核), for the screen. Nine queries."""
     receipt, lines = get(session, receipt_id), lines_of(session, receipt_id)
     drugs = masterdata.drugs(session, [line.drug_id for line in lines])
     codes = codes_of(session, receipt_id)
-    told = documents.warnings(session, lines) if receipt.state == "inspecting" else {}  # type: ignore[arg-type]
+    waits = receipt.state == "inspecting"
+    told = documents.warnings(session, lines) if waits else {}  # type: ignore[arg-type]
+    doubt = packing.doubtful(session, [code for some in codes.values() for code in some]) if waits else {}
     columns = ("id", "number", "order_id", "supplier_id", "store_id", "state", "strict", "delivery_number", "amount",
                "made_at", "made_by", "made_by_name", "changed_at", "changed_by_name", "cancel_reason")
     items = []
@@ -264,7 +304,7 @@ def detail(session: Session, receipt_id: int) -> dict[str, Any]:
             "packs": line.arrived / line.pack_size, "accepted_packs": line.accepted / line.pack_size,
             "arrived_text": stock_rules.show_quantity(line.arrived, *packs),
             "accepted_text": stock_rules.show_quantity(line.accepted, *packs), "reject_reason": line.reject_reason,
-            "amount": value(line.arrived, line.pack_cost, line.pack_size), "codes": codes.get(line.id, []),
-            "warnings": told.get(line.id, [])})
+            "amount": value(line.arrived, line.pack_cost, line.pack_size), "codes": [code for code in codes.get(line.id, []) if code not in doubt],
+            "unsure": [{"code": code, "large": doubt[code]} for code in codes.get(line.id, []) if code in doubt], "warnings": told.get(line.id, [])})
     return {**{c: getattr(receipt, c) for c in columns}, "supplier_name": suppliers.get(session, receipt.supplier_id).name,
             "state_name": rules.RECEIPT_STATES[receipt.state], "lines": items}

@@ -15,7 +15,7 @@ from modules.kernel.stock.service.notices import NOTICE_SERIES
 
 events.name_events({
     "trace.none": "无追溯码发药", "trace.box": "确认未采集的追溯码为一盒", "trace.packing": "查询大码装箱关系",
-    "trace.list": "导入装箱文件",
+    "trace.list": "导入装箱文件", "trace.large": "确认追溯码为箱码", "trace.uncollect": "更正当作一盒采集的箱码",
     "trace.delete_upload": "删除追溯上传", "stocktake.merge": "合并批号", "stocktake.cancel": "作废盘点单"})
 
 module = Module(

@@ -120,7 +120,7 @@ class TraceCode(Keyed):
     """One pack's trace code (追溯码), text as scanned: 20 digits as a rule, GS1 and others too (TC-01).
 
     ``quantity`` smallest units are in the pack, ``remaining`` are left of it (TC-05). ``state``: in_stock, opened,
-    dispensed, in_transit, supplier, lost, out; the legal moves between them are :data:`rules.TRACE_MOVES` (TC-07).
+    dispensed, in_transit, supplier, lost, out, void (no box); the legal moves between them are :data:`rules.TRACE_MOVES` (TC-07).
     """
 
     __tablename__ = "trace_code"
@@ -141,7 +141,7 @@ class TraceCode(Keyed):
 
 class TracePack(Keyed):
     """What is known of a trace code's place in the packing (小码、中码、大码): ``smallest`` is a box as it is sold, any other
-    code stands for the codes whose ``parent`` it is. ``source``: file or platform; what is said later counts.
+    code stands for the codes whose ``parent`` it is. ``source``: file, platform or person; what is said later counts.
     """
 
     __tablename__ = "trace_pack"

@@ -110,8 +110,15 @@ def test_half_a_carton_leaves_the_other_half_to_come(house: House, folder: Path,
 def test_a_carton_is_never_received_as_a_box(house: House, folder: Path, supplier: int) -> None:
     made = house.ok(arrive(house, supplier, [CARTON], 10))  # written down before anybody knew what it is
     look(house)
-    late = house.refused(house.post("keeper", f"drug-warehouse/receipts/{made['id']}/accept"), 422, "trace.large")
-    assert CARTON in late["message"] and "大码" in late["message"]
+    path = f"drug-warehouse/receipts/{made['id']}"
+    late = house.refused(house.post("keeper", f"{path}/accept"), 409, "warehouse.unsure")
+    assert CARTON in late["message"] and "待核" in late["message"]
+    assert house.ok(house.get("keeper", path))["lines"][0]["unsure"] == [{"code": CARTON, "large": True}]
+    said = house.refused(house.post("keeper", f"{path}/codes", {"codes": [CARTON], "boxes": True}), 422, "trace.large")
+    assert CARTON in said["message"] and "大码" in said["message"]
+    left = house.ok(house.post("keeper", f"{path}/codes", {"codes": [CARTON], "boxes": False}))
+    assert (left["lines"][0]["codes"], left["lines"][0]["unsure"]) == ([], [])
+    assert house.ok(house.post("keeper", f"{path}/accept"))["state_name"] == "已验收"
     for code in (CARTON, MIDDLE):
         refused = house.refused(arrive(house, supplier, [code], 10), 422, "warehouse.arrival")
         assert refused["errors"][0]["field"] == "lines.0.codes" and "大码" in refused["errors"][0]["message"]

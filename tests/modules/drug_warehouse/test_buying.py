@@ -29,11 +29,14 @@ def order(house: House, supplier: int, packs: str = "20") -> dict[str, Any]:
 
 
 def arrival(house: House, sent: dict[str, Any], packs: str = "12", lot: str = "C3", codes: int = 0) -> dict[str, Any]:
-    """Goods of the order that are here."""
+    """Goods of the order that are here; a person looked at the packs whose codes nobody knows."""
     found: dict[str, Any] = house.ok(house.post("keeper", f"{WAREHOUSE}/receipts", {
         "supplier_id": sent["supplier_id"], "store_id": house.ids["warehouse"], "order_id": sent["id"], "lines": [{
             "drug_id": house.ids["drug"], "order_line_id": sent["lines"][0]["id"], "quantity": packs, "pack_cost": "9.9999",
             "lot_no": lot, "expiry": "2027-12-31", "codes": [f"8{n:019d}" for n in range(codes)]}]}))
+    if codes:
+        house.ok(house.post("keeper", f"{WAREHOUSE}/receipts/{found['id']}/codes", {
+            "codes": [f"8{n:019d}" for n in range(codes)], "boxes": True}))
     return found
 
 
@@ -51,7 +54,7 @@ def test_goods_are_stock_after_inspection_only(house: House, supplier: int) -> N
         answer = house.refused(house.post("keeper", path, {"rejected": [{**line, "codes": codes}]}), 422,
                                "warehouse.inspection")
         assert answer["errors"][0]["field"] == "lines.0.reject_codes" and told in answer["errors"][0]["message"]
-    for wrong, told in (({"packs": "0.5"}, "整包装"), ({"packs": "13"}, "不能超过到货数量"), ({"reason": ""}, "拒收原因")):
+    for wrong, told in (({"packs": "0.5"}, "整包装"), ({"packs": "13"}, "应在 0 至 12 之间"), ({"reason": ""}, "拒收原因")):
         answer = house.refused(house.post("keeper", path, {"rejected": [{**line, **wrong}]}), 422, "warehouse.inspection")
         assert told in answer["errors"][0]["message"]
     refused = [{**line, "codes": [f"8{3:019d}", f"8{7:019d}"]}]

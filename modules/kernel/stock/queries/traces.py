@@ -21,6 +21,7 @@ from modules.kernel.stock.models import (
     TraceMove,
     TraceUpload,
 )
+from modules.kernel.stock.service import tracing
 
 
 def life(session: Session, code: str) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def life(session: Session, code: str) -> dict[str, Any]:
         .join(Drug, Drug.id == TraceCode.drug_id).outerjoin(Batch, Batch.id == TraceCode.batch_id)
         .outerjoin(Store, Store.id == TraceCode.store_id).where(TraceCode.code == code)).first()
     if found is None:
-        raise NotFound("trace.unknown", "没有采集过这个追溯码，请核对后重新扫描")
+        raise NotFound("trace.unknown", tracing.UNCOLLECTED)
     moves = session.execute(
         select(TraceMove.act, TraceMove.quantity, TraceMove.document_kind, TraceMove.document_id, TraceMove.moved_at,
                TraceMove.actor_name, TraceUpload.serial, TraceUpload.state.label("upload_state"))
@@ -39,6 +40,11 @@ def life(session: Session, code: str) -> dict[str, Any]:
         .where(TraceMove.code_id == found.id).order_by(TraceMove.moved_at.desc(), TraceMove.id.desc()).limit(200))
     return {**found._mapping, "state_name": rules.TRACE_STATES[found.state],
             "moves": [{**m._mapping, "act_name": rules.TRACE_ACTS[m.act]} for m in moves]}
+
+
+def department_of(session: Session, code: str) -> int | None:
+    """The department of the store that a code is in; None: in none. One query."""
+    return session.scalar(select(Store.department_id).join(TraceCode, TraceCode.store_id == Store.id).where(TraceCode.code == code))
 
 
 def uploads(session: Session, *, state: str | None, upto: date, after: str | None, limit: int) -> dict[str, Any]:

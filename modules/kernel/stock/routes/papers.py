@@ -59,12 +59,12 @@ def rewrite(call: Call, document_id: int) -> dict[str, Any]:
     return lists.paper(call.session, document_id)
 
 
-@routes.post("/papers/<int:document_id>/confirm", permission=WRITE, body=schemas.ConfirmIn, out=schemas.PaperOut,
+@routes.post("/papers/<int:document_id>/confirm", permission=WRITE, body=schemas.ConfirmBoxesIn, out=schemas.PaperOut,
              value=True)
 def confirm(call: Call, document_id: int) -> dict[str, Any]:
     """确认单据，库存随之变动"""
     _paper(call, document_id)
-    documents.confirm(call.session, call.actor, document_id, acknowledged=call.body["acknowledged"])
+    documents.confirm(call.session, call.actor, document_id, **call.body)
     return lists.paper(call.session, document_id)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from his_server.http import Call
+from his_server.security import scopes
 from modules.kernel.stock.queries import traces as queries
-from modules.kernel.stock.routes import TRACE, VIEW, WRITE, routes
+from modules.kernel.stock.routes import ADJUST, TRACE, VIEW, WRITE, routes
 from modules.kernel.stock.schemas import listed
 from modules.kernel.stock.schemas import traces as schemas
 from modules.kernel.stock.service import packing, tracing
@@ -16,6 +17,13 @@ from modules.kernel.stock.service import packing, tracing
 def code(call: Call) -> dict[str, Any]:
     """追溯码查询"""
     return queries.life(call.session, call.query["code"])
+
+
+@routes.post("/trace-codes/uncollect", permission=ADJUST, body=schemas.UncollectIn, out=schemas.UncollectedOut, value=True)
+def uncollect(call: Call) -> dict[str, Any]:
+    """更正：曾当作一盒采集的箱码"""
+    scopes.require(call.actor, ADJUST, queries.department_of(call.session, call.body["code"]))
+    return tracing.uncollect(call.session, call.actor, call.body["code"], reason=call.body["reason"])
 
 
 @routes.post("/packs", permission=WRITE, body=schemas.PackIn, out=schemas.PackOut, effect="manual")

@@ -133,6 +133,12 @@ class ConfirmIn(Schema):
     acknowledged = fields.Boolean(load_default=False)
 
 
+class ConfirmBoxesIn(ConfirmIn):
+    """``boxes``: trace codes of a stock-in that nobody knows and that a person looked at: each is one box."""
+
+    boxes = fields.List(Text(max=100, min=1), load_default=list, validate=validate.Length(0, 2000, error="追溯码过多"))
+
+
 class DoneIn(Schema):
     """What was granted, or arrived, of a line; smallest units."""
 

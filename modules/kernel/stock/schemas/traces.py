@@ -45,6 +45,21 @@ class CodeOut(Schema):
     moves = fields.List(fields.Nested(TraceMoveOut))
 
 
+class UncollectIn(Schema):
+    """A carton's code that was collected as a box, and why."""
+
+    code = Text(required=True, min=1, max=100)
+    reason = Text(required=True, min=2, max=200)
+
+
+class UncollectedOut(Schema):
+    """How many boxes of the carton took its place, and how many are known but found no room in the batch."""
+
+    code = fields.String()
+    boxes = fields.Integer()
+    left = fields.Integer()
+
+
 class UploadsQuery(PageQuery):
     """Uploads that aren't accepted, of days up to ``upto``."""
 

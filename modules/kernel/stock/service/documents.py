@@ -6,7 +6,7 @@ stopped or prohibited are named before that (M7.7); a controlled drug needs a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -192,17 +192,21 @@ def warnings(session: Session, lines: Sequence[StockDocumentLine]) -> dict[int, 
     return found
 
 
-def confirm(session: Session, actor: Actor, document_id: int, *, acknowledged: bool = False) -> StockDocument:
-    """Confirm a stock-in, stock-out, loss or adjustment: the ledger moves with it.
+def confirm(session: Session, actor: Actor, document_id: int, *, acknowledged: bool = False,
+            boxes: Collection[str] = ()) -> StockDocument:
+    """Confirm a stock-in, stock-out, loss or adjustment: the ledger moves with it. ``boxes``: codes of a stock-in that nobody
+    knows and that a person looked at: each is one box.
 
     :raises Conflict: ``stock.flagged`` unless ``acknowledged`` where lines need a warning (each named);
-        ``stock.second_person`` where the drafter may not confirm; not a draft any more; not enough in stock.
+        ``stock.second_person`` where the drafter may not confirm; not a draft any more; not enough in stock;
+        ``trace.uncollected``: nobody knows whether a code is a box's.
     """
     paper = get(session, document_id)
     lines = lines_of(session, document_id)
     step(session, actor, paper, "confirmed", lines, acknowledged=acknowledged, two_persons=paper.strict)
     document, codes = ledger_document(paper), codes_of(session, document_id)
     if paper.kind == "stock_in":
+        tracing.sure(session, actor, document, [code for code, large in packing.doubtful(session, codes).items() if not large], boxes)
         arrived = ledger.receive(session, actor, paper.store_id, [
             Receipt(line.drug_id, line.lot_no, line.expiry, line.pack_cost, line.quantity, line.supplier or None,  # type: ignore[arg-type]
                     line.pack_size, line.id) for line in lines], document, "receipt")

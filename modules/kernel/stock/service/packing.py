@@ -1,8 +1,8 @@
 """Large trace codes (大码、中码): a carton's code stands for the small codes of the boxes in it, never for a box.
 
 Implements: TC-01, TC-02. What lies in a carton comes from the trace platform or from a supplier's packing list, and is
-kept. Only small codes are received and sold; scanning the large one is a way to scan them all at once. Nothing here moves
-stock.
+kept. Only small codes are received and sold; scanning the large one is a way to scan them all at once. A code that nobody
+knows waits (待核) until a person who looked says what it is. Nothing here moves stock.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from modules.kernel.stock.models import TraceCode, TracePack
 from modules.kernel.stock.ports import PACKING, Packed, Packing, PackingPort
 
 CHUNK = 500
+PERSON = "person"
+"""Source of what a person said who looked at the pack; what the platform or a packing list says stands above it."""
 DEEPEST = 5
 """Levels of packing above a box."""
 MOST_CODES = 5000
@@ -55,6 +57,37 @@ def refuse_large(codes: Sequence[str], packs: dict[str, bool]) -> None:
     if large:
         raise Invalid("trace.large", f"{codes[large[0]]} 是大码（箱码），不能当作一盒；请扫大码开箱，或逐盒扫小码",
                       [FieldError(f"codes.{index}", "是大码（箱码）") for index in large])
+
+
+def doubtful(session: Session, codes: Iterable[str]) -> dict[str, bool]:
+    """The codes that don't count as boxes (待核), each with whether it is known to be a larger pack's. The others are boxes by the
+    word of the platform, of a packing list, of a person who looked, or because they have been ours. Two queries per 500 and one."""
+    wanted = list(dict.fromkeys(codes))
+    packs = known(session, wanted)
+    unknown, ours = [code for code in wanted if code not in packs], set()
+    for start in range(0, len(unknown), CHUNK):
+        ours.update(session.scalars(select(TraceCode.code).where(TraceCode.code.in_(unknown[start:start + CHUNK]))))
+    return {code: code in packs for code in wanted if not packs.get(code, code in ours)}
+
+
+def tell(session: Session, actor: Actor, codes: Sequence[str], *, boxes: bool, kind: str, document_id: int) -> None:
+    """A person who has the packs in hand says what their codes are; kept, and written down with the document.
+
+    :raises Invalid: a carton's code is said to be a box's. :raises Conflict: what the platform or a packing list calls a box is
+        said to be a carton's.
+    """
+    said: dict[str, bool] = {}
+    for start in range(0, len(codes), CHUNK):
+        some = codes[start:start + CHUNK]
+        said.update(dict.fromkeys(session.scalars(select(TracePack.parent).where(TracePack.parent.in_(some)).distinct()), False))
+        said.update({row.code: row.smallest for row in session.execute(
+            select(TracePack.code, TracePack.smallest).where(TracePack.code.in_(some), TracePack.source != PERSON))})
+    if boxes:
+        refuse_large(codes, said)
+    elif wrong := [code for code in codes if said.get(code)]:
+        raise Conflict("trace.known_box", f"{wrong[0]} 按追溯平台或装箱文件是小码（一盒），不能改为箱码，请核对实物与装箱文件")
+    keep(session, [Packed(code, None, boxes) for code in codes if code not in said], PERSON)
+    audit.record(session, actor, "trace.box" if boxes else "trace.large", kind, document_id, {"codes": list(codes)})
 
 
 def small_codes(session: Session, code: str) -> list[str]:
@@ -91,7 +124,7 @@ def look(database: Database, actor: Actor, code: str) -> dict[str, Any]:
             if found := _seen(session, code):
                 return found
     return {"code": code, "kind": "unknown", "drug_id": None, "state": "", "text": "未采集过", "store_id": None,
-            "boxes": [], "message": told.message or "追溯平台没有给出其中的小码"}
+            "boxes": [], "message": f"{told.message or '追溯平台没有给出其中的小码'}；请看实物：一盒的确认为一盒，整箱的逐盒扫小码或导入装箱文件"}
 
 
 def _ask(database: Database, code: str) -> Packing:

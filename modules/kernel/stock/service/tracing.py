@@ -29,6 +29,7 @@ from modules.kernel.stock.service import packing
 from modules.kernel.stock.service.ledger import Document
 
 CHUNK = 500
+UNCOLLECTED = "没有采集过这个追溯码：请核对是否扫全；新到货在“到货验收”扫码采集，箱码请在“装箱”中查看"
 _CODE = TraceCode.__table__.c
 _SET = {"state": bindparam("b_state"), "remaining": bindparam("b_remaining", type_=Quantity),
         "store_id": bindparam("b_store"), "changed_at": bindparam("b_at"), "changed_by_name": bindparam("b_name")}
@@ -119,7 +120,7 @@ def use(session: Session, actor: Actor, document: Document, line_id: int, drug_i
             raise Invalid("trace.drug", "追溯码不是该药品的，请核对药品", [FieldError(f"codes.{index}", "不是该药品的追溯码")])
     if missing := [text for text in codes if text not in known]:
         # never scanned at receipt: the pack is in our hands, so it is in the store
-        _sure(session, actor, document, [text for text in missing if text not in packs_known], boxes)
+        sure(session, actor, document, [text for text in missing if text not in packs_known], boxes)
         at = now(session)
         portable.upsert(session, TraceCode, [
             {"id": key, "code": text, "drug_id": drug_id, "batch_id": None, "store_id": store_id, "state": "in_stock",
@@ -143,16 +144,16 @@ def use(session: Session, actor: Actor, document: Document, line_id: int, drug_i
     return [Used(code.code, code.batch_id, share) for code, share in zip(packs, shares, strict=True)]
 
 
-def _sure(session: Session, actor: Actor, document: Document, codes: Sequence[str], boxes: Collection[str]) -> None:
-    """Whether codes are boxes' that nobody knows anything of: a person who has the pack in hand says so, and is written down.
+def sure(session: Session, actor: Actor, document: Document, codes: Sequence[str], boxes: Collection[str]) -> None:
+    """Whether codes are boxes' that nobody knows anything of: a person who has the pack in hand says so, which is kept.
 
     :raises Conflict: nobody said so.
     """
     if unsure := [code for code in codes if code not in boxes]:
-        raise Conflict("trace.uncollected", f"追溯码 {'、'.join(unsure[:3])} 没有在入库时采集过，不能确定是一盒还是一箱，"
+        raise Conflict("trace.uncollected", f"追溯码 {'、'.join(unsure[:3])} 不在追溯平台、装箱文件和入库采集中，不能确定是一盒还是一箱，"
                        "请核对实物：确为一盒的请确认，是箱码的请逐盒扫小码", [FieldError("boxes", code) for code in unsure])
     if codes:
-        audit.record(session, actor, "trace.box", document.kind, document.id, {"codes": list(codes)})
+        packing.tell(session, actor, codes, boxes=True, kind=document.kind, document_id=document.id)
 
 
 def used(session: Session, document: Document, line_id: int) -> dict[int, Decimal]:
@@ -201,7 +202,7 @@ def move(session: Session, actor: Actor, act: str, document: Document, codes: Se
     _check(codes)
     known = find(session, codes)
     if missing := [index for index, text in enumerate(codes) if text not in known]:
-        raise Invalid("trace.unknown", "有追溯码没有采集过，请先在入库时采集",
+        raise Invalid("trace.unknown", f"追溯码 {codes[missing[0]]} 没有采集过，请核对是否扫错；确无误的请去掉该码，只按数量登记",
                       [FieldError(f"codes.{index}", "没有采集过") for index in missing])
     packs = [known[text] for text in codes]
     for code in packs:
@@ -211,6 +212,42 @@ def move(session: Session, actor: Actor, act: str, document: Document, codes: Se
     _write(session, actor, act, document, store_from, store_to, [
         (code.id, code.drug_id, code.remaining, (line_ids or {}).get(code.code)) for code in packs])
     return len(packs)
+
+
+def uncollect(session: Session, actor: Actor, code: str, *, reason: str) -> dict[str, Any]:
+    """A larger pack's code that was collected as a box is taken off the shelf's codes (更正为箱码); the stock's quantity stays.
+    The boxes in it that nobody has collected, where they are known, take its place: same drug, batch and store.
+
+    Returns ``boxes`` collected and ``left``: boxes known but not collected, since the batch has no room for them.
+    :raises NotFound: nobody collected it. :raises Conflict: opened, sold or moved already; it is known to be a box.
+    """
+    found = find(session, [code]).get(code)
+    if found is None:
+        raise NotFound("trace.unknown", UNCOLLECTED)
+    if found.state not in rules.TRACE_MOVES["uncollect"][0] or found.remaining != found.quantity:
+        raise _taken(session, found, "uncollect")
+    packing.tell(session, actor, [code], boxes=False, kind="trace_code", document_id=found.id)
+    store_id, document = found.store_id, Document("trace_code", found.id)
+    assert store_id is not None
+    _move_all(session, actor, "uncollect", [(found, found.quantity)], None)
+    _write(session, actor, "uncollect", document, store_id, None, [(found.id, found.drug_id, found.quantity, None)])
+    inside = packing.small_codes(session, code)
+    collected = find(session, inside)
+    boxes = [one for one in inside if one not in collected]
+    fits = len(boxes) * found.quantity <= _uncoded(session, store_id, found.batch_id)
+    if boxes and fits:
+        collect(session, actor, store_id, document, [Scan(one, found.drug_id, found.batch_id, found.quantity) for one in boxes])
+    audit.record(session, actor, "trace.uncollect", "trace_code", found.id, {"code": code, "reason": reason})
+    return {"code": code, "boxes": len(boxes) if fits else 0, "left": 0 if fits else len(boxes)}
+
+
+def _uncoded(session: Session, store_id: int, batch_id: int | None) -> Decimal:
+    """What a store has of a batch without a code, smallest units. Two queries."""
+    held = session.scalar(select(StockBalance.on_hand).where(
+        StockBalance.store_id == store_id, StockBalance.batch_id == batch_id)) or rules.ZERO
+    coded = session.scalars(select(TraceCode.remaining).where(
+        TraceCode.store_id == store_id, TraceCode.batch_id == batch_id, TraceCode.state.in_(("in_stock", "opened"))))
+    return held - sum(coded, rules.ZERO)
 
 
 def _check(codes: Sequence[str]) -> None:

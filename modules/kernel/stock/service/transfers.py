@@ -105,7 +105,7 @@ def receive(session: Session, actor: Actor, transfer_id: int, quantities: Mappin
     lines = documents.lines_of(session, transfer_id)
     assert paper.other_store_id is not None
     taken = {line.id: (quantities or {}).get(line.id, line.quantity) for line in lines}
-    wrong = [FieldError(f"lines.{line.position}.done", f"0 至 {line.quantity.normalize():f}") for line in lines
+    wrong = [FieldError(f"lines.{line.position}.done", f"应在 0 至 {line.quantity.normalize():f} 之间") for line in lines
              if not 0 <= taken[line.id] <= line.quantity]
     if wrong:
         raise Invalid("stock.received", "接收数量不能超过发出数量，请修改", wrong)

@@ -32,7 +32,10 @@ def test_stock_in_moves_only_when_confirmed_and_once(house: House) -> None:
                                       "pack_cost": "8.8888", "quantity": "48", "codes": [CODE]}])
     assert made["amount"] == "17.78" and ("C3", "2盒") not in house.stock("warehouse")
     path = f"stock/papers/{made['id']}/confirm"
-    house.ok(house.post("keeper", path))
+    for boxes in ([], [CODE[:-1] + "0"]):  # nobody knows the code: a person looks whether it is a box's
+        asked = house.refused(house.post("keeper", path, {"boxes": boxes}), 409, "trace.uncollected")
+        assert [e["message"] for e in asked["errors"]] == [CODE] and ("C3", "2盒") not in house.stock("warehouse")
+    house.ok(house.post("keeper", path, {"boxes": [CODE]}))
     assert ("C3", "2盒") in house.stock("warehouse")
     house.refused(house.post("keeper2", path), 409, "stock.document_state")
     life = house.ok(house.get("keeper", "stock/trace-codes", code=CODE))
@@ -82,7 +85,7 @@ def test_loss_names_its_reason_and_a_controlled_drug_needs_a_second_person(house
 def test_requisition_is_picked_sent_and_received_with_what_is_on_its_way_in_sight(house: House) -> None:
     code = paper(house, "stock_in", [{"drug_id": house.ids["drug"], "lot_no": "A0", "expiry": "2026-08-01",
                                       "pack_cost": "10", "quantity": "24", "codes": [CODE]}])
-    house.ok(house.post("keeper", f"stock/papers/{code['id']}/confirm"))
+    house.ok(house.post("keeper", f"stock/papers/{code['id']}/confirm", {"boxes": [CODE]}))
     asked = paper(house, "requisition", [{"drug_id": house.ids["drug"], "quantity": "288"}], "pharmacist",
                   store_id=house.ids["pharmacy"], other_store_id=house.ids["warehouse"])
     house.ok(house.post("pharmacist", f"stock/papers/{asked['id']}/submit"))

@@ -76,7 +76,7 @@ def test_scanner_counts_packs_and_a_batch_that_moved_meanwhile_is_counted_again(
         "kind": "stock_in", "store_id": house.ids["warehouse"], "purpose": "赠送入库", "lines": [
             {"drug_id": house.ids["drug"], "lot_no": "A0", "expiry": "2026-08-01", "pack_cost": "10", "quantity": "48",
              "codes": [CODE]}]}))
-    house.ok(house.post("keeper", f"stock/papers/{made['id']}/confirm"))
+    house.ok(house.post("keeper", f"stock/papers/{made['id']}/confirm", {"boxes": [CODE]}))
     created = house.ok(house.post("keeper", "stock/sheets", {"store_id": house.ids["warehouse"]}))
     key = created["id"]
     scans = f"stock/sheets/{key}/scans"
