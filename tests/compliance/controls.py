@@ -35,6 +35,7 @@ from modules.kernel.patients import rules as patient_rules
 from modules.kernel.patients import service
 from modules.kernel.patients.service import access, concealing
 from modules.kernel.stock import rules as stock_rules
+from modules.kernel.stock.service import sheet_codes
 from modules.outpatient_pharmacy import rules as pharmacy_rules
 from modules.outpatient_pharmacy.service import codes as tracecodes
 from modules.outpatient_pharmacy.service import dispensing
@@ -323,12 +324,14 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("RX-07", "paper may go at once", put(pharmacy_rules, "KEEP_YEARS", dict.fromkeys(pharmacy_rules.KEEP_YEARS, 0))),
     ("RX-10", "nothing is warned of", put(order_rules, "check_drugs", always([]))),
     ("RX-09", "one pharmacist is enough", put(dispensing, "_four_eyes", always(None))),
+    ("RX-09", "a narcotic's lots are merged", put(stock_rules, "UNMERGEABLE", frozenset())),
     ("TC-01", "anything is a code", put(stock_rules, "code_error", always(None))),
     ("TC-02", "a code is sold twice", accepted("/dispense")),
     ("TC-03", "nobody asks for a code", put(tracecodes, "insured", always(False))),
     ("TC-04", "codes don't come back", put(tracecodes, "take_back", always(None))),
     ("TC-05", "a pack never gets empty", accepted("/dispense")),
     ("TC-07", "a lost pack is sold", accepted("/dispense")),
+    ("TC-07", "a count leaves the codes where they were", put(sheet_codes, "missing", always({}))),
     ("FN-10", "a decision is made twice", accepted("/decide")),
     ("FN-12", "a shift is received twice", accepted("/hand-over")),
     (

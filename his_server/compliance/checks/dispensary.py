@@ -138,4 +138,25 @@ def four_eyes(target: Target, seen: Evidence) -> None:
             },
         )
         seen.see(more.status == 409, "空安瓿回收不能多于发出", told(more))
-    seen.lacks("批号合并对麻精药品拒绝（须整库盘点，由 tests/modules/kernel/stock 证明）")
+    _counted(target, seen)
+
+
+def _counted(target: Target, seen: Evidence) -> None:
+    """At a count the lots of a narcotic aren't merged, and who made the sheet doesn't post a difference himself."""
+    shelf, (first, second) = shelf_of(target), two_pharmacists(target)
+    lots = [f"{target.mark.upper()}-{n}" for n in (1, 2)]
+    for lot in lots:
+        booked = shelf.book_in("麻醉片", (), packs=1, lot=lot)
+        if not seen.see(booked.status == 200, "麻醉药品入库", told(booked)):
+            return
+    with shelf.counting("麻醉片") as (path, lines):
+        merged = first.post(f"{path}/merge", {"positions": [lines[lots[0]]], "into": lines[lots[1]]})
+        refused = merged.status == 409 and "麻醉" in told(merged)
+        if not seen.see(refused, "盘点时麻醉药品的批号不能合并", told(merged)):
+            return
+        short = {"position": lines[lots[0]], "quantity": str(WHOLE - 1)}
+        first.post(f"{path}/counts", {"counts": [short]}).good("录入实盘数")
+        alone = first.post(f"{path}/post", {})
+        seen.see(alone.status == 409, "麻醉药品盘亏，制单人自己不能过账", told(alone))
+        posted = second.post(f"{path}/post", {})
+        seen.see(posted.status == 200 and posted.json["loss"] == 1, "另一名药师过账", told(posted))

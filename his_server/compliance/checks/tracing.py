@@ -6,8 +6,8 @@ environment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -49,12 +49,14 @@ class Shelf:
         seed = self.target.number
         return [f"0{seed:08d}{n:011d}" for n in range(self.packs - count + 1, self.packs + 1)]
 
-    def book_in(self, drug: str, codes: Sequence[Any], *, packs: int | None = None) -> Answer:
+    def book_in(
+        self, drug: str, codes: Sequence[Any], *, packs: int | None = None, lot: str | None = None
+    ) -> Answer:
         """A stock-in paper of whole packs with their codes, drafted by one pharmacist and confirmed by another."""
         quantity = WHOLE * (len(codes) if packs is None else packs)
         line = {
             "drug_id": self.catalogue.drugs[drug],
-            "lot_no": self.target.mark.upper(),
+            "lot_no": lot or self.target.mark.upper(),
             "quantity": str(quantity),
             "expiry": (date.today() + timedelta(days=400)).isoformat(),
             "pack_cost": "5",
@@ -82,6 +84,26 @@ class Shelf:
             return made
         said = {"acknowledged": True, "boxes": [code for line in lines for code in line.get("codes", ())]}
         return second.post(f"{STOCK}/papers/{made.json['id']}/{act}", said if act == "confirm" else {})
+
+    @contextmanager
+    def counting(self, drug: str) -> Iterator[tuple[str, dict[str, int]]]:
+        """A count sheet of one drug, for as long as the block lasts: its path, and its lines by lot.
+
+        :raises NotRun: the pharmacy is being counted already.
+        """
+        first = two_pharmacists(self.target)[0]
+        made = first.post(
+            f"{STOCK}/sheets", {"store_id": self.store, "drug_ids": [self.catalogue.drugs[drug]]}
+        )
+        if made.code == "stocktake.open":
+            raise NotRun("药房正在盘点，请在盘点结束后再测")
+        path = f"{STOCK}/sheets/{made.good('盘点制单')['id']}"
+        try:
+            page = first.get(f"{path}/lines").good("读取盘点单")
+            lot, position = page["columns"].index("lot_no"), page["columns"].index("position")
+            yield path, {row[lot]: row[position] for row in page["rows"]}
+        finally:
+            first.post(f"{path}/cancel", {"reason": "合规测试结束"})
 
     def state(self, code: str) -> str:
         """Where the product says that a pack is."""
@@ -315,7 +337,7 @@ def one_pack_many_patients(target: Target, seen: Evidence) -> None:
 
 @check("TC-07", *NEEDS)
 def moves(target: Target, seen: Evidence) -> None:
-    """Loss and transfer take the code along; from a place where the pack isn't it can't be sold or booked in."""
+    """Loss, count and transfer take the code along; from a place where the pack isn't it can't be sold or booked in."""
     shelf = shelf_of(target)
     lost, moved = shelf.codes(2)
     if not seen.see((booked := shelf.book_in("追溯", [lost, moved])).status == 200, "入库采集", told(booked)):
@@ -333,6 +355,7 @@ def moves(target: Target, seen: Evidence) -> None:
         seen.see(refused.status == 409, "已报损的码不能发药", told(refused))
         refused = shelf.book_in("追溯", [lost])
         seen.see(refused.status == 409, "已报损的码不能当作新到货入库", told(refused))
+        _counted(shelf, seen, bill)
         if shelf.other is None:
             seen.lacks("调拨（没有第二个药房）")
             return
@@ -355,4 +378,28 @@ def moves(target: Target, seen: Evidence) -> None:
             )
             refused = hand_out(target, bill, [moved])
             seen.see(refused.status == 409, "在对方药房的码不能由本药房发出", told(refused))
-    seen.lacks("盘点带码（须整库盘点，由 tests/modules/kernel/stock 证明）")
+
+
+def _counted(shelf: Shelf, seen: Evidence, bill: Bill) -> None:
+    """Of two packs one is scanned at a count: the other's code goes with the loss, and comes back when it is scanned again."""
+    first, second = two_pharmacists(shelf.target)
+    (kept, gone), lot = shelf.codes(2), f"{shelf.target.mark.upper()}-PD"
+    if not seen.see((booked := shelf.book_in("追溯", [kept, gone], lot=lot)).status == 200, "入库采集", told(booked)):
+        return
+    for codes, end, what in (
+        ([kept, kept], "lost", "盘点只扫到一盒，过账后没扫到的码随盘亏报损"),
+        ([kept, gone], "in_stock", "下次盘点扫到的码随盘盈找回"),
+    ):
+        with shelf.counting("追溯") as (path, _):
+            scanned = first.post(f"{path}/scans", {"codes": codes}).good("扫码清点")
+            counts = [Decimal(one["counted"]) for one in scanned["items"]]
+            seen.see(counts == [WHOLE * len(set(codes))], "同一张盘点单一个码只计一次", counts)
+            posted = second.post(f"{path}/post", {})
+            seen.see(
+                posted.status == 200 and (shelf.state(kept), shelf.state(gone)) == ("in_stock", end),
+                what,
+                f"{told(posted)}，{shelf.state(kept)}，{shelf.state(gone)}",
+            )
+        if end == "lost":
+            refused = hand_out(shelf.target, bill, [gone])
+            seen.see(refused.status == 409, "盘亏的码不能发药", told(refused))

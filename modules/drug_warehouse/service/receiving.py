@@ -304,7 +304,8 @@ def detail(session: Session, receipt_id: int) -> dict[str, Any]:
             "packs": line.arrived / line.pack_size, "accepted_packs": line.accepted / line.pack_size,
             "arrived_text": stock_rules.show_quantity(line.arrived, *packs),
             "accepted_text": stock_rules.show_quantity(line.accepted, *packs), "reject_reason": line.reject_reason,
-            "amount": value(line.arrived, line.pack_cost, line.pack_size), "codes": [code for code in codes.get(line.id, []) if code not in doubt],
-            "unsure": [{"code": code, "large": doubt[code]} for code in codes.get(line.id, []) if code in doubt], "warnings": told.get(line.id, [])})
+            "amount": value(line.arrived, line.pack_cost, line.pack_size), "warnings": told.get(line.id, []),
+            "codes": [code for code in codes.get(line.id, []) if code not in doubt],
+            "unsure": [{"code": code, "large": doubt[code]} for code in codes.get(line.id, []) if code in doubt]})
     return {**{c: getattr(receipt, c) for c in columns}, "supplier_name": suppliers.get(session, receipt.supplier_id).name,
             "state_name": rules.RECEIPT_STATES[receipt.state], "lines": items}

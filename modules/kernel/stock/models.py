@@ -350,6 +350,16 @@ class StocktakeLine(Base):
     merged_into: Mapped[int | None]
 
 
+class StocktakeCode(Base):
+    """A trace code scanned on a count sheet (TC-07); ``quantity`` was left in its pack. Gone when its line is counted anew."""
+
+    __tablename__ = "stocktake_code"
+    stocktake_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    code_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    position: Mapped[int]
+    quantity: Mapped[Decimal] = mapped_column(Quantity)
+
+
 class StockLevel(Keyed):
     """The least and the most (smallest units) that a store wants to have of a drug."""
 

@@ -121,13 +121,16 @@ TRACE_MOVES: dict[str, tuple[frozenset[str], str]] = {
 }
 """Legal moves of a trace code: act → (from which states, to which). What is not here is refused (TC-07)."""
 TRACE_STATES = {"in_stock": "在库", "opened": "拆零在用", "dispensed": "已发出", "in_transit": "调拨途中",
-                "supplier": "已退供应商", "lost": "已报损", "out": "已出库", "void": "已更正为箱码"}
+                "supplier": "已退供应商", "lost": "已报损", "out": "已出库",
+                "void": "已更正为箱码"}
 TRACE_ACTS = {"collect": "入库采集", "use": "发药", "take_back": "退药", "ship": "调拨发出", "arrive": "调拨接收",
-              "lose": "报损", "take_out": "出库", "send_back": "退供应商", "find": "盘盈找回", "uncollect": "更正为箱码", "delete": "删除上传"}
+              "lose": "报损", "take_out": "出库", "send_back": "退供应商", "find": "盘盈找回",
+              "uncollect": "更正为箱码", "delete": "删除上传"}
 UPLOADS = {"collect": ("DrugTraceReceived", "3503"), "send_back": ("DrugTraceSentBack", "3504"),
            "use": ("DrugTraceSold", "3505"), "take_back": ("DrugTraceReturned", "3506"),
            "lose": ("DrugTraceChanged", "3502"), "take_out": ("DrugTraceChanged", "3502"),
-           "find": ("DrugTraceChanged", "3502"), "uncollect": ("DrugTraceChanged", "3502"), "delete": ("DrugTraceDeleted", "3507")}
+           "find": ("DrugTraceChanged", "3502"), "uncollect": ("DrugTraceChanged", "3502"),
+           "delete": ("DrugTraceDeleted", "3507")}
 """Acts that the insurer's platform hears of: event and transaction. Transfers inside the hospital stay inside; a posted
 count is one event for the whole sheet (3501): :data:`COUNTED`."""
 COUNTED = ("StockCounted", "3501")

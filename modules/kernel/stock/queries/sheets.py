@@ -14,7 +14,7 @@ from his_server.errors import NotFound
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.stock import rules
 from modules.kernel.stock.models import Batch, Stocktake, StocktakeLine, Store
-from modules.kernel.stock.service import stocktake
+from modules.kernel.stock.service import sheet_codes, stocktake
 
 STATES = {"counting": "清点中", "posted": "已过账", "cancelled": "已作废"}
 _L, _D, _B = StocktakeLine.__table__.c, Drug.__table__.c, Batch.__table__.c
@@ -91,7 +91,8 @@ def line_states(session: Session, sheet_id: int, positions: list[int]) -> list[d
 
 
 def preview(session: Session, sheet_id: int, *, missing_is_zero: bool) -> dict[str, Any]:
-    """What posting would do: gains, losses, what must be counted again. Two queries."""
+    """What posting would do: gains, losses, trace codes that move, what must be counted again. Five queries."""
+    head = stocktake.get(session, sheet_id)
     rows = stocktake.differences(session, sheet_id, missing_is_zero=missing_is_zero)
     items, gain, loss = [], Decimal("0.00"), Decimal("0.00")
     for row in rows:
@@ -105,4 +106,6 @@ def preview(session: Session, sheet_id: int, *, missing_is_zero: bool) -> dict[s
                       "strict": row.control in rules.STRICT})
     uncounted = session.scalar(select(func.count()).select_from(StocktakeLine).where(
         StocktakeLine.stocktake_id == sheet_id, StocktakeLine.counted.is_(None), StocktakeLine.merged_into.is_(None)))
-    return {"items": items, "gain_amount": gain, "loss_amount": loss, "uncounted": uncounted or 0}
+    return {"items": items, "gain_amount": gain, "loss_amount": loss, "uncounted": uncounted or 0,
+            "codes_found": len(sheet_codes.found(session, head)),
+            "codes_lost": len(sheet_codes.missing(session, head, missing_is_zero=missing_is_zero))}

@@ -44,7 +44,8 @@ def life(session: Session, code: str) -> dict[str, Any]:
 
 def department_of(session: Session, code: str) -> int | None:
     """The department of the store that a code is in; None: in none. One query."""
-    return session.scalar(select(Store.department_id).join(TraceCode, TraceCode.store_id == Store.id).where(TraceCode.code == code))
+    return session.scalar(select(Store.department_id).join(TraceCode, TraceCode.store_id == Store.id)
+                          .where(TraceCode.code == code))
 
 
 def uploads(session: Session, *, state: str | None, upto: date, after: str | None, limit: int) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def sheets(call: Call) -> dict[str, Any]:
 def make_sheet(call: Call) -> dict[str, Any]:
     """盘点制单"""
     store = mine(call, call.body["store_id"], COUNT)
-    made = stocktake.make(call.session, call.actor, store, categories=call.body["classes"],
-                          with_empty=call.body["with_empty"])
+    made = stocktake.make(call.session, call.actor, store, categories=call.body["classes"], drug_ids=call.body["drug_ids"],
+                          controlled=call.body["controlled"], with_empty=call.body["with_empty"])
     return queries.sheet(call.session, made.id)
 
 
@@ -59,13 +59,9 @@ def enter_counts(call: Call, sheet_id: int) -> dict[str, Any]:
 
 @routes.post("/sheets/<int:sheet_id>/scans", permission=COUNT, body=schemas.ScansIn, out=schemas.ScannedOut, value=True)
 def scan(call: Call, sheet_id: int) -> dict[str, Any]:
-    """扫描追溯码或批号清点，一码一个包装；单上没有的码另行列出"""
+    """扫描追溯码或批号清点，一码一个包装；单上没有的、扫过的、账上不在本库的码另行列出"""
     _sheet(call, sheet_id)
-    codes = call.body["codes"]
-    found = stocktake.positions_of(call.session, sheet_id, codes)
-    counts = [Count(*found[code], add=True) for code in codes if code in found]
-    return {"items": stocktake.count(call.session, call.actor, sheet_id, counts) if counts else [],
-            "not_found": [code for code in codes if code not in found]}
+    return stocktake.scan(call.session, call.actor, sheet_id, call.body["codes"])
 
 
 @routes.get("/sheets/<int:sheet_id>/differences", permission=COUNT, query=schemas.PreviewQuery, out=schemas.PreviewOut)

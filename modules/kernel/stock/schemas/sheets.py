@@ -17,10 +17,13 @@ class SheetsQuery(PageQuery):
 
 
 class SheetIn(Schema):
-    """A sheet to make; no classes: everything."""
+    """A sheet to make; no classes: everything. ``drug_ids``: these drugs only (抽盘); ``controlled``: those under special control
+    only (麻精药品逐日清点)."""
 
     store_id = Id(required=True)
     classes = fields.List(fields.String(validate=validate.OneOf(CLASSES, error="类别有误")), load_default=list)
+    drug_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=200, error="最多选 200 种药品"))
+    controlled = fields.Boolean(load_default=False)
     with_empty = fields.Boolean(load_default=False)
 
 
@@ -97,10 +100,19 @@ class LineStatesOut(Schema):
     items = fields.List(fields.Nested(LineStateOut))
 
 
+class ElsewhereOut(Schema):
+    """A code that by the books isn't in the store that is counted, and where it is."""
+
+    code = fields.String()
+    text = fields.String()
+
+
 class ScannedOut(LineStatesOut):
-    """Lines after scanning, and the codes that aren't on the sheet and count for nothing."""
+    """Lines after scanning, and what counted for nothing: not on the sheet, scanned already, elsewhere by the books."""
 
     not_found = fields.List(fields.String())
+    again = fields.List(fields.String())
+    elsewhere = fields.List(fields.Nested(ElsewhereOut))
 
 
 class PostIn(Schema):
@@ -134,6 +146,8 @@ class PreviewOut(Schema):
     gain_amount = MoneyField()
     loss_amount = MoneyField()
     uncounted = fields.Integer()
+    codes_found = fields.Integer()
+    codes_lost = fields.Integer()
 
 
 class PostedOut(Schema):
@@ -144,6 +158,9 @@ class PostedOut(Schema):
     loss = fields.Integer()
     gain_amount = MoneyField()
     loss_amount = MoneyField()
+    codes_found = fields.Integer()
+    codes_lost = fields.Integer()
+    codes_unclear = fields.Integer()
 
 
 class MergeIn(Schema):

@@ -206,7 +206,8 @@ def confirm(session: Session, actor: Actor, document_id: int, *, acknowledged: b
     step(session, actor, paper, "confirmed", lines, acknowledged=acknowledged, two_persons=paper.strict)
     document, codes = ledger_document(paper), codes_of(session, document_id)
     if paper.kind == "stock_in":
-        tracing.sure(session, actor, document, [code for code, large in packing.doubtful(session, codes).items() if not large], boxes)
+        unknown = [code for code, large in packing.doubtful(session, codes).items() if not large]
+        tracing.sure(session, actor, document, unknown, boxes)
         arrived = ledger.receive(session, actor, paper.store_id, [
             Receipt(line.drug_id, line.lot_no, line.expiry, line.pack_cost, line.quantity, line.supplier or None,  # type: ignore[arg-type]
                     line.pack_size, line.id) for line in lines], document, "receipt")

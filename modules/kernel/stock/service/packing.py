@@ -60,8 +60,8 @@ def refuse_large(codes: Sequence[str], packs: dict[str, bool]) -> None:
 
 
 def doubtful(session: Session, codes: Iterable[str]) -> dict[str, bool]:
-    """The codes that don't count as boxes (待核), each with whether it is known to be a larger pack's. The others are boxes by the
-    word of the platform, of a packing list, of a person who looked, or because they have been ours. Two queries per 500 and one."""
+    """The codes that don't count as boxes (待核), each with whether it is known to be a larger pack's. The others are boxes by
+    the word of the platform, a packing list or a person who looked, or since they have been ours. Three queries per 500."""
     wanted = list(dict.fromkeys(codes))
     packs = known(session, wanted)
     unknown, ours = [code for code in wanted if code not in packs], set()
@@ -123,8 +123,9 @@ def look(database: Database, actor: Actor, code: str) -> dict[str, Any]:
             session.flush()
             if found := _seen(session, code):
                 return found
-    return {"code": code, "kind": "unknown", "drug_id": None, "state": "", "text": "未采集过", "store_id": None,
-            "boxes": [], "message": f"{told.message or '追溯平台没有给出其中的小码'}；请看实物：一盒的确认为一盒，整箱的逐盒扫小码或导入装箱文件"}
+    why = told.message or "追溯平台没有给出其中的小码"
+    return {"code": code, "kind": "unknown", "drug_id": None, "state": "", "text": "未采集过", "store_id": None, "boxes": [],
+            "message": f"{why}；请看实物：一盒的确认为一盒，整箱的逐盒扫小码或导入装箱文件"}
 
 
 def _ask(database: Database, code: str) -> Packing:

@@ -1,6 +1,6 @@
 """Counting a store (盘点): a sheet of every batch, counted by scanner, posted as adjustments.
 
-Implements: M7.5, M8.10, RX-09. The pharmacy goes on working: what the books said is read again at the moment of each
+Implements: M7.5, M8.10, RX-09, TC-07. The pharmacy goes on working: what the books said is read again at the moment of each
 count, so that what was dispensed before is not missing and what is dispensed after is not found. Every step is a
 fixed number of statements, however long the sheet is.
 """
@@ -27,7 +27,7 @@ from his_server.security import audit
 from modules.kernel.masterdata.models import Drug
 from modules.kernel.stock import rules
 from modules.kernel.stock.models import Batch, StockBalance, Stocktake, StocktakeLine, TraceCode
-from modules.kernel.stock.service import documents, ledger
+from modules.kernel.stock.service import documents, ledger, sheet_codes
 from modules.kernel.stock.service.ledger import BatchQuantity, Document
 
 SERIES = numbering.Series("stocktake", "盘点单号", "PD{date:%y%m%d}{n:04d}", per_day=True)
@@ -81,8 +81,9 @@ def get(session: Session, sheet_id: int) -> Stocktake:
 
 
 def make(session: Session, actor: Actor, store_id: int, *, categories: Collection[str] = (),
-         drug_ids: Collection[int] = (), with_empty: bool = False) -> Stocktake:
-    """Make a sheet of a store's batches, by drug and expiry; four statements for any number of batches.
+         drug_ids: Collection[int] = (), controlled: bool = False, with_empty: bool = False) -> Stocktake:
+    """Make a sheet of a store's batches, by drug and expiry; four statements for any number of batches. ``drug_ids``: of
+    these drugs only; ``controlled``: of those under special control only.
 
     :raises Conflict: a sheet of the store is being counted already; there is nothing to count.
     """
@@ -93,7 +94,10 @@ def make(session: Session, actor: Actor, store_id: int, *, categories: Collectio
                        f"{local(other.made_at):%m-%d %H:%M}），请先完成或作废")
     at = now(session)
     sheet = Stocktake(number=numbering.take(session, SERIES), store_id=store_id, state="counting",
-                      scope="、".join(sorted(categories)), line_count=0, made_at=at, made_by=actor.user_id,
+                      scope="、".join(part for part in (
+                          *sorted(categories), "特殊管理药品" if controlled else "",
+                          f"{len(set(drug_ids))} 种药品" if drug_ids else "") if part),
+                      line_count=0, made_at=at, made_by=actor.user_id,
                       made_by_name=actor.name, changed_at=at, changed_by_name=actor.name)
     session.add(sheet)
     session.flush()
@@ -106,6 +110,8 @@ def make(session: Session, actor: Actor, store_id: int, *, categories: Collectio
         chosen = chosen.where(Drug.fiscal_category.in_(categories))
     if drug_ids:
         chosen = chosen.where(_HELD.drug_id.in_(drug_ids))
+    if controlled:
+        chosen = chosen.where(Drug.control.in_(rules.STRICT))
     session.execute(insert(StocktakeLine.__table__).from_select(  # type: ignore[arg-type]
         ["stocktake_id", "position", "balance_id", "batch_id", "drug_id", "book"], chosen, include_defaults=False))
     # the row count of INSERT … SELECT isn't told by every driver
@@ -141,6 +147,25 @@ def count(session: Session, actor: Actor, sheet_id: int, counts: Sequence[Count]
     into another lot.
     """
     _hold(session, sheet_id)
+    if whole := [one.position for one in counts if not one.add]:
+        sheet_codes.forget(session, sheet_id, whole)
+    return _enter(session, actor, sheet_id, counts, again=again)
+
+
+def scan(session: Session, actor: Actor, sheet_id: int, texts: Sequence[str]) -> dict[str, Any]:
+    """Count packs by scanned trace codes or lot numbers, a pack each; a trace code counts once on a sheet, whoever scans it.
+
+    Returns the lines as they are now (``items``) and what counted for nothing: ``not_found``, ``again``, ``elsewhere``.
+    """
+    _hold(session, sheet_id)
+    taken = sheet_codes.take(session, get(session, sheet_id), texts)
+    counts = [Count(position, quantity, add=True) for position, quantity in taken.counts]
+    return {"items": _enter(session, actor, sheet_id, counts, again=False) if counts else [], "not_found": taken.not_found,
+            "again": taken.again, "elsewhere": taken.elsewhere}
+
+
+def _enter(session: Session, actor: Actor, sheet_id: int, counts: Sequence[Count], *, again: bool) -> list[dict[str, Any]]:
+    """Enter counts on a sheet that is held."""
     at = now(session)
     whole: dict[int, Decimal] = {}
     added: dict[int, Decimal] = {}
@@ -211,11 +236,12 @@ def delta(row: Any) -> Decimal:
 
 
 def post(session: Session, actor: Actor, sheet_id: int, *, missing_is_zero: bool = False) -> dict[str, Any]:
-    """Post a sheet: each difference becomes an adjustment move. Returns counts and values of gains and losses.
+    """Post a sheet: each difference becomes an adjustment move, and trace codes go with it (TC-07). Returns counts and values of
+    gains and losses.
 
     ``missing_is_zero``: what nobody counted is not there; else it stays as it is.
-    :raises Conflict: posted already; stock moved while a batch was being counted (recount it); controlled drugs differ
-        and the counter posts himself; what is short is reserved for patients who have paid.
+    :raises Conflict: posted already; a pack was dispensed at this moment; stock moved while a batch was being counted
+        (recount it); controlled drugs differ and the counter posts himself; what is short is reserved for patients who have paid.
     """
     sheet = _counting(session, sheet_id)
     if not portable.guarded_update(session, Stocktake, (Stocktake.id == sheet_id) & (Stocktake.state == "counting"),
@@ -237,7 +263,8 @@ def post(session: Session, actor: Actor, sheet_id: int, *, missing_is_zero: bool
                 raise
             raise Conflict("stocktake.reserved", "过账时库存刚发生变化，部分药品已被占用，请刷新后重新过账") from error
     document = Document("stocktake", sheet_id)
-    result: dict[str, Any] = {"number": sheet.number}
+    result: dict[str, Any] = {"number": sheet.number, **sheet_codes.settle(
+        session, actor, sheet, [row.batch_id for row, change in changes if change < 0], missing_is_zero=missing_is_zero)}
     for name, sign in (("gain", 1), ("loss", -1)):
         part = [(row, sign * change) for row, change in changes if sign * change > 0]
         items = [BatchQuantity(row.position, row.batch_id, row.drug_id, change) for row, change in part]
@@ -310,21 +337,3 @@ def merge(session: Session, actor: Actor, sheet_id: int, *, positions: Iterable[
     portable.guarded_update(session, TraceCode, (TraceCode.store_id == sheet.store_id) & TraceCode.batch_id.in_(
         [rows[p].batch_id for p in gone]), {"batch_id": target.batch_id})
     audit.record(session, actor, "stocktake.merge", "stocktake", sheet_id, {"positions": sorted(gone), "into": into})
-
-
-def positions_of(session: Session, sheet_id: int, codes: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
-    """What scanned codes mean on a sheet: a trace code → its batch's line and what is left in the pack; a lot number that
-    only one line has → that line and a pack. The others aren't in the answer. At most two queries."""
-    on_sheet = (StocktakeLine.stocktake_id == sheet_id) & StocktakeLine.merged_into.is_(None)
-    found = {row.code: (row.position, Decimal(row.remaining)) for row in session.execute(
-        select(TraceCode.code, StocktakeLine.position, TraceCode.remaining)
-        .join(StocktakeLine, StocktakeLine.batch_id == TraceCode.batch_id)
-        .where(TraceCode.code.in_(set(codes)), on_sheet))}
-    lots: dict[str, list[tuple[int, Decimal]]] = {}
-    if others := set(codes) - set(found):
-        for row in session.execute(
-                select(Batch.lot_no, StocktakeLine.position, Batch.pack_size)
-                .join(Batch, Batch.id == StocktakeLine.batch_id).where(Batch.lot_no.in_(others), on_sheet)):
-            lots.setdefault(row.lot_no, []).append((row.position, Decimal(row.pack_size)))
-    return {**found, **{lot: lines[0] for lot, lines in lots.items() if len(lines) == 1}}
-

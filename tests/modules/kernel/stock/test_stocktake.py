@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from his_server.actor import Actor
 from his_server.errors import AppError
 from his_server.messaging.outbox import OutboxEvent
 from modules.kernel.stock import service as stock
+from modules.kernel.stock.models import TraceMove, TraceUpload
 from modules.kernel.stock.rules import Demand
-from modules.kernel.stock.service import Document, stocktake
+from modules.kernel.stock.service import Document, stocktake, tracing
 from modules.kernel.stock.service.stocktake import Count
 from tests.modules.kernel.stock.conftest import House
 from tests.processes import Place, place_of, run_all
@@ -180,3 +182,87 @@ def test_a_sheet_is_cancelled_with_a_reason_that_stays(house: House) -> None:
     assert (gone["state_name"], gone["end_reason"], gone["changed_by_name"]) == ("已作废", "制单范围有误", "李库管")
     late = house.refused(house.post("keeper", path, {"reason": "制单范围有误"}), 409, "stocktake.ended")
     assert "李库管" in late["message"]
+
+
+def coded(house: House, lot: str, codes: list[str], packs: int) -> None:
+    """A lot of the warehouse, some of its packs with codes."""
+    made = house.ok(house.post("keeper", "stock/papers", {
+        "kind": "stock_in", "store_id": house.ids["warehouse"], "purpose": "赠送入库", "lines": [
+            {"drug_id": house.ids["drug"], "lot_no": lot, "expiry": "2027-08-01", "pack_cost": "10", "quantity": str(24 * packs),
+             "codes": codes}]}))
+    house.ok(house.post("keeper", f"stock/papers/{made['id']}/confirm", {"boxes": codes}))
+
+
+def state(house: House, code: str) -> str:
+    return str(house.ok(house.get("keeper", "stock/trace-codes", code=code))["state_name"])
+
+
+@pytest.mark.requirement("TC-07")
+def test_codes_go_with_a_count(house: House) -> None:
+    """A pack that wasn't scanned is lost with its code; found again at the next count it is back; nothing is guessed."""
+    here, gone, sold, other, typed = (f"8{n:019d}" for n in range(5))
+    coded(house, "K1", [here, gone, sold], 3)
+    coded(house, "K2", [other], 2)
+    coded(house, "K3", [typed], 2)
+    key = int(house.ok(house.post("keeper", "stock/sheets", {
+        "store_id": house.ids["warehouse"], "drug_ids": [house.ids["drug"]]}))["id"])
+    position = {lot: line["position"] for lot, line in rows(house, key).items()}
+    assert set(position) == {"A1", "B2", "K1", "K2", "K3"}  # a spot count: no narcotic
+    scans = f"stock/sheets/{key}/scans"
+    first = house.ok(house.post("keeper", scans, {"codes": [here, here, sold]}))
+    assert (first["items"][0]["counted"], first["again"], first["elsewhere"]) == ("48.0000", [here], [])
+    again = house.ok(house.post("keeper2", scans, {"codes": [sold]}))  # another scanner, another desk: not once more
+    assert (again["items"], again["again"]) == ([], [sold])
+    house.ok(house.post("keeper", f"stock/sheets/{key}/counts", {"counts": [
+        {"position": position["K2"], "quantity": "24"}, {"position": position["K3"], "quantity": "0"}]}))
+    with house.db.begin() as session:  # handed out after it was counted
+        actor = Actor(user_id=9, login="x", name="别人")
+        session.info["actor"] = actor
+        tracing.use(session, actor, Document("prescription", 7), 1, house.ids["drug"], [sold], store_id=house.ids["warehouse"],
+                    quantity=Decimal(24), pack_size=24)
+    preview = house.ok(house.get("keeper", f"stock/sheets/{key}/differences"))
+    assert (preview["codes_lost"], preview["codes_found"]) == (2, 0)
+    posted = house.ok(house.post("keeper", f"stock/sheets/{key}/post"))
+    # K2 was typed as one pack of two: whether it is the coded one nobody said, and one code fits one pack
+    assert (posted["loss"], posted["codes_lost"], posted["codes_found"], posted["codes_unclear"]) == (3, 2, 0, 0)
+    assert [state(house, code) for code in (here, gone, sold, other, typed)] == ["在库", "已报损", "已发出", "在库", "已报损"]
+    with house.db.begin(write=False) as session:
+        lost = session.query(TraceMove).filter_by(act="lose").order_by(TraceMove.code_id).all()
+        assert [(one.document_kind, one.document_id, one.line_id) for one in lost] == [
+            ("stocktake", key, position["K1"]), ("stocktake", key, position["K3"])]
+        assert session.query(TraceUpload).filter_by(act="lose", document_kind="stocktake").count() == 2
+    key = int(house.ok(house.post("keeper", "stock/sheets", {"store_id": house.ids["warehouse"]}))["id"])
+    back = house.ok(house.post("keeper", f"stock/sheets/{key}/scans", {"codes": [gone, here, sold]}))
+    assert [one["counted"] for one in back["items"]] == ["48.0000"] and back["elsewhere"] == [{"code": sold, "text": "已发出"}]
+    posted = house.ok(house.post("keeper", f"stock/sheets/{key}/post"))
+    assert (posted["codes_found"], posted["codes_lost"], state(house, gone)) == (1, 0, "在库")
+    assert house.findings() == []
+
+
+@pytest.mark.requirement("TC-07")
+def test_a_count_that_does_not_say_which_packs_are_gone_leaves_their_codes(house: House) -> None:
+    one, two = (f"8{n:019d}" for n in range(2))
+    coded(house, "K1", [one, two], 2)
+    key = int(house.ok(house.post("keeper", "stock/sheets", {
+        "store_id": house.ids["warehouse"], "drug_ids": [house.ids["drug"]]}))["id"])
+    position = rows(house, key)["K1"]["position"]
+    recount = lambda quantity: house.ok(house.post("keeper", f"stock/sheets/{key}/counts", {  # noqa: E731
+        "again": True, "counts": [{"position": position, "quantity": quantity}]}))
+    house.ok(house.post("keeper", f"stock/sheets/{key}/scans", {"codes": [one]}))
+    recount("0")
+    rescanned = house.ok(house.post("keeper", f"stock/sheets/{key}/scans", {"codes": [one]}))  # counted anew from nothing
+    assert (rescanned["items"][0]["counted"], rescanned["again"]) == ("24.0000", [])
+    recount("24")
+    posted = house.ok(house.post("keeper", f"stock/sheets/{key}/post"))
+    assert (posted["codes_lost"], posted["codes_unclear"]) == (0, 1)  # a pack too few, and nobody said which
+    assert [state(house, code) for code in (one, two)] == ["在库"] * 2
+    key = int(house.ok(house.post("keeper", "stock/sheets", {
+        "store_id": house.ids["warehouse"], "drug_ids": [house.ids["drug"]]}))["id"])
+    posted = house.ok(house.post("keeper", f"stock/sheets/{key}/post", {"missing_is_zero": True}))  # nothing is there at all
+    assert (posted["codes_lost"], posted["codes_unclear"]) == (2, 0) and house.findings() == []
+
+
+@pytest.mark.requirement("RX-09")
+def test_what_is_under_special_control_is_counted_by_itself(house: House) -> None:
+    made = house.ok(house.post("keeper", "stock/sheets", {"store_id": house.ids["warehouse"], "controlled": True}))
+    assert made["scope"] == "特殊管理药品" and set(rows(house, made["id"])) == {"N1", "N2"}
