@@ -151,7 +151,8 @@ def sure(session: Session, actor: Actor, document: Document, codes: Sequence[str
     """
     if unsure := [code for code in codes if code not in boxes]:
         raise Conflict("trace.uncollected", f"追溯码 {'、'.join(unsure[:3])} 不在追溯平台、装箱文件和入库采集中，"
-                       "不能确定是一盒还是一箱，请核对实物：确为一盒的请确认，是箱码的请逐盒扫小码", [FieldError("boxes", code) for code in unsure])
+                       "不能确定是一盒还是一箱，请核对实物：确为一盒的请确认，是箱码的请逐盒扫小码",
+                       [FieldError("boxes", code) for code in unsure])
     if codes:
         packing.tell(session, actor, codes, boxes=True, kind=document.kind, document_id=document.id)
 
