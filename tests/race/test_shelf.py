@@ -82,7 +82,7 @@ def test_two_pharmacists_hand_out_one_prescription_once(world: World, keys_dir: 
 
 
 def _on_shelf(ids: dict[str, int]) -> Select[tuple[str]]:
-    return (select(TraceCode.code).where(TraceCode.batch_id == ids["batch"], TraceCode.state == "in_stock").order_by(TraceCode.id))
+    return select(TraceCode.code).where(TraceCode.batch_id == ids["batch"], TraceCode.state == "in_stock").order_by(TraceCode.id)
 
 
 def _sell(place: Place, actor: Actor, ids: dict[str, int], number: int) -> Counter[str]:
@@ -212,8 +212,8 @@ def test_a_price_changes_while_doctors_prescribe(world: World, keys_dir: Path) -
             .where(Prescription.encounter_id == visit)).all()
         now_valid = session.scalars(select(DrugPrice.pack_price).where(
             DrugPrice.drug_id == world.ids["drug"], DrugPrice.valid_to.is_(None))).all()
-        valued = dict(session.execute(select(Revaluation.change_id, func.sum(Revaluation.quantity))
-                                      .group_by(Revaluation.change_id)).tuples().all())
+        valued = {row.change_id: row.quantity for row in session.execute(
+            select(Revaluation.change_id, func.sum(Revaluation.quantity).label("quantity")).group_by(Revaluation.change_id))}
     assert len(rows) == sum(end["done"] for end in ends[:3]) > 0 and len(changes) == ends[3]["done"] > 0
     assert {row.price for row in rows} <= allowed and all(row.price == row.billed for row in rows)
     assert all(row.amount == row.price * row.quantity for row in rows)

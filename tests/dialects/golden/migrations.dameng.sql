@@ -2856,3 +2856,12 @@ CREATE INDEX ix_trace_pack_parent ON trace_pack (parent);
 ALTER TABLE stock_document ADD end_reason VARCHAR(200 CHAR);
 ALTER TABLE stocktake ADD end_reason VARCHAR(200 CHAR);
 UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
+-- Running upgrade 0006 -> 0007
+CREATE TABLE stocktake_code (
+    stocktake_id BIGINT NOT NULL,
+    code_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    CONSTRAINT pk_stocktake_code PRIMARY KEY (stocktake_id, code_id)
+);
+UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';

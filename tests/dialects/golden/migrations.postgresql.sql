@@ -2864,3 +2864,14 @@ ALTER TABLE stock_document ADD COLUMN end_reason VARCHAR(200);
 ALTER TABLE stocktake ADD COLUMN end_reason VARCHAR(200);
 UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
 COMMIT;
+BEGIN;
+-- Running upgrade 0006 -> 0007
+CREATE TABLE stocktake_code (
+    stocktake_id BIGINT NOT NULL,
+    code_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    quantity NUMERIC(18, 4) NOT NULL,
+    CONSTRAINT pk_stocktake_code PRIMARY KEY (stocktake_id, code_id)
+);
+UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
+COMMIT;

@@ -3286,3 +3286,15 @@ ALTER TABLE stocktake ADD COLUMN end_reason VARCHAR(200);
 UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
 
 INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
+
+CREATE TABLE stocktake_code (
+    stocktake_id BIGINT NOT NULL,
+    code_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    quantity BIGINT NOT NULL,
+    CONSTRAINT pk_stocktake_code PRIMARY KEY (stocktake_id, code_id)
+);
+
+UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
+
+INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;

@@ -2788,6 +2788,14 @@ CREATE TABLE stocktake (
 );
 CREATE INDEX ix_stocktake_store ON stocktake (store_id, state, made_at);
 
+CREATE TABLE stocktake_code (
+    stocktake_id BIGINT NOT NULL,
+    code_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    quantity DECIMAL(18, 4) NOT NULL,
+    CONSTRAINT pk_stocktake_code PRIMARY KEY (stocktake_id, code_id)
+);
+
 CREATE TABLE stocktake_line (
     stocktake_id BIGINT NOT NULL,
     position INTEGER NOT NULL,

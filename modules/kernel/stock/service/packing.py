@@ -28,6 +28,8 @@ from modules.kernel.stock.ports import PACKING, Packed, Packing, PackingPort
 CHUNK = 500
 PERSON = "person"
 """Source of what a person said who looked at the pack; what the platform or a packing list says stands above it."""
+AUDITED = 30
+"""Codes that one audit row has room for, however long they are."""
 DEEPEST = 5
 """Levels of packing above a box."""
 MOST_CODES = 5000
@@ -87,7 +89,9 @@ def tell(session: Session, actor: Actor, codes: Sequence[str], *, boxes: bool, k
     elif wrong := [code for code in codes if said.get(code)]:
         raise Conflict("trace.known_box", f"{wrong[0]} 按追溯平台或装箱文件是小码（一盒），不能改为箱码，请核对实物与装箱文件")
     keep(session, [Packed(code, None, boxes) for code in codes if code not in said], PERSON)
-    audit.record(session, actor, "trace.box" if boxes else "trace.large", kind, document_id, {"codes": list(codes)})
+    for start in range(0, len(codes), AUDITED):
+        audit.record(session, actor, "trace.box" if boxes else "trace.large", kind, document_id,
+                     {"codes": list(codes[start:start + AUDITED])})
 
 
 def small_codes(session: Session, code: str) -> list[str]:

@@ -88,7 +88,7 @@ def _lots(session: Session, on_sheet: Any, texts: set[str]) -> dict[str, tuple[i
 def forget(session: Session, sheet_id: int, positions: Iterable[int]) -> None:
     """Lines that are counted anew by hand: what was scanned of them counts no more. A query where nothing was scanned."""
     wanted = set(positions)
-    scanned = set(session.scalars(select(StocktakeCode.position.distinct()).where(StocktakeCode.stocktake_id == sheet_id)))
+    scanned = set(session.scalars(select(StocktakeCode.position).where(StocktakeCode.stocktake_id == sheet_id).distinct()))
     if gone := sorted(wanted & scanned):
         session.execute(delete(StocktakeCode).where(StocktakeCode.stocktake_id == sheet_id, StocktakeCode.position.in_(gone)))
 
@@ -132,14 +132,15 @@ def settle(session: Session, actor: Actor, sheet: Stocktake, batches: Sequence[i
 
 
 def _unclear(session: Session, store_id: int, batches: Sequence[int]) -> int:
-    coded: dict[int, Decimal] = {}
+    coded: dict[int | None, Decimal] = {}
     held: dict[int, Decimal] = {}
     for start in range(0, len(batches), tracing.CHUNK):
         some = batches[start:start + tracing.CHUNK]
-        coded.update(session.execute(
-            select(TraceCode.batch_id, func.sum(TraceCode.remaining)).where(
+        coded.update({row.batch_id: row.quantity for row in session.execute(
+            select(TraceCode.batch_id, func.sum(TraceCode.remaining).label("quantity")).where(
                 TraceCode.store_id == store_id, TraceCode.batch_id.in_(some), TraceCode.state.in_(HERE))
-            .group_by(TraceCode.batch_id)).tuples())  # type: ignore[arg-type]
-        held.update(session.execute(select(StockBalance.batch_id, StockBalance.on_hand).where(
-            StockBalance.store_id == store_id, StockBalance.batch_id.in_(some))).tuples())
-    return sum(quantity > held.get(batch, rules.ZERO) for batch, quantity in coded.items())
+            .group_by(TraceCode.batch_id))})
+        held.update({row.batch_id: row.on_hand for row in session.execute(
+            select(StockBalance.batch_id, StockBalance.on_hand).where(
+                StockBalance.store_id == store_id, StockBalance.batch_id.in_(some)))})
+    return sum(quantity > held.get(batch or 0, rules.ZERO) for batch, quantity in coded.items())
