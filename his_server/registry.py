@@ -14,7 +14,7 @@ from his_server.module import Check, Handler, Job, LiveTopic, MenuItem, Module, 
 from his_server.settings import Settings, SettingsError
 
 PACKAGES = ("modules.kernel", "modules", "interfaces")
-PLATFORM = ("his_server.security", "his_server.messaging.routes", "his_server.reporting_routes",
+PLATFORM = ("his_server.security", "his_server.messaging.routes", "his_server.reporting_routes", "his_server.exports.routes",
             "his_server.preferences.routes")
 
 

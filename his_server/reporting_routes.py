@@ -16,6 +16,7 @@ from his_server.actor import Actor
 from his_server.clock import local
 from his_server.db import now, numbering, of
 from his_server.errors import Forbidden, Invalid, NotFound
+from his_server.exports import service as exports
 from his_server.http import SIGNED_IN, Call, Routes, dumps, flatten
 from his_server.module import Module
 from his_server.security import audit
@@ -30,9 +31,10 @@ TYPES = {"xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sh
 
 @routes.get("/reports", permission=SIGNED_IN)
 def list_reports(call: Call) -> dict[str, object]:
-    """可用的报表"""
+    """可用的报表；行数超过 approve_rows 的导出与打印须经他人批准"""
     known = current_app.extensions["his_hospital"].reports
-    return {"items": [{"name": r.name, "title": r.title} for r in known.values() if call.actor.can(r.permission)]}
+    return {"items": [{"name": r.name, "title": r.title} for r in known.values() if call.actor.can(r.permission)],
+            "approve_rows": exports.limit_of(call.session)}
 
 
 @routes.get("/reports/<name>", permission=SIGNED_IN)
@@ -55,14 +57,16 @@ def show_report(call: Call, name: str) -> Response:
     report, rows = source.build(call.session, call.actor, args)
     if form == "json":
         return Response(dumps(reporting.to_json(report, rows)), mimetype="application/json")
+    rows = list(rows)
+    consent = exports.approval(call.session, call.actor, name, given, len(rows))
     file = io.BytesIO()
     stamp = f"{call.actor.name} {local(now(call.session)):%Y-%m-%d %H:%M}"
     if form == "xlsx":
         count = reporting.to_xlsx(report, rows, file, stamp=stamp)
         digest = hashlib.new("sm3", file.getvalue()).hexdigest()
-        audit.record(call.session, call.actor, "report.xlsx", "report", name, {"args": given, "rows": count, "sm3": digest})
+        audit.record(call.session, call.actor, "report.xlsx", "report", name, {
+            "args": given, "rows": count, "sm3": digest, **({"approval": consent.id} if consent else {})})
     else:
-        rows = list(rows)
         copy = count_print(call.session, call.actor, name, given, reporting.to_json(report, rows))
         reporting.to_pdf(report, rows, file, watermark=stamp, reprint=f"补打 第{copy}次" if copy > 1 else None)
     answer = Response(file.getvalue(), mimetype=TYPES[form])

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "his_server.cli.serving:run",
     "worker": "his_server.cli.serving:worker",
     "handover": "his_server.cli.serving:handover",
+    "ports": "his_server.cli.ports:ports",
     "gateway-map": "his_server.cli.gateway:gateway_map",
     "setup": "his_server.cli.install:setup",
     "update": "his_server.cli.update:update",

@@ -213,3 +213,13 @@ def list_checks(profile: str) -> None:
     for entry in chosen(profile):
         how = f"需要 {'、'.join(CHECKS[entry.id].needs) or '无'}" if entry.id in CHECKS else entry.rest
         click.echo(f"{entry.id}  {entry.mode}  {entry.clause}  {entry.title}  [{how}]")
+
+
+@compliance.command(name="personal-data")
+def personal_data() -> None:
+    """打印个人信息目录（Markdown）：含义、字段、目的、依据、保存期"""
+    from his_server.compliance.checks.inputs import personal_data as read
+
+    click.echo("| 信息 | 字段 | 目的 | 依据（由医院核对） | 保存期 |\n|---|---|---|---|---|")
+    for item in read()["item"]:
+        click.echo(f"| {item['what']} | {'、'.join(item['columns'])} | {item['why']} | {item['basis']} | {item['kept']} |")

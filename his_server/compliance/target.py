@@ -152,6 +152,7 @@ class Target:
         staff_id: int | None = None,
         department_id: int | None = None,
         login: str = "",
+        name: str = "合规测试",
     ) -> Account:
         """An account of the suite's own with these roles: made by the system, granted by the security administrator."""
         self._given += 1
@@ -161,7 +162,7 @@ class Target:
         boss = self.admin("sysadmin")
         body = {
             "login": account.login,
-            "name": "合规测试",
+            "name": name,
             "valid_until": until and until.isoformat(),
             "staff_id": staff_id,
             "department_id": department_id,

@@ -144,6 +144,11 @@ def few_roles(house: House, patch: Patch) -> None:
     house.target.__dict__["roles"] = {k: v for k, v in house.target.roles.items() if k in ("cashier", "nurse")}
 
 
+def few_samples(house: House, patch: Patch) -> None:
+    """Three samples are enough for a control: a bad source fails them all."""
+    patch.setattr(crypto_algorithms, "SAMPLES", 3)
+
+
 def both(*acts: Break) -> Break:
     """One after the other."""
 
@@ -248,6 +253,11 @@ def narrowed(create: Callable[..., Any]) -> Callable[..., Any]:
     return lambda session, actor, name="", **values: create(
         session, actor, name=name.encode("gbk", "replace").decode("gbk").replace("?", "某"), **values
     )
+
+
+def never_late(overrides: Callable[..., Any]) -> Callable[..., Any]:
+    """A list that knows nothing that is overdue."""
+    return lambda session, **query: {"items": [], "next": None} if query["overdue"] else overrides(session, **query)
 
 
 def narrow_column(house: House, patch: Patch) -> None:

@@ -20,11 +20,11 @@ from click.testing import CliRunner
 from flask import Flask
 from sqlalchemy import delete, select
 
-from his_server import startup
+from his_server import __version__, running, startup
 from his_server.actor import SYSTEM
 from his_server.cli import main
 from his_server.compliance import peers
-from his_server.compliance.checks import crypto_integrity, recovery
+from his_server.compliance.checks import crypto_integrity, doors, recovery
 from his_server.compliance.checks.program import tree_digest
 from his_server.compliance.client import Account, Answer
 from his_server.compliance.frame import Result, catalogue
@@ -109,6 +109,7 @@ def house(hospital: Hospital, _sqlite_template: Path, tmp_path_factory: pytest.T
         password_rounds=ROUNDS,
         simulate_payments=True,
         log_level="CRITICAL",
+        extra={"exports": {"approve_rows": 5}},
     )
     database = Database(url, sealer=open_sealer(settings))
     from his_server.app import create_app
@@ -285,6 +286,8 @@ def _no_host(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         monkeypatch.setattr(recovery, "capture", tap(request.getfixturevalue("house"), False))
         monkeypatch.setattr(recovery, "listeners", lambda port: [1, 2])
         monkeypatch.setattr(recovery, "_parent", lambda pid: 1)
+        monkeypatch.setattr(running, "masters", lambda settings: [running.Master(1, "127.0.0.1:80", __version__, 0)])
+        monkeypatch.setattr(doors, "sockets", lambda serving: {"tcp 127.0.0.1:80"})
         monkeypatch.setattr(recovery.os, "kill", lambda pid, number: None)
         house: House = request.getfixturevalue("house")
         worker = Worker(house.db, house.app.extensions["his_hospital"])

@@ -8,7 +8,8 @@ from datetime import date
 
 from crypto import get_provider
 from his_server import reporting, startup
-from his_server.compliance.checks import insurance, program, running
+from his_server.compliance.checks import doors, inputs, insurance, program, running
+from his_server.exports import service as exports
 from his_server.security import (
     accounts,
     archive,
@@ -26,9 +27,11 @@ from interfaces.nhsa import subscriptions
 from interfaces.nhsa.client import asking
 from modules.discipline import cli as discipline_cli
 from modules.discipline import service as statistics
+from modules.discipline.reports import colleagues
 from modules.finance import service as reconciling
 from modules.insurance_office.service import comparing
 from modules.kernel.charging.ports import REFUSED, Settlement
+from modules.kernel.orders import queries as order_queries
 from modules.kernel.orders import rules as order_rules
 from modules.kernel.orders.service import following, prescribing
 from modules.kernel.patients import rules as patient_rules
@@ -49,12 +52,14 @@ from tests.compliance.breaking import (
     default_account,
     few_paths,
     few_roles,
+    few_samples,
     file_in,
     growing,
     known,
     lying,
     narrow_column,
     narrowed,
+    never_late,
     own_consent,
     passing,
     plain_index,
@@ -100,7 +105,11 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("MP-14", "verification finds nothing", put(seals, "verify_all", always([]))),
     ("MP-15", "any signature verifies", put(proof, "verify", always(proof.Verdict()))),
     ("MP-17", "software stands in for a lost device", commanded(0, "ok")),
-    ("MP-18", "bytes of an even number of ones", lying(random=lambda size: bytes((0x0F, 0x33, 0x55, 0x00)) * (size // 4))),
+    (
+        "MP-18",
+        "bytes of an even number of ones",
+        both(few_samples, lying(random=lambda size: bytes((0x0F, 0x33, 0x55, 0x00)) * (size // 4))),
+    ),
     ("DB-01", "names aren't folded", put(rules, "fold_login", lambda login: login)),
     ("DB-02", "every password will do", put(rules, "password_problems", always([]))),
     (
@@ -138,6 +147,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("PR-01", "numbers aren't masked", put(patient_rules, "mask_number", lambda number: number)),
     ("PR-02", "nobody is refused", put(access, "_refusal", always(None))),
     ("PR-03", "looking isn't audited", unaudited("patient.view")),
+    ("PR-03", "nobody is taken for one of the staff", put(colleagues, "staff_files", always({}))),
     ("PR-04", "nobody is refused", put(access, "_refusal", always(None))),
     ("PR-05", "trainees stay for ever", put(rules, "end_date_problem", always(None))),
     ("PR-06", "nobody is refused", put(access, "_refusal", always(None))),
@@ -203,6 +213,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("MP-16", "a private key in clear", file_in("data/key.pem", "-----BEGIN PRIVATE KEY-----\nx\n")),
     ("MP-19", "altered files aren't told", put(startup, "compare", always([]))),
     ("MP-19", "a file too many", file_in("app/crypto/extra.py", "x = 1\n")),
+    ("PR-07", "a large export needs nobody's approval", put(exports, "approval", always(None))),
     ("PR-07", "anybody exports", lambda house, patch: patch.setattr("his_server.actor.Actor.can", always(True))),
     (
         "RU-01",
@@ -222,6 +233,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
             )
         ),
     ),
+    ("DB-20", "a port that isn't declared", put(doors, "sockets", always({"tcp 127.0.0.1:80", "tcp 0.0.0.0:9999"}))),
     (
         "DB-21",
         "a route breaks on bad input",
@@ -247,6 +259,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
         ),
     ),
     ("DB-28", "a nationality nobody said", planted_default),
+    ("DB-28", "a column that isn't in the catalogue", put(inputs, "personal_data", always({"whole": ["person"], "item": []}))),
     ("DB-30", "a repeated submission is done again", twice),
     ("RU-03", "a slow product", slow),
     (
@@ -319,6 +332,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("RX-04", "no drug is a narcotic", put(order_rules, "NARCOTIC", frozenset())),
     ("RX-05", "nine days of poison", put(order_rules, "TOXIC_DAYS", 9)),
     ("RX-08", "everybody has every right", put(order_rules, "antimicrobial_level", always(3))),
+    ("RX-08", "nothing is overdue", put(order_queries, "overrides", never_late(order_queries.overrides))),
     ("RX-11", "nothing is refused", put(prescribing, "_refuse_unlawful", always(None))),
     ("RX-01", "a prescription holds for ever", put(following, "today", always(date(2000, 1, 1)))),
     ("RX-07", "paper may go at once", put(pharmacy_rules, "KEEP_YEARS", dict.fromkeys(pharmacy_rules.KEEP_YEARS, 0))),

@@ -34,6 +34,16 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("his_server", "crypto", "dialects", "modules", "interfaces", "demo")
 
 
+SETTINGS = """
+[module.exports]
+approve_rows = 5
+
+[module.security]
+admin_networks = ["127.0.0.0/8", "::1/128"]
+"""
+"""What docs/certification asks of a test environment: approval of more than five rows, administrators from here only."""
+
+
 def installed(folder: Path) -> Path:
     """The program as a package lays it down: the sources and the built pages, nothing of the tests."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "-z", *PARTS]
@@ -104,7 +114,10 @@ def product(folder: Path, db_url: str, hospital: Hospital) -> Iterator[House]:
     database = Database(db_url)
     migrate.prepare(database)
     database.dispose()
-    with make_house(folder / "data", db_url, hospital) as house:
+    config = folder / "his-server.toml"
+    config.write_text(SETTINGS, "utf-8")
+    with pytest.MonkeyPatch.context() as patch, make_house(folder / "data", db_url, hospital) as house:
+        patch.setenv("HIS_CONFIG", str(config))
         house.program = installed(folder / "app")
         work(house.world)
         furnish(house.world.db, house.world, folder)

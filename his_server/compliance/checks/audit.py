@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from his_server.compliance.checks.access import unmasked
+from his_server.compliance.checks.exporting import exportable
 from his_server.compliance.checks.journey import WINDOW, hand_out, patient, two_pharmacists, units
-from his_server.compliance.checks.patients import exportable
 from his_server.compliance.checks.prescribing import catalogue_of
 from his_server.compliance.client import Answer
 from his_server.compliance.frame import Evidence, NotRun, check

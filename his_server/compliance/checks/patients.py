@@ -1,18 +1,14 @@
-"""Patients' files: labels, treatment, sealing, exports, 统方, rights (PR-02, 03, 04, 06, 07, 09, 10, 13; MR-03, HS-08)."""
+"""Patients' files: labels, treatment, sealing, exports, 统方, rights (PR-02, 03, 04, 06, 09, 10; MR-03, HS-08)."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import time
 from typing import Any
-
-from openpyxl import load_workbook
 
 from his_server.compliance.checks.orders import visit
 from his_server.compliance.client import Visitor
 from his_server.compliance.frame import Evidence, NotRun, check
-from his_server.compliance.target import ADMINISTRATORS, Target
+from his_server.compliance.target import ADMINISTRATORS, TEMPORARY, Target
 
 STATISTICS = "discipline.drug_statistics"
 REPORT = "doctor-drug-statistics"
@@ -72,7 +68,41 @@ def who_looked(target: Target, seen: Evidence) -> None:
         {k: one.get(k) for k in ("login", "roles", "ip", "event", "detail")},
     )
     seen.see(took < 3, "三秒内答复“谁看过该病人”", f"{took:.2f} 秒")
-    seen.lacks("本人查看与同事查看的专门报表")
+    _own_and_colleagues(target, seen)
+
+
+def _own_and_colleagues(target: Target, seen: Evidence) -> None:
+    """One of the staff opens a file of the same name and sex, and so does a colleague: the report tells which is which."""
+    name, keeper = f"职工{target.mark}{len(target.made)}", target.whoever("masterdata.organise")
+    place = target.admin("sysadmin").get("/api/security/departments").good("科室")["items"][0]["id"]
+    made = keeper.post("/api/masterdata/staff", {
+        "code": f"{target.mark}s{len(target.made)}", "name": name, "sex": "1", "department_id": place, "title": "主治医师",
+        "rights": []})
+    staff = int(made.good("建立测试职工")["id"])
+    over = {"active": False, "reason": "合规测试结束"}
+    target.endings.append(lambda: keeper.post(f"/api/masterdata/staff/{staff}/active", over).status in (200, 409))
+    person, role = target.another_patient(name=name), _plain_role(target)
+    for who in (target.fresh(role, name=name, staff_id=staff), target.fresh(role, name=f"同事{target.mark}")):
+        who.get(f"/api/patients/{person}").good("打开职工的病历")
+    reader = target.whoever("discipline.staff_files")
+    began = time.monotonic()
+    answer = reader.get(f"/api/reports/staff-file-views?from={target.today}&to={target.today}&search={name}")
+    took = time.monotonic() - began
+    rows = answer.good("职工病历调阅报表")["rows"]
+    told = sorted((row["whose"], row["viewer"]) for row in rows)
+    seen.see(told == [("同事", f"同事{target.mark}"), ("本人", name)], "本人查看与同事查看有专门报表，分别列出", told)
+    seen.see(took < 3, "三秒内答复本人与同事查看", f"{took:.2f} 秒")
+    stranger = target.staff("cashier").get(f"/api/reports/staff-file-views?from={target.today}&to={target.today}")
+    seen.see(stranger.status == 403, "普通岗位看不到这张报表", f"{stranger.status} {stranger.code}")
+
+
+def _plain_role(target: Target) -> str:
+    """A role that may open files, decides on nothing and needs no second factor. :raises NotRun: there is none."""
+    for code, about in target.roles.items():
+        may = about["permissions"]
+        if "patients.view" in may and "patients.protect" not in may and not about["second_factor"] and code not in TEMPORARY:
+            return code
+    raise NotRun("没有只能调阅病人的普通岗位")
 
 
 @check("PR-04", "http", "accounts")
@@ -156,43 +186,6 @@ def _lists(target: Target, role: str) -> list[str]:
         and about["x-permission"] in (*permissions, "signed_in")
         and not path.startswith(("/api/live", "/api/patients"))
     ]
-
-
-@check("PR-07", "http", "accounts")
-def exports(target: Target, seen: Evidence) -> None:
-    """Exports are for those who may, audited with how much went out, and say who made them."""
-    reports, who = exportable(target)
-    if who is None:
-        seen.lacks("没有可导出的报表")
-        return
-    name, query = reports
-    answer = who.get(f"/api/reports/{name}?{query}format=xlsx")
-    seen.see(answer.status == 200 and answer.body[:2] == b"PK", f"报表 {name} 可导出", f"{answer.status} {len(answer.body)} 字节")
-    stranger = target.staff("intern") if "intern" in target.roles else target.fresh()
-    foreign = stranger.get(f"/api/reports/{name}?{query}format=xlsx")
-    seen.see(foreign.status in (403, 404), "他人用同一地址导出被拒绝", f"{foreign.status} {foreign.code}")
-    book = load_workbook(io.BytesIO(answer.body))
-    marks = (book.properties.creator or "", book.worksheets[0].oddHeader.right.text or "")
-    seen.see(all(target.today in one for one in marks), "文件属性与每页页眉写明导出人与时间", marks)
-    if target.tables is not None:
-        digest = hashlib.new("sm3", answer.body).hexdigest()
-        rows = [row["detail"] for row in target.db.rows("security_audit", 200, newest=True, event="report.xlsx")]
-        seen.see(any(digest in one and '"rows"' in one for one in rows), "导出有审计：行数与文件的 SM3", rows[:1])
-    seen.lacks("导出审批与文件加密（产品没有：办公软件打不开国密加密的表格）")
-
-
-def exportable(target: Target) -> tuple[tuple[str, str], Visitor | None]:
-    """A report that somebody of an ordinary role may export, with its query, and that person; None where there is none."""
-    for role in target.roles:
-        if role in ADMINISTRATORS or target.roles[role]["second_factor"]:
-            continue
-        visitor = target.staff(role)
-        for one in visitor.get("/api/reports").json.get("items", ()):
-            query = "from=2026-01-01&to=2026-01-02&"
-            for text in ("", query, "date=2026-01-02&", "day=2026-01-02&"):
-                if visitor.get(f"/api/reports/{one['name']}?{text}format=xlsx").status == 200:
-                    return (one["name"], text), visitor
-    return ("", ""), None
 
 
 @check("PR-09", "http", "accounts")

@@ -1,4 +1,4 @@
-"""What the law lets a doctor prescribe, asked at its limits (RX-03, 04, 05, 06, 08, 11).
+"""What the law lets a doctor prescribe, asked at its limits (RX-03, 04, 05, 06, 11).
 
 Drugs, diagnoses and doctors are the suite's own, marked, without stock until tracing.py needs some: whatever the rules let pass
 ends at the empty shelf or is cancelled at once, so that no prescription is left behind. At the end the drugs are stopped.
@@ -230,26 +230,6 @@ def number_of_drugs(target: Target, seen: Evidence) -> None:
         fits = good.status == 201 or good.code == SHORT
         seen.see(fits, f"{MOST} 种药可以开", told(good))
         seen.see(many.status == 422, f"第 {MOST + 1} 种药被拒绝", told(many))
-
-
-@check("RX-08", *NEEDS)
-def rights(target: Target, seen: Evidence) -> None:
-    """Antimicrobial level × title × right; a rescue beyond one's level for one day; special use not in the clinic."""
-    levels = ("非限制", "限制", "特殊")
-    with desk(target, seen) as at:
-        for title, granted, may in (("住院医师", levels, 1), ("主治医师", levels, 2), ("主任医师", levels[:1], 1),
-                                    ("主任医师", (), 0)):
-            doctor = at.doctor(title, *(f"抗菌{one}" for one in granted))
-            for n, level in enumerate(levels[:2], 1):
-                what = f"{title}（处方权：{'、'.join(granted) or '无'}）开{level}使用级"
-                (at.passes if n <= may else at.refused)(what, at.ask(doctor, level, 1))
-        chief, junior = (at.doctor(title, *(f"抗菌{one}" for one in levels)) for title in ("主任医师", "住院医师"))
-        at.refused("主任医师门诊开特殊使用级", at.ask(chief, "特殊", 1))
-        at.passes("抢救越级，写明理由，1 日", at.ask(junior, "限制", 1, override_reason="抢救生命垂危病人"))
-        at.refused("抢救越级 2 日", at.ask(junior, "限制", 2, override_reason="抢救生命垂危病人"))
-    overdue = [path for method, path, _ in target.routes() if method == "GET" and path.endswith("/orders/overrides")]
-    seen.see(overdue, "有越级使用 24 小时补办的清单", overdue)
-    seen.lacks("24 小时后未补办者列为超期（须跨日；由 tests/modules/kernel/orders 在注入时钟下证明）")
 
 
 @check("RX-11", *NEEDS)

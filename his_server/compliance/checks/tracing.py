@@ -134,7 +134,7 @@ def shelf_of(target: Target) -> Shelf:
             raise NotRun("没有门诊药房")
         other = next((one["id"] for one in stores if one["id"] != ours), None)
         shelf = Shelf(target, catalogue_of(target), ours, other)
-        for drug in ("追溯", "麻醉片"):
+        for drug in ("追溯", "麻醉片", "限制"):
             done = shelf.book_in(drug, (), packs=20)
             if done.status != 200:
                 raise NotRun(f"不能为测试药品入库：{done.status} {done.json.get('message', '')}")

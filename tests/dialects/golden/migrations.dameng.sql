@@ -2865,3 +2865,24 @@ CREATE TABLE stocktake_code (
     CONSTRAINT pk_stocktake_code PRIMARY KEY (stocktake_id, code_id)
 );
 UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
+-- Running upgrade 0007 -> 0008
+CREATE TABLE export_request (
+    report VARCHAR(60 CHAR) NOT NULL,
+    title VARCHAR(100 CHAR) NOT NULL,
+    filters CLOB NOT NULL,
+    row_count BIGINT NOT NULL,
+    reason VARCHAR(200 CHAR) NOT NULL,
+    state VARCHAR(10 CHAR) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60 CHAR) NOT NULL,
+    requested_at TIMESTAMP(6) NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60 CHAR),
+    decided_at TIMESTAMP(6),
+    valid_until TIMESTAMP(6),
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_export_request PRIMARY KEY (id)
+);
+CREATE INDEX ix_export_request_mine ON export_request (requested_by, report, requested_at);
+CREATE INDEX ix_export_request_state ON export_request (state, requested_at, id);
+UPDATE alembic_version SET version_num='0008' WHERE alembic_version.version_num = '0007';

@@ -2875,3 +2875,26 @@ CREATE TABLE stocktake_code (
 );
 UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
 COMMIT;
+BEGIN;
+-- Running upgrade 0007 -> 0008
+CREATE TABLE export_request (
+    report VARCHAR(60) NOT NULL,
+    title VARCHAR(100) NOT NULL,
+    filters TEXT NOT NULL,
+    row_count BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    requested_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at TIMESTAMP WITHOUT TIME ZONE,
+    valid_until TIMESTAMP WITHOUT TIME ZONE,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_export_request PRIMARY KEY (id)
+);
+CREATE INDEX ix_export_request_mine ON export_request (requested_by, report, requested_at);
+CREATE INDEX ix_export_request_state ON export_request (state, requested_at, id);
+UPDATE alembic_version SET version_num='0008' WHERE alembic_version.version_num = '0007';
+COMMIT;

@@ -3298,3 +3298,29 @@ CREATE TABLE stocktake_code (
 UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
 
 INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
+
+CREATE TABLE export_request (
+    report VARCHAR(60) NOT NULL,
+    title VARCHAR(100) NOT NULL,
+    filters TEXT NOT NULL,
+    row_count BIGINT NOT NULL,
+    reason VARCHAR(200) NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    requested_by BIGINT NOT NULL,
+    requested_by_name VARCHAR(60) NOT NULL,
+    requested_at DATETIME NOT NULL,
+    decided_by BIGINT,
+    decided_by_name VARCHAR(60),
+    decided_at DATETIME,
+    valid_until DATETIME,
+    id BIGINT NOT NULL,
+    CONSTRAINT pk_export_request PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_export_request_mine ON export_request (requested_by, report, requested_at);
+
+CREATE INDEX ix_export_request_state ON export_request (state, requested_at, id);
+
+UPDATE alembic_version SET version_num='0008' WHERE alembic_version.version_num = '0007';
+
+INSERT INTO schema_revision (revision, phase, release, applied_at) VALUES (?, ?, ?, ?) ON CONFLICT (revision) DO UPDATE SET phase = excluded.phase, release = excluded.release, applied_at = excluded.applied_at;
