@@ -29,7 +29,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 def _fails(function: F) -> F:
-    """CryptoError as a one-line message and exit code 1."""
+    """CryptoError, and a file that can't be read or written, as a one-line message and exit code 1."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -37,6 +37,9 @@ def _fails(function: F) -> F:
             return function(*args, **kwargs)
         except CryptoError as refused:
             raise click.ClickException(str(refused)) from None
+        except OSError as failed:
+            said = f"不能读写 {failed.filename}：{failed.strerror}。文件和文件夹须属于运行本服务的账户"
+            raise click.ClickException(said) from None
 
     return run  # type: ignore[return-value]
 

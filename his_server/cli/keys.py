@@ -12,13 +12,15 @@ from crypto import CryptoError
 from crypto.cli import keys as plain
 from crypto.files import read_private
 from his_server import __version__, startup
-from his_server.cli.context import house
+from his_server.cli.context import become_owner, house
 from his_server.keys import PURPOSES, SM2_PURPOSES
 from his_server.keys import provider_options as options_of
 from his_server.security import audit, reseal
 from his_server.security.cli import OPERATOR
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+ON_THE_RING = ("init", "rotate", "status", "split", "combine", "destroy")
+"""Commands on files that belong to the service's account: where root gives them, they are done as that account."""
 
 
 @click.group("keys")
@@ -38,6 +40,8 @@ def keys(context: click.Context, provider: str | None, provider_options: Path | 
             meta["crypto.options"] = options_of(settings)
     except (CryptoError, ValueError, TypeError) as error:  # SettingsError is a ValueError
         raise click.ClickException(f"提供者选项不可用：{error}") from error
+    if context.invoked_subcommand in ON_THE_RING and settings.data_dir.is_dir():
+        become_owner(settings.data_dir)
 
 
 for _command in plain.commands.values():

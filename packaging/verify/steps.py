@@ -181,7 +181,8 @@ class Verification(Judging):
         shown = {}
         for line, wanted in (
                 ("his-server balance", ""), ("his-server audit verify", ""), ("his-server keys selftest", ""),
-                ("his-server keys manifest verify", ""), ("his-server migrate --check", "最新"),
+                ("his-server keys manifest verify", ""), ("his-server keys status", "ring"),
+                ("his-server keys split --need 2 --shares 3 --out /backup/shares", "任意 2 份可恢复"), ("his-server migrate --check", "最新"),
                 ("his-server backup create --to /backup --keep 14", "已备份并核对"),
                 ("his-server backup verify $(ls -t /backup/*.hisbackup | head -1) --tables", "通过"),
                 ("systemctl reload his-web", ""), ("systemctl restart his-worker", ""),
@@ -192,7 +193,7 @@ class Verification(Judging):
                 ("curl -s http://127.0.0.1:8000/metrics", "his_responses_total")):
             if line.startswith(("curl", "logrotate")) and self.root.arch != "amd64":
                 continue
-            if "/backup " in line or line.endswith("/backup"):
+            if "/backup" in line:
                 self.root.run("install -d -o his -g his -m 700 /backup")
             said = self.root.run(line, timeout=1800)[1]
             assert wanted in said, (line, said[-500:])
