@@ -197,8 +197,9 @@ def units(base: Path) -> None:
         (target / path.name).chmod(0o644)
 
 
-def package(base: Path, arch: str, kind: str, version: str, release: str, compression: str) -> Path:
-    """One package by nfpm. ``compression``: xz for a release (old dpkg and rpm know it), ``fast`` where only time counts."""
+def package(base: Path, arch: str, kind: str, version: str, release: str, compression: str, etc: Path = HERE / "etc") -> Path:
+    """One package by nfpm. ``compression``: xz for a release (old dpkg and rpm know it), ``fast`` where only time counts;
+    ``etc``: the settings that it comes with."""
     if compression == "fast":
         compression = {"deb": "none", "rpm": "gzip:1"}[kind]
     venv = runtime.tools()
@@ -212,7 +213,7 @@ def package(base: Path, arch: str, kind: str, version: str, release: str, compre
             "rpm": f"his-server-{version}-{release}.{MACHINES[arch]}.rpm"}[kind]
     description = CACHE / "nfpm.yaml"
     description.write_text((HERE / "nfpm.yaml").read_text(encoding="utf-8").replace("compression: xz", f"compression: {compression}")
-                           .replace("@CHANGELOG@", str(changelog(version))))
+                           .replace("packaging/etc/", f"{etc}/").replace("@CHANGELOG@", str(changelog(version))))
     subprocess.run([str(nfpm), "package", "-f", str(description), "-p", kind, "-t", str(OUT / name)], cwd=REPOSITORY,
                    env=environ, check=True, stdout=subprocess.DEVNULL)
     return OUT / name

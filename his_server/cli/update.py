@@ -27,7 +27,9 @@ from his_server.settings import Settings
 KEPT = Path("/var/cache/his-server/packages")
 """Not below the data folder: that belongs to the service's account, and root installs what lies here."""
 SYSTEMD = Path("/run/systemd/system")
-INSTALL = {".deb": ["dpkg", "-i"], ".rpm": ["rpm", "-U", "--oldpackage", "--replacepkgs"]}
+INSTALL = {".deb": ["dpkg", "--force-confdef", "--force-confold", "-i"],
+           ".rpm": ["rpm", "-U", "--oldpackage", "--replacepkgs"]}
+"""The hospital's settings stay as they are, unasked, where a release comes with other ones: dpkg would stop half-way to ask."""
 ASK_VERSION = {".deb": ["dpkg-deb", "-f", "FILE", "Version"], ".rpm": ["rpm", "-qp", "--nosignature", "--qf", "%{VERSION}",
                         "FILE"]}
 

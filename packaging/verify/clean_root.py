@@ -102,7 +102,7 @@ class Root:
         """Install, upgrade or downgrade."""
         shutil.copy(package, self.path / "srv" / package.name)
         if self.kind == "deb":
-            return self.run(f"dpkg -i /srv/{package.name}", check=check, timeout=3600)
+            return self.run(f"dpkg --force-confold -i /srv/{package.name}", check=check, timeout=3600)  # as docs/operations has it
         status, said = self.run(f"rpm -U --oldpackage /srv/{package.name}", check=check, timeout=3600)
         if check and "failed" in said:
             raise AssertionError(said)

@@ -1,5 +1,6 @@
-"""The next releases that the verification updates to, out of what the last build staged: one that differs in its version alone, and
-one that starts and never gets ready (the failed health check of ``his-server update``). Both are signed like any release.
+"""The next releases that the verification updates to, out of what the last build staged: one that differs in its version and in the
+settings that it comes with, and one that starts and never gets ready (the failed health check of ``his-server update``). Both are
+signed like any release.
 
 Implements: A2.
 """
@@ -65,7 +66,12 @@ def make(kind: str, arch: str, version: str, *, ready: bool = True) -> Path:
     (root / "manifest.json").unlink()
     signing.sign(root, version)
     build.settle(base)
-    made = build.package(base, arch, kind, version, "1", "fast")
+    etc = base / "etc-next"
+    shutil.copytree(HERE.parent / "etc", etc)
+    for name in ("his-server.toml", "worker.env"):  # of these the hospital has its own, or the package's as it was
+        (etc / name).write_text((etc / name).read_text(encoding="utf-8") + f"# {version}\n", encoding="utf-8")
+    build.settle(base)
+    made = build.package(base, arch, kind, version, "1", "fast", etc)
     shutil.rmtree(base)
     return made
 

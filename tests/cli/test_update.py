@@ -18,11 +18,13 @@ OLD, NEW = Master(11, "127.0.0.1:8000", __version__, 1), Master(12, "127.0.0.1:8
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A host whose ``dpkg`` writes down what it is given and hands over as ``outcome`` says: package name → who serves then."""
+    """A host whose ``dpkg`` writes down what it is given and hands over as ``outcome`` says: package name → who serves then.
+    The hospital has settings of its own and every release comes with other ones: without a word what to do dpkg stops."""
     bin_ = tmp_path / "bin"
     bin_.mkdir()
-    for name, text in {"dpkg": f'echo "$2" >> {tmp_path}/installed; basename "$2" > {tmp_path}/last; [ ! -e "$2.fails" ]',
-                       "dpkg-deb": 'cat "$2"'}.items():
+    dpkg = ('case "$*" in *--force-confold*) ;; *) echo "end of file on stdin"; exit 1 ;; esac; for file; do :; done; '
+            f'echo "$file" >> {tmp_path}/installed; basename "$file" > {tmp_path}/last; [ ! -e "$file.fails" ]')
+    for name, text in {"dpkg": dpkg, "dpkg-deb": 'cat "$2"'}.items():
         (bin_ / name).write_text(f"#!/bin/sh\n{text}\n")
         (bin_ / name).chmod(0o755)
     outcome: dict[str, list[Master]] = {"": [OLD]}
