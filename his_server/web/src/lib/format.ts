@@ -1,4 +1,4 @@
-import { formatMoney, formatNumber, formatPrice, formatQuantity } from './money'
+import { formatMoney, formatNumber, formatPrice, formatQuantity, multiply } from './money'
 import type { Align, Column, Row } from './types'
 
 const ZONE = 'Asia/Shanghai'
@@ -67,7 +67,7 @@ export function valueText(kind: string, value: unknown): string {
     case 'money': return formatMoney(value)
     case 'price': return formatPrice(value)
     case 'quantity': return formatQuantity(value)
-    case 'percent': return value === '' ? '' : `${formatQuantity(value)}%`
+    case 'percent': return value === '' ? '' : `${multiply(String(value), '100')}%`
     case 'date': return formatDate(value)
     case 'datetime': return formatDateTime(value)
     case 'time': return formatTime(value)
