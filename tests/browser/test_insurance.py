@@ -10,6 +10,7 @@ from playwright.sync_api import Route
 from sqlalchemy import select
 
 from modules.kernel.charging.models import Payment, Settlement
+from modules.kernel.patients.models import Person, PersonIdentifier
 from modules.kernel.scheduling.models import Registration
 from tests.browser import steps
 from tests.browser.driving import Desk, House
@@ -88,3 +89,37 @@ def test_an_insured_number_is_changed_although_an_answer_is_lost(
     with world.db.begin(write=False) as session:
         found = session.scalars(select(Registration).where(Registration.person_id == person).order_by(Registration.id))
         assert [(one.id == old["registration_id"], one.state) for one in found] == [(True, "cancelled"), (False, "registered")]
+
+
+@pytest.mark.requirement("M1.12", "N1")
+def test_an_insurance_card_finds_the_file_that_is_there(house: House, desk: Callable[[str | dict[str, str]], Desk]) -> None:
+    """The self-pay file has no card number yet: found by the identity on the card, linked if the clerk agrees; a credential
+    is asked about and never searched for; nobody gets a second file."""
+    world, number = house.world, make.id_no(4, 9)
+    person = make.insured_person(world, number, "席自费")
+    at = desk(house.hire("cashier", "registrar", name="褚收费"))
+    asked: list[str] = []
+    at.page.on("request", lambda request: asked.append(request.url))
+    at.menu("挂号")
+    at.focused("查找病人")
+    with steps.card_on_reader(at, {"kind": "insurance", "id_no": number, "card_no": "YB0099887766", "name": "席自费"}):
+        at.keys("F3", "F9")
+        at.see("已按身份找到", "[role=dialog]")
+        at.keys("Enter")
+        at.see("席自费", ".patient .name")
+        at.keys("F3", "F9")  # linked: no question any more
+        at.until("() => !document.querySelector('[role=dialog]')")
+        at.see("席自费", ".patient .name")
+    at.focused("科室或医生")
+    at.keys("F3")
+    at.focused("查找病人")
+    at.type(f"{number}0000", "Enter")  # as the scanner of electronic credentials types it
+    at.see("已按身份找到", "[role=dialog]")
+    at.keys("Escape")
+    at.see("席自费", ".patient .name")
+    at.until("() => !document.querySelector('[role=dialog]')")
+    with world.db.begin(write=False) as session:
+        assert session.scalars(select(Person.id).where(Person.name == "席自费")).all() == [person]
+        cards = session.scalars(select(PersonIdentifier).where(PersonIdentifier.person_id == person)).all()
+        assert sorted(card.kind for card in cards) == ["id_no", "insurance_no", "outpatient_no"]
+    assert not [url for url in asked if f"{number}0000" in url], "a credential stands in no address"

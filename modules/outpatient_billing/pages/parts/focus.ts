@@ -2,7 +2,8 @@
 interface Focusable { focus: () => void }
 
 /**
- * Remembers where the focus is now. What it gives moves the focus to `to`, unless a person has moved it meanwhile.
+ * Remembers where the focus is now. What it gives moves the focus to `to`, unless a person has moved it meanwhile, and
+ * never behind an open dialog: closing it leads there anyway.
  * Waits first until a closing dialog has given the focus back.
  */
 export async function focusLater(): Promise<(to: Focusable | null | undefined) => void> {
@@ -10,6 +11,7 @@ export async function focusLater(): Promise<(to: Focusable | null | undefined) =
   const before = document.activeElement
   return (to) => {
     const now = document.activeElement
+    if (document.querySelector('.modal-box')) return
     if (now === before || now === null || now === document.body) to?.focus()
   }
 }
