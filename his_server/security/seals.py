@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from crypto import CryptoError, chain
 from his_server.actor import SYSTEM
+from his_server.clock import local
 from his_server.db import Database
 from his_server.db import database as db
 from his_server.db.base import Base
@@ -283,7 +285,7 @@ def verify(session: Session, chained: Chained = AUDIT) -> list[Finding]:
     sealer, name = database.sealer, chained.name
     stored = _stored_checkpoints(session, name)
     found = chain.verify_checkpoints(sealer.provider, lambda kid: _public(sealer, kid), name, stored)
-    wrong = [Finding(name, f"checkpoint {f.seq}", f"检查点有误：{f.detail}") for f in found]
+    wrong = [Finding(name, f"checkpoint {f.seq}", _told(f)) for f in found]
     anchored: list[chain.Checkpoint] = []
     folder = anchor.folder(database)
     path = None if folder is None else folder / f"chain-{name}.jsonl"
@@ -292,7 +294,9 @@ def verify(session: Session, chained: Chained = AUDIT) -> list[Finding]:
             anchored = chain.read_anchor(path, name)
         except CryptoError:
             wrong.append(Finding(name, str(path), "外部锚文件损坏"))
-    wrong += [Finding(name, f"checkpoint {f.seq}", f"与外部锚不符：{f.detail}")
+    made_at = {point.seq: datetime.fromisoformat(point.at) for point in anchored}
+    wrong += [Finding(name, f"checkpoint {f.seq}", f"与外部锚不符：锚里 {local(made_at[f.seq]):%Y-%m-%d %H:%M:%S} 签发、封存到"
+                                                   f"序号 {f.seq} 的检查点，库里没有或内容不同")
               for f in chain.compare_anchor(stored, anchored)]
     start = session.get(SealStart, name)
     if start and not integrity.row_holds(sealer, "security_seal_start", (name, start.seq, start.mac), start.row_mac):
@@ -303,16 +307,23 @@ def verify(session: Session, chained: Chained = AUDIT) -> list[Finding]:
     begin = (start.seq, _bytes(start.mac)) if start else (0, chain.GENESIS)
     points = [p for p in (*stored, *anchored) if p.seq > begin[0]
               and chain.check_signature(sealer.provider, lambda kid: _public(sealer, kid), p)]
-    wrong += [Finding(name, f"seq {f.seq}", f"{_CHAIN_TEXT.get(f.kind, f.kind)} {f.detail}".strip())
+    wrong += [Finding(name, f"seq {f.seq}", _told(f))
               for f in chain.verify_chain(_mac_for(sealer), links, points, begin)]
     wrong += [*_rows_against_seals(session, chained), *_members_against_seals(session, chained)]
     return wrong
 
 
 _CHAIN_TEXT = {
-    "altered": "封存记录被改动或插入", "missing": "封存记录缺失", "duplicate": "序号重复", "order": "顺序颠倒",
-    "truncated": "尾部被截去", "rolled-back": "被退回到旧状态", "checkpoint": "检查点有误",
+    "altered": "封存记录被改动或插入", "missing": "封存记录缺失 {} 条", "duplicate": "序号重复", "order": "顺序颠倒",
+    "truncated": "尾部被截去：检查点记到序号 {}", "rolled-back": "被退回到旧状态：与检查点不同",
+    "checkpoint": "检查点有误：第 {} 号的签名或次序不符",
 }
+"""The chain's kinds of findings; ``{}`` is the number that its detail names."""
+
+
+def _told(found: chain.Finding) -> str:
+    return _CHAIN_TEXT[found.kind].format(*re.findall(r"\d+", found.detail)[:1])
+
 
 
 def _bytes(text: str) -> bytes:

@@ -55,7 +55,12 @@ LONG = {
     "XC",
     "RU",
     "MR",
+    "DB-02",
+    "DB-04",
+    "DB-06",
+    "DB-08",
     "DB-09",
+    "DB-12",
     "DB-15",
     "DB-17",
     "DB-21",
@@ -63,7 +68,13 @@ LONG = {
     "DB-25",
     "DB-30",
     "MP-01",
+    "MP-04",
+    "MP-05",
+    "MP-07",
+    "MP-08",
+    "MP-11",
     "MP-14",
+    "MP-15",
     "MP-16",
     "MP-17",
     "MP-18",
@@ -71,9 +82,11 @@ LONG = {
     "PR-01",
     "PR-06",
     "PR-07",
+    "PR-09",
     "PR-12",
 }
-"""Groups and checks whose controls are long: together they take minutes."""
+"""Groups and checks whose controls are long: together they take minutes. What they ask the product is proved by an ordinary test
+with the same mark elsewhere, as far as it can be proved in one process."""
 
 
 @dataclass
