@@ -15,6 +15,7 @@ from crypto import get_provider, pem
 from his_server.cli import main
 from his_server.compliance import checks as declared
 from his_server.compliance import report
+from his_server.compliance.algorithms import suspects
 from his_server.compliance.checks import crypto_algorithms, platform
 from his_server.compliance.checks.program import HOUSES, weaknesses
 from his_server.compliance.client import Answer
@@ -37,6 +38,8 @@ from his_server.compliance.frame import (
 from his_server.compliance.run import compared, count, derived, run, run_one
 from his_server.compliance.tables import Tables
 from his_server.compliance.target import Done, Target
+from his_server.db.base import Base
+from his_server.registry import Hospital
 from tests.compliance.controls import CONTROLS
 
 UNCONTROLLED: dict[str, str] = {
@@ -165,6 +168,15 @@ def other_run(**verdicts: str) -> dict[str, Any]:
 
 
 @pytest.mark.requirement("XC-05")
+@pytest.mark.requirement("MP-04")
+def test_every_column_for_a_digest_is_declared(hospital: Hospital) -> None:
+    """Whatever the tables hold on the day of the assessment: a table that was empty in our tests has rows in a hospital."""
+    kinds = ("digest", "hash", "mac", "index", "fingerprint")
+    made = {f"{table.name}.{column.name}" for table in Base.metadata.tables.values() for column in table.columns
+            if getattr(column.type, "length", None) == 64 and column.name.rpartition("_")[2] in kinds}
+    assert len(made) > 15 and suspects([(place, "0" * 64) for place in sorted(made)]) == set()
+
+
 def test_a_run_on_another_database_is_compared() -> None:
     entry, made = catalogue()["XC-05"], target()
     made.tables = Tables("sqlite://")
