@@ -45,6 +45,7 @@ def compliance() -> None:
     envvar="COMPLIANCE_EMPTY_DATABASE",
 )
 @click.option("--compare", "other", type=FILE, help="在另一种数据库上运行所得的 report.json（数据库可移植，XC-05）")
+@click.option("--trace", "trace", type=FILE, help="随源码的追溯矩阵 docs/trace.md（功能完备，RU-02）")
 @click.option("--app-dir", type=FOLDER, help="程序目录")
 @click.option("--data-dir", type=FOLDER, help="数据目录")
 @click.option("--log-dir", type=FOLDER, help="日志目录")
@@ -75,6 +76,7 @@ def run(
     url: str | None,
     empty: str,
     other: Path | None,
+    trace: Path | None,
     app_dir: Path | None,
     data_dir: Path | None,
     log_dir: Path | None,
@@ -115,6 +117,7 @@ def run(
             empty=empty,
             other=read_report(other) if other else {},
             hospital_code=hospital_code,
+            trace=trace,
         )
     except (NotRun, CryptoError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -98,6 +98,8 @@ class Target:
     """URL of a database without tables, for a restore."""
     other: Mapping[str, Any] = field(default_factory=dict)
     """The report of a run on another database."""
+    trace: Path | None = None
+    """The matrix of requirements and cases that comes with the sources."""
     hospital_code: str = "H32060200006"
     mark: str = field(default_factory=lambda: "hgcs" + secrets.token_hex(3))
     secrets: set[str] = field(default_factory=set)

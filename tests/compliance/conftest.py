@@ -155,6 +155,7 @@ def house(hospital: Hospital, _sqlite_template: Path, tmp_path_factory: pytest.T
         accounts=people,
         command=command(database, environment),
         disturb=True,
+        trace=ROOT / "docs/trace.md",
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(startup, "PROGRAM", program)

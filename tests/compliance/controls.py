@@ -261,6 +261,7 @@ CONTROLS: list[tuple[str, str, Break]] = [
     ("DB-28", "a nationality nobody said", planted_default),
     ("DB-28", "a column that isn't in the catalogue", put(inputs, "personal_data", always({"whole": ["person"], "item": []}))),
     ("DB-30", "a repeated submission is done again", twice),
+    ("RU-02", "a function that no case proves", file_in("app/modules/kernel/bad.py", '"""x\n\nImplements: Z9.9\n"""\n')),
     ("RU-03", "a slow product", slow),
     (
         "PR-13",

@@ -134,6 +134,7 @@ def suite(house: House, folder: Path, urls: tuple[str, str], *more: str, base: s
         *("compliance", "run", "--base", base or f"http://127.0.0.1:{house.port}", "--app-dir", str(house.program)),
         *("--data-dir", str(folder / "data"), "--log-dir", str(folder / "data"), "--accounts", str(folder / "accounts.toml")),
         *("--command", f"{sys.executable} -m his_server", "--allow-disturbing", "--out", str(folder / "out")),
+        *("--trace", str(ROOT / "docs/trace.md")),
         *("--key", str(folder / "key.pem"), *more),
         log=folder / "suite.log",
         alone=alone,
