@@ -241,7 +241,7 @@ def three_powers(target: Target, seen: Evidence) -> None:
     if target.tables is None or target.db.dialect == "dm":
         seen.lacks("数据库侧的三权（SYSDBA、SYSSSO、SYSAUDITOR）由数据库管理员出示")
     else:
-        seen.note("数据库侧的三权", f"{target.db.dialect} 没有分立的系统账户（达梦才有 SYSDBA、SYSSSO、SYSAUDITOR），数据库另行测评")
+        seen.note("数据库侧的三权", f"{target.db.dialect} 没有分立的系统账户（达梦才有），数据库另行测评")
 
 
 @check("PR-05", "http", "accounts")
