@@ -10,12 +10,14 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from dialects.assessing import renamed
+from his_server.compliance.checks.journey import examined, patient
 from his_server.compliance.client import Visitor
-from his_server.compliance.frame import Evidence, check
+from his_server.compliance.frame import Evidence, NotRun, check
 from his_server.compliance.peers import until
 from his_server.compliance.tables import Row
 from his_server.compliance.target import Account, Target
@@ -118,6 +120,7 @@ def stored_integrity(target: Target, seen: Evidence) -> None:
     """Amounts, quantities and audit rows that were altered or deleted are each named; so is a tail that was cut off."""
     db = target.db
     until(lambda: not db.count("outbox_delivery", state=["waiting", "sending"]), SEALED)  # or the worker takes forged figures up
+    _something_of_each(target, seen)
     edits: list[tuple[str, str, Row, dict[str, Any]]] = []
     for name, column, what in (
         ("charge_line", "amount", "收费明细金额"),
@@ -153,6 +156,19 @@ def stored_integrity(target: Target, seen: Evidence) -> None:
     clean = target.his("integrity", "verify")
     seen.see(clean.code == 0, "还原后校验通过", clean.out[-160:])
     _cut_tail(target, seen)
+
+
+def _something_of_each(target: Target, seen: Evidence) -> None:
+    """In a new product something is prescribed, asked for and paid, so that there is something to tamper with."""
+    if all(target.db.count(name) for name in ("payment", "prescription_line", "request_line")):
+        return
+    try:
+        with patient(target) as who:
+            examined(who)
+            drug = next(iter(who.visit.drugs(1)))
+            who.pay(who.order(drug, Decimal(drug["pack_size"])))
+    except NotRun as error:
+        seen.note("没有当场开方、开申请、收费", error)
 
 
 def _cut_tail(target: Target, seen: Evidence) -> None:

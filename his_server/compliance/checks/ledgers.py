@@ -17,7 +17,9 @@ from uuid import uuid4
 
 from sqlalchemy import types as kinds
 
+from his_server.compliance.checks.members import member
 from his_server.compliance.frame import Evidence, NotRun, check
+from his_server.compliance.peers import peer
 from his_server.compliance.tables import Row
 from his_server.compliance.target import ADMINISTRATORS, Target
 
@@ -312,6 +314,11 @@ MOST_REPORTS = 4
 @check("YB-01", "database")
 def insurance_identities(target: Target, seen: Evidence) -> None:
     """Total = fund + account + shared account + cash + hospital, and = own + over the limit + paid first + in scope."""
+    if target.disturb and not target.missing(("http", "accounts", "data", "command")) and not target.db.count("insurance_claim"):
+        with member(target, peer(target, "nhsa")) as who:
+            who.previewed()
+            who.settle().good("医保结算")
+            who.state()
     rows = some(target, "insurance_claim", "医保结算")
 
     def value(row: Row, *names: str) -> Decimal:
