@@ -283,15 +283,15 @@ def _may_post(actor: Actor, sheet: Stocktake, rows: Sequence[Any]) -> None:
     disturbed = [r for r in rows if r.first_expected is not None and r.first_expected != r.expected]
     if disturbed:
         raise Conflict("stocktake.disturbed", f"{len(disturbed)} 个批号在清点过程中有进出，请重新清点后再过账",
-                       [FieldError(f"lines.{r.position}", f"{r.name} {r.lot_no} 清点时有进出") for r in disturbed[:100]])
+                       [FieldError(f"lines.{r.position - 1}", f"{r.name} {r.lot_no} 清点时有进出") for r in disturbed[:100]])
     strict = [r for r in rows if r.control in rules.STRICT and delta(r)]
     if strict and sheet.made_by == actor.user_id:
         raise Conflict("stocktake.second_person", f"{strict[0].name} 等特殊管理药品有盘盈盘亏，须由制单人以外的第二人过账",
-                       [FieldError(f"lines.{r.position}", f"{r.name} {r.lot_no}") for r in strict[:100]])
+                       [FieldError(f"lines.{r.position - 1}", f"{r.name} {r.lot_no}") for r in strict[:100]])
     short = [r for r in rows if r.on_hand + delta(r) < r.reserved]
     if short:
         raise Conflict("stocktake.reserved", "盘亏的药品已收费待发，请先处理待发处方", [
-            FieldError(f"lines.{r.position}", f"{r.name} {r.lot_no} 已占用 {r.reserved.normalize():f}") for r in short[:100]])
+            FieldError(f"lines.{r.position - 1}", f"{r.name} {r.lot_no} 已占用 {r.reserved.normalize():f}") for r in short[:100]])
 
 
 def cancel(session: Session, actor: Actor, sheet_id: int, *, reason: str) -> None:
