@@ -45,6 +45,12 @@ export function useStore(kinds: string[] = ['outpatient', 'emergency']): StoreCh
   }
 }
 
+/** Why a scan came to nothing, in words that say what is wrong with it. */
+export function scanProblem(thrown: unknown): string {
+  const error = asApiError(thrown)
+  return error.status === 422 && error.errors.length ? `扫码内容有误：${error.errors[0].message}` : error.message
+}
+
 export interface BatchLine { lot_no: string; expiry: string; quantity: string; quantity_text: string; returned: boolean }
 
 export interface DrugLine {
