@@ -182,7 +182,7 @@ def test_a_double_press_and_a_lost_answer_charge_once(house: House, desk: Sit) -
     at.on_screen(".pay .btn:enabled")
     at.keys("Control+a")
     at.type("-5")  # the 30 before it is no longer what stands there
-    at.see("金额有误：不能小于 0")
+    at.see("金额有误：应在 0 至 999999.99 之间")
     at.on_screen(".pay .btn:disabled")
     at.keys("Enter", "F8")
     assert [s["total"] for s in _settlements(house, person)] == ["20.00"]
