@@ -108,7 +108,7 @@ KEYED = {
     "security_installation.name": "random",
     "security_installation.mac": "HMAC-SM3",
     "synced_entry.digest": "SM3 of a row of a public dictionary, as a peer was told it",
-    "drug_check.digest": "SM3 of the lines that were checked, in our own numbers",
+    "drug_check.digest": "HMAC-SM3 of what an outside check was asked",
     "mobile_bill_push.digest": "SM3 of our own numbers of the lines that were pushed",
     "idempotency_key.key": "chosen by the browser at random",
     "security_certificate.fingerprint": "SM3 of a public certificate",
