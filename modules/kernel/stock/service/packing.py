@@ -66,7 +66,8 @@ def doubtful(session: Session, codes: Iterable[str]) -> dict[str, bool]:
     the word of the platform, a packing list or a person who looked, or since they have been ours. Three queries per 500."""
     wanted = list(dict.fromkeys(codes))
     packs = known(session, wanted)
-    unknown, ours = [code for code in wanted if code not in packs], set()
+    unknown = [code for code in wanted if code not in packs]
+    ours: set[str] = set()
     for start in range(0, len(unknown), CHUNK):
         ours.update(session.scalars(select(TraceCode.code).where(TraceCode.code.in_(unknown[start:start + CHUNK]))))
     return {code: code in packs for code in wanted if not packs.get(code, code in ours)}
