@@ -111,6 +111,7 @@ def test_the_cashiers_part_of_the_journey(house: House, desk: Sit) -> None:
     at.see("24.00", ".back li")
     at.keys("F8")
     at.see("退费成功")
+    at.see("扫码支付退回", ".done dl")
     at.see("成功", ".done dl")  # the channel has the return
     at.keys("Escape")
 

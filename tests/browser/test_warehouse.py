@@ -118,6 +118,7 @@ def test_an_insured_settlement_is_refunded_at_the_window(house: House, desk: Sit
     at.keys("F8")
     at.see("退费成功")
     at.see("60.55", ".modal-box")
+    at.see("医保", ".modal-box .done dl")  # where it went, not only that it did
     path = f"/api/outpatient-billing/settlements?person_id={person}"
     assert world.ok(world.get("cashier", path))["items"][0]["kind"] == "refund"
     assert world.findings() == []

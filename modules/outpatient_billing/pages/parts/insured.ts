@@ -1,7 +1,10 @@
 /** Refunds of what the insurer paid: one answer shape for the window, and what to say of one that isn't done yet. */
-import { ref, type Ref } from 'vue'
+import { computed, ref, type Ref } from 'vue'
 import { api, ApiError } from '@/lib/api'
-import { useSubmission, type Submission } from '@/lib/submit'
+import { formatMoney, isNegative, negate } from '@/lib/money'
+import { useLoader, useSubmission, type Submission } from '@/lib/submit'
+import type { Row } from '@/lib/types'
+import { methodName } from './names'
 
 export interface Case {
   id: number
@@ -22,6 +25,14 @@ export interface Refunded { id: number | null; number: string | null; total: str
 export const isInsured = (methods: unknown[]): boolean => methods.some((method) => String(method).startsWith('insurance_'))
 
 export const refundedOf = (found?: Case): Refunded | undefined => found && ({ id: found.refund_id, number: found.number, total: found.total ?? '0.00', cash: found.cash ?? '0.00', intent_ids: found.intent_ids })
+
+/** Where the money of a refund went besides cash, by the ledger (M1.14): facts of the done panel, and what reads them. */
+export function useWentBack() {
+  const refund = useLoader((signal, id: number) => api.get<{ payments: Row[] }>(`outpatient-billing/settlements/${id}`, {}, { signal }))
+  const facts = computed(() => (refund.data.value?.payments ?? []).filter((one) => !['cash', 'rounding'].includes(one.method) && isNegative(one.amount))
+    .map((one): [string, string] => [`${methodName(one.method)}退回`, formatMoney(negate(one.amount))]))
+  return { facts, read: (id: number | null) => void (id && refund.load(id)), forget: () => { refund.data.value = null } }
+}
 
 /** Why a case is not finished, as an error to show; null when it is. */
 export function caseProblem(found: Case): ApiError | null {
