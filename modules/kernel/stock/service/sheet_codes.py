@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import and_, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from dialects import portable
@@ -29,6 +29,9 @@ from modules.kernel.stock.service import tracing
 from modules.kernel.stock.service.ledger import Document
 
 HERE = ("in_stock", "opened")
+_CODE = StocktakeCode.__table__.c
+_SCANNED = select(_CODE.code_id).where(
+    _CODE.stocktake_id == bindparam("b_sheet"), _CODE.position.between(bindparam("b_first"), bindparam("b_last"))).limit(1)
 
 
 @dataclass
@@ -87,10 +90,10 @@ def _lots(session: Session, on_sheet: Any, texts: set[str]) -> dict[str, tuple[i
 
 def forget(session: Session, sheet_id: int, positions: Iterable[int]) -> None:
     """Lines that are counted anew by hand: what was scanned of them counts no more. A query where nothing was scanned."""
-    wanted = set(positions)
-    scanned = set(session.scalars(select(StocktakeCode.position).where(StocktakeCode.stocktake_id == sheet_id).distinct()))
-    if gone := sorted(wanted & scanned):
-        session.execute(delete(StocktakeCode).where(StocktakeCode.stocktake_id == sheet_id, StocktakeCode.position.in_(gone)))
+    wanted = sorted(set(positions))
+    if wanted and portable.fetch(session.connection(), _SCANNED, {
+            "b_sheet": sheet_id, "b_first": wanted[0], "b_last": wanted[-1]}):
+        session.execute(delete(StocktakeCode).where(StocktakeCode.stocktake_id == sheet_id, StocktakeCode.position.in_(wanted)))
 
 
 def found(session: Session, sheet: Stocktake) -> dict[str, int]:
