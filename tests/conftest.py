@@ -56,6 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if out:
         config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
+    items.sort(key=lambda item: "test_openapi_fuzz" not in item.nodeid)  # the longest first, else one core ends the run alone
 
 
 def unavailable(what: str, variable: str) -> None:

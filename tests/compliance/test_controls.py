@@ -30,7 +30,8 @@ def unharmed(house: House) -> Iterator[None]:
     known.update({name: value.copy() for name, value in known.items() if isinstance(value, dict | list | set)})
     with house.undo:
         yield
-    known |= {name: house.target.__dict__[name] for name in ("_given", "made", "secrets")}
+    lasting = ("_given", "made", "secrets", "markers", "patient")  # what is in the database: its numbers can't come twice
+    known |= {name: house.target.__dict__[name] for name in lasting if name in house.target.__dict__}
     known["kept"]["members"] = house.target.kept.get("members", 1)  # their numbers are on file
     house.target.__dict__.clear()
     house.target.__dict__.update(known)
