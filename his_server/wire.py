@@ -114,13 +114,13 @@ class Exact(fields.Field[Decimal]):
     def __init__(self, *, places: int, low: str = "-99999999999.99", high: str = "99999999999.99",
                  positive: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self.places = places
+        self.places, self.unit = places, Decimal(1).scaleb(-places)
         self.low, self.high, self.positive = Decimal(low), Decimal(high), positive
         self.metadata.setdefault("type", "string")
         self.metadata.setdefault("pattern", rf"^-?\d{{1,11}}(\.\d{{1,{places}}})?$")
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else str(Decimal(value).quantize(Decimal(1).scaleb(-self.places)))
+        return None if value is None else str(Decimal(value).quantize(self.unit))
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Decimal:
         if isinstance(value, bool | float) or not isinstance(value, str | int | Decimal):
@@ -136,7 +136,7 @@ class Exact(fields.Field[Decimal]):
             raise ValidationError("必须大于 0")
         if not self.low <= number <= self.high:
             raise ValidationError(f"须大于 0，不超过 {self.high}" if self.positive else f"应在 {self.low} 至 {self.high} 之间")
-        return number.quantize(Decimal(1).scaleb(-self.places))
+        return number.quantize(self.unit)
 
 
 class Rows(fields.Nested):

@@ -185,7 +185,8 @@ def _enter(session: Session, actor: Actor, sheet_id: int, counts: Sequence[Count
     if wrong:
         raise Invalid("stocktake.position", "有行不在盘点单上或已合并到其他批号，请刷新",
                       [FieldError(f"counts.{i}", "不在盘点单上") for i, c in enumerate(counts) if c.position in wrong])
-    return [states[position]._asdict() for position in sorted(states)]
+    names = [column.name for column in _STATE]
+    return [dict(zip(names, states[position], strict=True)) for position in sorted(states)]
 
 
 def _states(session: Session, sheet_id: int, positions: list[int]) -> dict[int, Any]:
