@@ -78,6 +78,16 @@ def test_the_worst_parameter_counts(tree: Path, inner: str, verdict: str) -> Non
     assert f"测试通过 {2 if verdict == '通过' else 0} 条" in text
 
 
+def test_a_test_that_did_not_run_refutes_nothing_and_is_told(tree: Path) -> None:
+    report = tree / "report.xml"
+    report.write_text(REPORT.format(""))
+    (tree / "tests/x/test_b.py").write_text(
+        "import pytest\n\n\n@pytest.mark.requirement('M1.1')\ndef test_long():\n    ...\n")
+    text = trace.render(trace.collect(tree), trace.results(report))
+    [row] = [line for line in text.splitlines() if line.startswith("| M1.1")]
+    assert row.endswith("| 通过（长测未运行） |") and "测试通过 2 条" in text
+
+
 def test_every_mark_in_the_house_names_a_known_requirement() -> None:
     matrix = trace.collect(ROOT)
     assert matrix.unknown == []
