@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, current_app, request
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 from sqlalchemy.orm import Session
 
 from his_server import reporting
@@ -106,11 +108,23 @@ def live(call: Call, topic: str) -> Response:
 
 
 class DayRange(Schema):
-    """The usual query of a report: business days ``from`` … ``to``, both included."""
+    """The usual query of a report: business days ``from`` … ``to``, both included, in order and no more of them than ``longest``:
+    nobody waits for a mistyped year."""
 
+    longest, longest_told = timedelta(days=366), "一年"
     start = Day(data_key="from", required=True)
     end = Day(data_key="to", required=True)
     search = fields.String(load_default="", validate=validate.Length(max=50, error="最多 50 个字"))
+
+    @validates_schema
+    def check_days(self, data: Mapping[str, Any], **_: Any) -> None:
+        """The days are in order and not too many."""
+        if "start" not in data or "end" not in data:
+            return
+        if data["end"] < data["start"]:
+            raise ValidationError("结束日期不能早于开始日期", "to")
+        if data["end"] - data["start"] > self.longest:
+            raise ValidationError(f"一次最多查询{self.longest_told}", "to")
 
 
 module = Module(name="reporting", title="报表", routes=(routes,))

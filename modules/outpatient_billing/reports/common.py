@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import fields
 from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import Session
 
@@ -21,28 +20,13 @@ from his_server.wire import Text
 from modules.kernel.charging.models import ChargeLine, Settlement
 
 VIEW = "outpatient_billing.reports"
-LONGEST = timedelta(days=366)
 CHANNEL_NAMES = {"window": "窗口", "kiosk": "自助机", "app": "手机", "mobile": "医保移动支付",
                  "system": "系统", "wechat": "微信", "night": "夜间窗口"}
 Rows = list[dict[str, Any]]
 Args = Mapping[str, Any]
 
 
-class Days(DayRange):
-    """Business days ``from`` … ``to``, a year at most: nobody waits for a mistyped year."""
-
-    @validates_schema
-    def check_days(self, data: Mapping[str, Any], **_: Any) -> None:
-        """The days are in order and not too many."""
-        if "start" not in data or "end" not in data:
-            return
-        if data["end"] < data["start"]:
-            raise ValidationError("结束日期不能早于开始日期", "to")
-        if data["end"] - data["start"] > LONGEST:
-            raise ValidationError("一次最多查询一年", "to")
-
-
-class DepartmentDays(Days):
+class DepartmentDays(DayRange):
     """Days, and of one department (its code) if given."""
 
     department = Text(load_default="", max=40)
