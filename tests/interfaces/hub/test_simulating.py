@@ -80,8 +80,8 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
                 server.send_signal(signal.SIGTERM)
 
 
-def to(base: str) -> Line:
-    found = line(Settings(extra={"scan_payment": {"url": base, "timeout_seconds": 3}}), "scan_payment")
+def to(base: str, seconds: int = 3) -> Line:
+    found = line(Settings(extra={"scan_payment": {"url": base, "timeout_seconds": seconds}}), "scan_payment")
     assert found is not None
     return found
 
@@ -139,7 +139,7 @@ def test_a_request_is_overtaken_by_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "books"
     with serving(books(folder)) as base, ThreadPoolExecutor(2) as two:
         Faults(folder).write([Rule("reorder", where="late", milliseconds=5000)])
-        way = to(base)
+        way = to(base, seconds=30)
         first = two.submit(way.exchange, "POST", "/late", b"first")
         while not way._carry._idle and not first.running():  # type: ignore[attr-defined]
             pass
