@@ -20,7 +20,7 @@ from his_server.db import now, numbering, of
 from his_server.errors import Forbidden, Invalid, NotFound
 from his_server.exports import service as exports
 from his_server.http import SIGNED_IN, Call, Routes, dumps, flatten
-from his_server.module import Module
+from his_server.module import Module, ReportSource
 from his_server.security import audit
 from his_server.wire import Day
 
@@ -39,23 +39,31 @@ def list_reports(call: Call) -> dict[str, object]:
             "approve_rows": exports.limit_of(call.session)}
 
 
-@routes.get("/reports/<name>", permission=SIGNED_IN)
-def show_report(call: Call, name: str) -> Response:
-    """查看、导出或打印报表（format=json|xlsx|pdf）"""
+def opened(call: Call, name: str, given: Mapping[str, str]) -> tuple[ReportSource, dict[str, Any]]:
+    """A report that the caller may see, and what is asked of it. :raises NotFound: :raises Forbidden: :raises Invalid: named."""
     source = current_app.extensions["his_hospital"].reports.get(name)
     if source is None:
         raise NotFound("report.unknown", "没有这个报表，请从菜单进入")
     if not call.actor.can(source.permission):
-        current_app.extensions["his_security"].denied(call.actor, source)
         raise Forbidden("permission.denied", "您没有查看该报表的权限，如需使用请联系安全管理员")
+    try:
+        return source, source.args(unknown=RAISE).load(given)
+    except ValidationError as error:
+        raise Invalid("input.invalid", "查询条件有误，请按提示修改", flatten(error.messages)) from error
+
+
+@routes.get("/reports/<name>", permission=SIGNED_IN)
+def show_report(call: Call, name: str) -> Response:
+    """查看、导出或打印报表（format=json|xlsx|pdf）"""
     given = request.args.to_dict()
     form = given.pop("format", "json")
     if form not in ("json", *TYPES):
         raise Invalid("report.format", "报表格式只能是 json、xlsx、pdf")
     try:
-        args = source.args(unknown=RAISE).load(given)
-    except ValidationError as error:
-        raise Invalid("input.invalid", "查询条件有误，请按提示修改", flatten(error.messages)) from error
+        source, args = opened(call, name, given)
+    except Forbidden:
+        current_app.extensions["his_security"].denied(call.actor, current_app.extensions["his_hospital"].reports[name])
+        raise
     report, rows = source.build(call.session, call.actor, args)
     if form == "json":
         return Response(dumps(reporting.to_json(report, rows)), mimetype="application/json")

@@ -17,8 +17,8 @@ import click
 CATALOGUES = ("docs/requirements.toml", "docs/compliance.toml")
 PRODUCT = ("modules", "interfaces", "his_server", "crypto", "dialects")
 RESULTS = {"passed": "通过", "failed": "不通过", "skipped": "未执行", "": "未运行"}
-PARTLY = "通过（长测未运行）"
-"""What ran has passed; of its tests some run in ``make test-long`` only."""
+PARTLY = "通过（部分用例未运行）"
+"""What ran has passed; others of its tests didn't run, most of them long ones (``make test-long``)."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app
-from marshmallow import RAISE, Schema, ValidationError, fields
+from marshmallow import Schema, fields
 
-from his_server.errors import Forbidden, Invalid, NotFound
-from his_server.exports import service, settings
+from his_server.exports import service
 from his_server.exports.models import ExportRequest
-from his_server.http import SIGNED_IN, Call, Routes, flatten
+from his_server.exports.settings import LIMIT, Settings
+from his_server.http import SIGNED_IN, Call, Routes
 from his_server.module import MenuItem, Module, Permission
+from his_server.registry import module_settings
+from his_server.reporting_routes import opened
 from his_server.security.events import name_events
 from his_server.wire import Choice, PageQuery, Text, paged
 
@@ -76,15 +77,7 @@ def _shown(call: Call, one: ExportRequest) -> dict[str, Any]:
 @routes.post("", permission=SIGNED_IN, body=AskIn, value=True, status=201)
 def ask(call: Call) -> dict[str, Any]:
     """申请导出或打印行数超过限额的报表"""
-    source = current_app.extensions["his_hospital"].reports.get(call.body["report"])
-    if source is None:
-        raise NotFound("report.unknown", "没有这个报表，请从菜单进入")
-    if not call.actor.can(source.permission):
-        raise Forbidden("exports.report", "您没有查看该报表的权限，如需使用请联系安全管理员")
-    try:
-        args = source.args(unknown=RAISE).load(call.body["filters"])
-    except ValidationError as error:
-        raise Invalid("input.invalid", "查询条件有误，请按提示修改", flatten(error.messages)) from error
+    source, args = opened(call, call.body["report"], call.body["filters"])
     report, rows = source.build(call.session, call.actor, args)
     made = service.ask(call.session, call.actor, report=source.name, title=report.title, filters=call.body["filters"],
                        rows=sum(1 for _ in rows), reason=call.body["reason"])
@@ -104,6 +97,6 @@ module = Module(
     routes=(routes,),
     permissions=(Permission(APPROVE, "审批大量导出", ("medical_affairs", "finance")),),
     menu=(MenuItem("系统", "导出审批", "/exports", "platform/exports/approvals", APPROVE, 85),),
-    settings=settings.Settings,
-    ports={settings.LIMIT: lambda house, _database: settings.of(house).approve_rows},
+    settings=Settings,
+    ports={LIMIT: lambda house, _database: module_settings(module, house).approve_rows},
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from his_server.settings import Settings as House
 from his_server.settings import SettingsError
 
 ROWS = 5000
@@ -21,11 +20,3 @@ class Settings:
     def __post_init__(self) -> None:
         if not isinstance(self.approve_rows, int) or isinstance(self.approve_rows, bool) or self.approve_rows < 1:
             raise SettingsError("approve_rows: a whole number, at least 1")
-
-
-def of(settings: House) -> Settings:
-    """The module's settings. :raises SettingsError: unknown or wrong."""
-    try:
-        return Settings(**settings.extra.get("exports", {}))
-    except TypeError as error:
-        raise SettingsError(f"[module.exports]: {error}") from error

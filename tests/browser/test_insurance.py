@@ -123,3 +123,28 @@ def test_an_insurance_card_finds_the_file_that_is_there(house: House, desk: Call
         cards = session.scalars(select(PersonIdentifier).where(PersonIdentifier.person_id == person)).all()
         assert sorted(card.kind for card in cards) == ["id_no", "insurance_no", "outpatient_no"]
     assert not [url for url in asked if f"{number}0000" in url], "a credential stands in no address"
+
+
+@pytest.mark.requirement("M1.12")
+def test_an_answer_that_nobody_waits_for_picks_nobody(house: House, desk: Callable[[str | dict[str, str]], Desk]) -> None:
+    """The insurer is slow, the cashier goes on with the next patient: the late answer doesn't put the first one in his place."""
+    world, number = house.world, make.id_no(5, 2)
+    make.insured_person(world, number, "慢先来")
+    world.person("窦后到")
+    at = desk(house.hire("cashier", "registrar", name="卫收费"))
+    held: list[Route] = []
+    at.page.route("**/insurance/identify", lambda route: held.append(route))
+    at.menu("挂号")
+    at.focused("查找病人")
+    at.keys("F3")
+    at.type(f"{number}0000", "Enter")
+    at.see("正在读取", "[role=dialog]")
+    at.keys("Escape")
+    at.until("() => !document.querySelector('[role=dialog]')")
+    at.type("dhd", "Enter")
+    at.see("窦后到", ".patient .name")
+    assert len(held) == 1
+    held[0].continue_()
+    at.page.wait_for_timeout(1500)
+    at.see("窦后到", ".patient .name")
+    assert not at.page.locator("[role=dialog]").count()

@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from his_server.clock import ManualClock
+from his_server.exports.routes import module
 from his_server.exports.settings import LIMIT
 from his_server.exports.settings import Settings as ExportSettings
-from his_server.exports.settings import of as settings_of
+from his_server.registry import module_settings
 from his_server.security.audit import AuditRow
 from his_server.settings import Settings, SettingsError
 from tests.counting import count_queries
@@ -120,8 +121,8 @@ def test_a_repeated_request_is_one_and_the_list_costs_one_query(house: World) ->
 
 
 def test_the_limit_is_a_number_of_rows() -> None:
-    assert settings_of(Settings()).approve_rows == 5000
-    assert settings_of(Settings(extra={"exports": {"approve_rows": 10}})) == ExportSettings(10)
+    assert module_settings(module, Settings()).approve_rows == 5000
+    assert module_settings(module, Settings(extra={"exports": {"approve_rows": 10}})) == ExportSettings(10)
     for wrong in ({"approve_rows": 0}, {"approve_rows": True}, {"rows": 1}):
         with pytest.raises(SettingsError):
-            settings_of(Settings(extra={"exports": wrong}))
+            module_settings(module, Settings(extra={"exports": wrong}))
